@@ -1,0 +1,246 @@
+"""The command line: `python -m bot ...`. Exit status 0: done; 1: it did not work; 2: asked in the wrong way."""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bot import commands
+from bot.app import Parts, create_worker, join
+from bot.database import opened
+from bot.log import setup
+from bot.safe import WrongKey
+from bot.settings import Settings, SettingsError, load
+from bot.store.embedded import EmbeddedFailed
+from bot.store.schema import WrongSchema
+from bot.vault import new_key
+
+OPERATOR_ERRORS = (SettingsError, WrongSchema, WrongKey, EmbeddedFailed, commands.Unknown, LookupError)
+as_json = click.option("--json", "wants_json", is_flag=True, help="Answer in JSON.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+def main() -> None:
+    """Ally mail assistant."""
+
+
+def _settings() -> Settings:
+    settings = load(os.environ)
+    setup(settings.log_format)
+    return settings
+
+
+@contextmanager
+def _joined() -> Iterator[Parts]:
+    settings = _settings()
+    with opened(settings) as url:
+        parts = join(settings, url)
+        try:
+            yield parts
+        finally:
+            parts.close()
+
+
+def _answer(found: Any, wants_json: bool) -> None:  # noqa: FBT001 - the flag of the command line
+    if wants_json:
+        click.echo(json.dumps(found, ensure_ascii=False))
+        return
+    rows = found if isinstance(found, list) else [found]
+    if not rows:
+        click.echo("Nothing.")
+    for row in rows:
+        click.echo("\n".join(f"{name.replace('_', ' ')}: {value}" for name, value in row.items()) + "\n")
+
+
+# --- running ----------------------------------------------------------------------------------------------------------
+
+
+@main.command()
+def serve() -> None:
+    """Serve everything on this machine; without a Twilio account, the playground."""
+    from bot.serve import serve as run  # noqa: PLC0415 - only this command supervises processes
+
+    run(_settings(), os.environ)
+
+
+@main.command()
+def web() -> None:
+    """Serve the web application with gunicorn."""
+    from bot.serve import web_command  # noqa: PLC0415 - see serve
+
+    command = web_command(_settings())
+    os.execv(command[0], command)  # noqa: S606 - it takes our place, with our signals
+
+
+@main.command()
+def worker() -> None:
+    """Perform promises until told to stop."""
+    with _joined() as parts:
+        working = create_worker(parts)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda _number, _frame: working.stop())
+        working.run()
+
+
+@main.command()
+@click.option("--draft", metavar="WHAT", help="Write a migration for what changed in tables.py, to be read.")
+def migrate(draft: str | None) -> None:
+    """Bring the database to this version's schema."""
+    with opened(_settings(), migrate=draft is None) as url:
+        if draft is not None:
+            from bot.store import schema  # noqa: PLC0415 - for developers
+            from bot.store.engine import connect  # noqa: PLC0415
+
+            schema.draft(connect(url, pool=1), draft)
+
+
+@main.command("check-config")
+def check_config() -> None:
+    """Say whether the settings are right."""
+    _settings()
+    click.echo("The settings are right.")
+
+
+@main.command()
+@click.option("--script", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Play what a file says.")
+@click.option("--record", type=click.Path(dir_okay=False, writable=True, path_type=Path), help="Write down the talk.")
+def talk(script: Path | None, record: Path | None) -> None:
+    """Talk to the assistant in this terminal, with the sandbox's mail server."""
+    from bot.talk import talk as run  # noqa: PLC0415 - needs the playground's libraries
+
+    run(_settings(), script, record)
+
+
+@main.command("new-key")
+def make_key() -> None:
+    """Print a new key for SECRET_KEYS."""
+    click.echo(new_key())
+
+
+# --- people -----------------------------------------------------------------------------------------------------------
+
+
+@main.group()
+def agency() -> None:
+    """Agencies."""
+
+
+@agency.command("add")
+@click.argument("name")
+@click.option("--language", type=click.Choice(["en", "pt", "es"]), default="pt", show_default=True)
+@click.option("--timezone", default="America/Sao_Paulo", show_default=True)
+@click.option("--admin", default="", metavar="NAME", help="Who administrates it; the invitation is theirs.")
+@as_json
+def agency_add(name: str, language: Any, timezone: str, admin: str, wants_json: bool) -> None:  # noqa: FBT001
+    """Add an agency and print its admin's invitation."""
+    with _joined() as parts:
+        _answer(commands.add_agency(parts, name, language, timezone, admin), wants_json)
+
+
+@agency.command("list")
+@as_json
+def agency_list(wants_json: bool) -> None:  # noqa: FBT001
+    """List all agencies."""
+    _listed(commands.agencies, wants_json)
+
+
+@main.command()
+@click.argument("agency_name", metavar="AGENCY")
+@click.option("--role", type=click.Choice(["member", "admin"]), default="member", show_default=True)
+@click.option("--name", default="", help="Whom it is for.")
+@click.option("--uses", type=click.IntRange(1, commands.MAX_USES), default=1, show_default=True)
+@as_json
+def invite(agency_name: str, role: str, name: str, uses: int, wants_json: bool) -> None:  # noqa: FBT001
+    """Make an invitation: prints the code and the wa.me link."""
+    with _joined() as parts:
+        _answer(commands.invite(parts, agency_name, role, name, uses), wants_json)
+
+
+@main.group()
+def mailbox() -> None:
+    """Mailboxes."""
+
+
+@mailbox.command("list")
+@click.argument("agency_name", metavar="AGENCY")
+@as_json
+def mailbox_list(agency_name: str, wants_json: bool) -> None:  # noqa: FBT001
+    """Show who of an agency can send, and who cannot."""
+    _listed(lambda parts: commands.mailboxes(parts, agency_name), wants_json)
+
+
+@main.group()
+def case() -> None:
+    """Conversations that wait for a person."""
+
+
+@case.command("list")
+@as_json
+def case_list(wants_json: bool) -> None:  # noqa: FBT001
+    """List who waits for a person."""
+    _listed(commands.cases, wants_json)
+
+
+@main.command()
+@click.argument("contact")
+@as_json
+def forget(contact: str, wants_json: bool) -> None:  # noqa: FBT001
+    """Erase all that is stored about a contact (number, id)."""
+    with _joined() as parts:
+        _answer(commands.forget_contact(parts, contact), wants_json)
+
+
+@main.command()
+@click.argument("contact")
+def export(contact: str) -> None:
+    """Print all that is stored about a contact, in JSON."""
+    with _joined() as parts:
+        _answer(commands.export(parts, contact), wants_json=True)
+
+
+# --- when something went wrong ----------------------------------------------------------------------------------------
+
+
+@main.group("dead-letters")
+def dead_letters() -> None:
+    """Turns that raised: their state is as it was, nothing is lost."""
+
+
+@dead_letters.command("list")
+@as_json
+def dead_letters_list(wants_json: bool) -> None:  # noqa: FBT001
+    """List them, newest first."""
+    _listed(commands.dead_letters, wants_json)
+
+
+@dead_letters.command("replay")
+@click.argument("letter", type=int)
+def dead_letters_replay(letter: int) -> None:
+    """Apply one again, after its cause was mended."""
+    with _joined() as parts:
+        parts.turns.replay(letter)
+        click.echo("Done.")
+
+
+def _listed(find: Callable[[Parts], list[dict[str, Any]]], wants_json: bool) -> None:  # noqa: FBT001
+    with _joined() as parts:
+        _answer(find(parts), wants_json)
+
+
+def run() -> None:
+    """The command line, with every expected failure as one plain sentence."""
+    try:
+        main(standalone_mode=True)
+    except OPERATOR_ERRORS as wrong:
+        sys.stderr.write(f"{wrong}\n")
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    run()

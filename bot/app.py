@@ -1,0 +1,214 @@
+"""The only place where the parts are joined. Web, worker, commands and tests all begin here."""
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from flask import Flask
+
+from bot.channels.whatsapp import Twilio
+from bot.channels.whatsapp.channel import WhatsApp
+from bot.clock import Clock, SystemClock
+from bot.facts import FactReader
+from bot.hands import Channel, Tools
+from bot.limits import Limits
+from bot.links import LinkBook
+from bot.mail.knowledge.providers import Providers
+from bot.mail.wire.guard import Guard
+from bot.mail.wire.smtp import Network, tls_context
+from bot.records import Records
+from bot.safe import Safe
+from bot.settings import Settings, SettingsError
+from bot.store import housekeeping, schema
+from bot.store.engine import Engine, connect, reading
+from bot.timers import Timers
+from bot.turns import Turns
+from bot.vault import BadKey, Vault, new_key
+from bot.web import pages
+from bot.web.headers import secure
+from bot.web.secret_page import secret_page
+from bot.worker import Worker
+from flows.facts import House
+from flows.speech import sentence
+
+WEB_POOL = 10
+
+
+class Contents:
+    """The book of Twilio's resources, in our database."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def get(self, name: str) -> str | None:
+        """The sid of a resource, or None."""
+        with reading(self._engine) as db:
+            return housekeeping.content_sid(db, name)
+
+    def put(self, name: str, sid: str) -> None:
+        """Remember a sid."""
+        with self._engine.begin() as db:
+            housekeeping.keep_content(db, name, sid)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Everything joined, for one process."""
+
+    settings: Settings
+    engine: Engine
+    clock: Clock
+    vault: Vault
+    safe: Safe
+    limits: Limits
+    turns: Turns
+    links: LinkBook
+    tools: Tools
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self.engine.dispose()
+
+
+def join(
+    settings: Settings,
+    database_url: str,
+    *,
+    clock: Clock | None = None,
+    channels: Mapping[str, Channel] | None = None,
+    extra_providers: Path | None = None,
+    pool: int = WEB_POOL,
+) -> Parts:
+    """Join the parts on a database that has our schema.
+
+    Raises SettingsError, WrongSchema or WrongKey, each with one plain sentence for the operator.
+    """
+    clock = clock or SystemClock()
+    engine = connect(database_url, pool=pool)
+    schema.check(engine)
+    vault = keys(settings)
+    safe = Safe(vault)
+    with engine.begin() as db:
+        safe.check(db)
+    limits = Limits(engine, clock)
+    providers = Providers.load(extra_providers or settings.providers_extra)
+    turns = Turns(engine, clock, FactReader(house(settings), providers), Records(safe, limits), safe)
+    links = LinkBook(engine, clock, turns, safe, providers, chat_url(settings))
+    joined: dict[str, Channel] = dict(channels or {})
+    if settings.real_twilio:
+        joined["whatsapp"] = _whatsapp(settings, engine)
+    timers = Timers()
+    tools = Tools(
+        engine=engine,
+        clock=clock,
+        channels=joined,
+        links=links,
+        providers=providers,
+        safe=safe,
+        limits=limits,
+        network=network(settings),
+        later=timers.later,
+        announce=turns.announce,
+        public_url=settings.url,
+    )
+    return Parts(settings, engine, clock, vault, safe, limits, turns, links, tools)
+
+
+def house(settings: Settings) -> House:
+    """What the flows may know of this installation."""
+    return House(
+        operator=settings.operator_name,
+        privacy_url=settings.privacy_url or f"{settings.url}/privacy",
+        retention_days=settings.retention_days,
+        support_contact=settings.support_contact or "support@sandbox.test",
+        domain=settings.domain,
+        ports=settings.ports,
+    )
+
+
+def network(settings: Settings) -> Network:
+    """How mail servers are reached: one guard and one TLS context for all."""
+    guard = Guard(
+        allow_networks=settings.smtp_allow_networks,
+        allow_ports=[int(port) for port in settings.smtp_allow_ports],
+        nameserver=settings.nameserver,
+    )
+    context = tls_context()
+    if settings.ssl_cert_file is not None:
+        try:
+            context.load_verify_locations(cafile=str(settings.ssl_cert_file))
+        except OSError:
+            raise SettingsError(f"SSL_CERT_FILE: {settings.ssl_cert_file} holds no readable certificate.") from None
+    name = settings.domain.partition(":")[0]
+    full = name if "." in name and not name.replace(".", "").isdecimal() else f"[{name}]"
+    return Network(guard, context, full if full != "[localhost]" else "[127.0.0.1]")
+
+
+def keys(settings: Settings) -> Vault:
+    """The vault with the operator's keys, or with the one that `serve` made for the playground."""
+    try:
+        if settings.secret_keys:
+            return Vault.from_setting(settings.secret_keys)
+        path = settings.secret_keys_file or make_key(settings.data_dir)
+        return Vault.from_file(path)
+    except BadKey as bad:
+        raise SettingsError(str(bad)) from None
+
+
+def make_key(data_dir: Path) -> Path:
+    """The key of an installation without SECRET_KEYS, made once; only our user can read it."""
+    path = data_dir / "secret.key"
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "w") as file:
+            file.write(new_key())
+    return path
+
+
+def chat_url(settings: Settings) -> str:
+    """The way back to the chat: WhatsApp with our number, or the playground."""
+    if settings.playground_url:
+        return f"{settings.url}/playground"
+    digits = "".join(sign for sign in settings.twilio_whatsapp_from if sign.isdigit())
+    return f"https://wa.me/{digits}" if digits else ""
+
+
+def _whatsapp(settings: Settings, engine: Engine) -> WhatsApp:
+    twilio = Twilio(
+        settings.twilio_account_sid,
+        settings.twilio_auth_token,
+        settings.twilio_sender,
+        Contents(engine),
+        api_url=settings.twilio_api_url,
+    )
+    return WhatsApp(twilio, f"{settings.url}/whatsapp/status")
+
+
+def create_app(parts: Parts) -> Flask:
+    """The web application."""
+    app = Flask("bot.web")
+    settings = parts.settings
+    app.config.update(MAX_CONTENT_LENGTH=pages.MAX_BODY, MAX_FORM_PARTS=pages.MAX_PARTS)
+    secure(app, https=settings.url.startswith("https://"))
+    app.register_blueprint(
+        secret_page(
+            parts.links,
+            sentence=sentence,
+            form_key=parts.vault.subkey("forms"),
+            operator=settings.operator_name,
+            chat_url=chat_url(settings),
+            clock=parts.clock.now,
+        )
+    )
+    app.register_blueprint(pages.pages(parts))
+    return app
+
+
+def create_worker(parts: Parts) -> Worker:
+    """The worker."""
+    lanes = {"speak": parts.settings.lane_speak, "work": parts.settings.lane_work, "mail": parts.settings.lane_mail}
+    return Worker(parts.tools, parts.turns, lanes, timedelta(days=parts.settings.retention_days))

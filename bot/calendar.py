@@ -1,0 +1,34 @@
+"""When something may be said that nobody waits for: by day, on working days, and while WhatsApp lets us."""
+
+from datetime import datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from bot.people import WINDOW
+
+LEFT_LYING = timedelta(hours=20)
+EARLIEST = time(9)
+LATEST = time(19)
+SOONEST = timedelta(hours=2)  # less than that is no "left lying", it is a lunch
+SATURDAY = 5
+MARGIN = timedelta(minutes=15)
+
+
+def nudge_time(last: datetime, timezone: str) -> datetime | None:
+    """When to remind of what was left lying at `last`: 20 hours later, or the nearest good hour inside the window.
+
+    None when there is none: nights and weekends are not ours.
+    """
+    zone = ZoneInfo(timezone)
+    wish = (last + LEFT_LYING).astimezone(zone)
+    good = _within_the_day(wish)
+    in_window = last + SOONEST <= good <= last + WINDOW - MARGIN
+    return good if in_window and good.weekday() < SATURDAY else None
+
+
+def _within_the_day(wish: datetime) -> datetime:
+    """The wish itself by day; before nine the evening before, after seven in the evening that same evening."""
+    if wish.time() < EARLIEST:
+        return datetime.combine(wish.date() - timedelta(days=1), LATEST, wish.tzinfo)
+    if wish.time() > LATEST:
+        return datetime.combine(wish.date(), LATEST, wish.tzinfo)
+    return wish

@@ -1,0 +1,54 @@
+"""WhatsApp as the hands see a channel."""
+
+import logging
+import re
+from datetime import datetime, timedelta
+
+from bot.channels import Accepted, Identity
+from bot.channels.whatsapp.client import Twilio
+from bot.channels.whatsapp.read import callback_url
+from bot.channels.whatsapp.render import render
+from bot.channels.whatsapp.style import WhatsAppStyle
+from flows.speech import Message
+
+CLOCKS = timedelta(seconds=30)  # by which Twilio's clock and ours may differ
+_log = logging.getLogger(__name__)
+_TOKEN = re.compile(r"(/s/)[A-Za-z0-9_-]*")
+
+
+class WhatsApp:
+    """Sends through Twilio; `status_url` is where it tells what became of a message."""
+
+    def __init__(self, twilio: Twilio, status_url: str) -> None:
+        self.style = WhatsAppStyle()
+        self._twilio = twilio
+        self._status_url = status_url
+
+    def send(self, to: Identity, message: Message, promise_id: int) -> Accepted:
+        """Hand a message to Twilio. Raises Refused, Later or Unclear."""
+        outgoing = render(message)
+        if outgoing.cut:
+            _log.error("a message was too long and was cut", extra={"promise": promise_id})
+        return self._twilio.send(_to(to), outgoing, callback_url(self._status_url, promise_id))
+
+    def find(self, to: Identity, message: Message, since: datetime) -> str | None:
+        """Twilio's id of this very message, if it lists one; a one-time link in it may have another address."""
+        body = _masked(render(message).body)
+        listed = self._twilio.sent_since(_to(to), since - CLOCKS)
+        return next((one.provider_id for one in listed if _masked(one.body) == body), None)
+
+    def typing(self, message_id: str) -> None:
+        """Show that an answer is on its way, under the person's last message."""
+        self._twilio.typing(message_id)
+
+    def erase(self, message_id: str) -> None:
+        """Erase what a person sent. Raises Later or Refused."""
+        self._twilio.erase(message_id)
+
+
+def _to(identity: Identity) -> str:
+    return identity.address or identity.external_id or ""
+
+
+def _masked(body: str) -> str:
+    return _TOKEN.sub(r"\1", body)

@@ -1,0 +1,307 @@
+"""Twilio's REST API, as far as a talk needs it: send, show typing, erase, list. Nothing is repeated by itself.
+
+No request is idempotent there (https://www.twilio.com/docs/messaging/api/message-resource), so an
+answer that never came is `Unclear`, and only what surely was not taken is `Later`.
+"""
+
+import json
+import logging
+import re
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Protocol, TypeVar
+from urllib.parse import urlsplit
+
+from requests import ConnectTimeout, RequestException
+from twilio.base.exceptions import TwilioRestException, TwilioServiceException
+from twilio.http.http_client import TwilioHttpClient
+from twilio.rest import Client
+from twilio.rest.content.v1.content import ContentList
+from urllib3.exceptions import NewConnectionError
+
+from bot.channels import Accepted, Later, Refused, SendError, Sent, Unclear
+from bot.channels.whatsapp.codes import BAD_CONTENT, LOST_CONTENT, TOO_EARLY, fate
+from bot.channels.whatsapp.read import PREFIX
+from bot.channels.whatsapp.render import ContentSpec, Outgoing
+
+LISTED = 200  # messages looked through for one that may or may not have been taken
+EARLIEST_ERASE = 60.0  # seconds, https://www.twilio.com/docs/api/errors/20009
+OPERATOR_WAIT = 300.0  # seconds: time to set an account or a sender right before the message is tried again
+REST = 60.0  # seconds without trying to make a Content resource, after one could not be made
+LONGEST_WAIT = 3600.0  # seconds: what a Retry-After may ask of us
+GONE = frozenset({"404", "20404"})
+TOO_MANY = 429
+SERVER_FAULT = 500
+UNAVAILABLE = 503
+
+_PERSONAL = re.compile(r"whatsapp:\S+|\+?\d{7,}")
+_log = logging.getLogger(__name__)
+logging.getLogger("urllib3.connectionpool").setLevel(logging.INFO)  # at DEBUG it writes addresses with numbers in them
+_T = TypeVar("_T")
+
+
+class Contents(Protocol):
+    """The book of Content resources that were made: their sids by name. Shared by all processes, kept for ever."""
+
+    def get(self, name: str) -> str | None:
+        """The sid of this resource, or None if none was made."""
+
+    def put(self, name: str, sid: str) -> None:
+        """Remember the sid, in the place of another one if there is one."""
+
+
+class Twilio:
+    """One Twilio account and one sender. Safe to share between threads."""
+
+    def __init__(
+        self,
+        account_sid: str,
+        auth_token: str,
+        sender: str,
+        contents: Contents,
+        *,
+        api_url: str = "",
+        timeout: float = 10.0,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`sender`: a WhatsApp number, with or without `whatsapp:`, or the sid of a Messaging Service (`MG...`).
+
+        `api_url`: another base for all requests, for tests and the playground only. There the host api.twilio.com is
+        the root, and every other product has its name as the first part of the path (`/content/v1/...`).
+        `timeout`: seconds, for connecting and between two packets; `now`: a steady clock, in seconds.
+        Raises ValueError when one of the first three is empty.
+        """
+        if not (account_sid and auth_token and sender):
+            raise ValueError("Twilio needs an account sid, an auth token and a sender.")
+        self._wire = _Wire(api_url.rstrip("/"), timeout)
+        self._client: Any = Client(account_sid, auth_token, http_client=self._wire)
+        self._from = {"messaging_service_sid": sender} if sender.startswith("MG") else {"from_": _prefixed(sender)}
+        self._contents = contents
+        self._making = threading.Lock()
+        self._now = now
+        self._resting_until = float("-inf")
+
+    def send(self, to: str, outgoing: Outgoing, callback_url: str) -> Accepted:
+        """Hand over one message. `to`: a number or a business-scoped id; `callback_url`: see `read.callback_url`.
+
+        Buttons are an ornament: where their resource cannot be made or is not taken, the same words go out with the
+        choices as numbers. Raises Refused, Later or Unclear; after Unclear look at `sent_since` before sending again.
+        """
+        accepted = self._with_buttons(to, outgoing, outgoing.content, callback_url) if outgoing.content else None
+        return accepted or self._create(to, callback_url, body=outgoing.body)
+
+    def typing(self, message_sid: str) -> bool:
+        """Show "typing" below this inbound message and mark it read, for at most 25 seconds. Whether it was shown.
+
+        https://www.twilio.com/docs/whatsapp/api/typing-indicators-resource (v2). An ornament: it raises nothing.
+        """
+        indicator = self._client.messaging.v2.typing_indicator
+        try:
+            self._call(lambda: indicator.create(channel="whatsapp", message_id=message_sid))
+        except SendError as failure:
+            _log.info("no typing indicator (%s)", failure.code)
+            return False
+        return True
+
+    def erase(self, message_sid: str) -> None:
+        """Empty a message's text, then delete its record with all media. Doing it twice is harmless.
+
+        Raises Later while Twilio does not let go of it (20009: at least a minute, in rare cases 14 days) or cannot be
+        reached, and Refused when it never will.
+        """
+        message = self._client.messages(message_sid)
+        for step in (lambda: message.update(body=""), message.delete):
+            try:
+                self._call(step)
+            except Unclear as failure:
+                raise Later(failure.code, "it may have been erased; doing it again is harmless") from None
+            except Refused as failure:
+                if failure.code not in GONE:
+                    raise
+
+    def sent_since(self, to: str, when: datetime) -> list[Sent]:
+        """Our messages to this person that Twilio has taken since then, newest first, at most 200 looked through.
+
+        By the time they were made, whole seconds: one that still waits at Twilio has no time of sending, and is listed
+        too. `when` is aware; allow for clocks that differ. Raises like `send`.
+        """
+        earliest = when.astimezone(UTC).replace(microsecond=0)
+        listed = self._call(lambda: self._client.messages.list(to=_prefixed(to), limit=LISTED))
+        return [
+            Sent(one.sid, one.body or "", one.status, one.date_created)
+            for one in listed
+            if one.direction != "inbound" and one.date_created and one.date_created >= earliest
+        ]
+
+    def close(self) -> None:
+        """Close the pooled connections."""
+        self._wire.close()
+
+    def _with_buttons(self, to: str, outgoing: Outgoing, spec: ContentSpec, callback_url: str) -> Accepted | None:
+        """Send by a Content resource; None: it cannot be had, nothing was sent."""
+        sid = self._content(spec)
+        for again in (True, False):  # a resource that was lost at Twilio is made anew once
+            if not sid:
+                break
+            try:
+                return self._create(to, callback_url, content_sid=sid, content_variables=_variables(outgoing))
+            except Refused as refusal:
+                if refusal.code not in BAD_CONTENT:
+                    raise
+                _log.warning("Twilio did not take content resource %s (%s)", spec.name, refusal.code)
+                sid = self._content(spec, lost=sid) if again and refusal.code in LOST_CONTENT else None
+        return None
+
+    def _create(self, to: str, callback_url: str, **what: str) -> Accepted:
+        messages = self._client.messages
+        message = self._call(
+            lambda: messages.create(to=_prefixed(to), status_callback=callback_url, **self._from, **what)
+        )
+        if not message.sid:
+            raise Unclear("no-sid", "Twilio answered without a message sid")
+        return Accepted(message.sid)
+
+    def _content(self, spec: ContentSpec, lost: str = "") -> str | None:
+        """The sid of the resource, made on first use and anew when `lost`; None: do without."""
+        sid = self._known(spec.name, lost)
+        if sid:
+            return sid
+        with self._making:
+            return self._known(spec.name, lost) or self._made(spec)
+
+    def _known(self, name: str, lost: str) -> str | None:
+        sid = self._contents.get(name)
+        return sid if sid != lost else None
+
+    def _made(self, spec: ContentSpec) -> str | None:
+        """A new resource. After a failure none is tried for a minute: a dead Content API holds nobody up."""
+        if self._now() < self._resting_until:
+            return None
+        try:
+            made = self._call(lambda: self._client.content.v1.contents.create(_request(spec)))
+        except SendError as failure:
+            _log.warning("content resource %s could not be made (%s)", spec.name, failure)
+            self._resting_until = self._now() + REST
+            return None
+        self._contents.put(spec.name, made.sid)
+        return str(made.sid)
+
+    def _call(self, request: Callable[[], _T]) -> _T:
+        """Run one request; every way to fail becomes Refused, Later or Unclear, free of the request's content."""
+        try:
+            return request()
+        except TwilioRestException as error:
+            failure = _refusal(error.status, error.code, error.msg, self._wire.retry_after())
+        except TwilioServiceException as error:
+            failure = _refusal(error.status, error.code, error.title, self._wire.retry_after())
+        except RequestException as error:
+            failure = _broken(error)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:  # success, but no JSON or not of its shape
+            failure = Unclear(type(error).__name__, "Twilio's answer could not be read")
+        raise failure  # out here: what was caught carries the request with the person's words
+
+
+class _Wire(TwilioHttpClient):  # type: ignore[misc]  # the SDK has no types
+    """The SDK's HTTP client, with a time limit, an address that can be changed, and no word in any log."""
+
+    def __init__(self, api_url: str, timeout: float) -> None:
+        self._last = threading.local()
+        super().__init__(timeout=timeout)
+        self._api_url = api_url
+        if api_url:
+            self.session.trust_env = False  # a stand-in on this machine is reached directly, whatever proxy is set
+
+    def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
+        """One request, to the other base if there is one."""
+        self._last.retry_after = None
+        response = super().request(method, self._rewritten(url), *args, **kwargs)
+        self._last.retry_after = response.headers.get("Retry-After")
+        self._last.response = None
+        return response
+
+    # The SDK writes each answer to this attribute and then returns what it reads there: with two threads, the answer
+    # to the other one's message. And it would keep the last request, with a person's words, in memory.
+
+    @property
+    def _test_only_last_response(self) -> Any:
+        return getattr(self._last, "response", None)
+
+    @_test_only_last_response.setter
+    def _test_only_last_response(self, response: Any) -> None:
+        self._last.response = response
+
+    @property
+    def _test_only_last_request(self) -> None:
+        return None
+
+    @_test_only_last_request.setter
+    def _test_only_last_request(self, request: Any) -> None:
+        """Not kept."""
+
+    def retry_after(self) -> float | None:
+        """Seconds that the last answer of this thread asked us to wait, within bounds."""
+        stated = getattr(self._last, "retry_after", None) or ""
+        return min(float(stated), LONGEST_WAIT) if stated.isascii() and stated.isdigit() else None
+
+    def log_request(self, kwargs: dict[str, Any]) -> None:
+        """Nothing: the SDK would write addresses and headers."""
+
+    def log_response(self, status_code: int, response: Any) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        self.session.close()
+
+    def _rewritten(self, url: str) -> str:
+        if not self._api_url:
+            return url
+        parts = urlsplit(url)
+        product = (parts.hostname or "").split(".")[0]
+        prefix = "" if product == "api" else f"/{product}"
+        query = f"?{parts.query}" if parts.query else ""
+        return f"{self._api_url}{prefix}{parts.path}{query}"
+
+
+def _refusal(status: int, code: int | None, text: str, seconds: float | None) -> SendError:
+    """What Twilio's answer means: by its code where we know it, else by its HTTP status."""
+    name = str(code or status)
+    words = _PERSONAL.sub("(hidden)", text)[:200]
+    kind = fate(name)
+    if name == TOO_EARLY:
+        return Later(name, words, seconds or EARLIEST_ERASE)
+    if kind == "operator":
+        return Later(name, words, seconds or OPERATOR_WAIT)
+    if kind == "later" or status in (TOO_MANY, UNAVAILABLE):
+        return Later(name, words, seconds)
+    if status >= SERVER_FAULT or status < 400:  # noqa: PLR2004 - neither taken for sure nor refused
+        return Unclear(name, words)
+    return Refused(name, words, stop=kind == "stop")
+
+
+def _broken(error: RequestException) -> SendError:
+    """No answer. Without a connection nothing has left; in every other case it may have."""
+    cause = error.args[0] if error.args else None
+    never_left = isinstance(error, ConnectTimeout) or isinstance(getattr(cause, "reason", None), NewConnectionError)
+    name = type(error).__name__
+    return Later(name, "Twilio cannot be reached") if never_left else Unclear(name, "Twilio did not answer")
+
+
+def _request(spec: ContentSpec) -> Any:
+    return ContentList.ContentCreateRequest(
+        {
+            "friendly_name": spec.name,
+            "language": spec.language,
+            "variables": dict(spec.variables),
+            "types": {kind: dict(shape) for kind, shape in spec.types.items()},
+        }
+    )
+
+
+def _variables(outgoing: Outgoing) -> str:
+    return json.dumps(dict(outgoing.variables), ensure_ascii=False)
+
+
+def _prefixed(address: str) -> str:
+    return address if address.startswith(PREFIX) else PREFIX + address

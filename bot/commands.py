@@ -1,0 +1,139 @@
+"""What the commands do, once the parts are joined; `bot.__main__` only reads the command line."""
+
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+from uuid import UUID
+
+from bot import people
+from bot.app import Parts
+from bot.hands import forget
+from bot.settings import timezone
+from bot.store import conversations
+from bot.store import people as people_store
+from bot.store.engine import Connection, Row, reading
+from flows.speech import sentence
+from flows.words import Language
+
+MAX_USES = 500
+
+
+class Unknown(Exception):
+    """Nothing of that name; the message is one plain sentence."""
+
+
+def add_agency(parts: Parts, name: str, language: Language, zone: str, admin: str) -> dict[str, Any]:
+    """A new agency, and the invitation of its admin, ready to be forwarded."""
+    timezone(zone)
+    now = parts.clock.now()
+    with parts.engine.begin() as db:
+        if people_store.agency_by_name(db, name) is not None:
+            raise Unknown(f"There is an agency called {name} already.")
+        agency_id = people_store.add_agency(db, name, language, zone, now)
+        made = people.invite(db, agency_id, role="admin", name=admin, language=language, uses=1, now=now)
+    return {"agency": name, "id": str(agency_id), **invitation_texts(parts, made, language)}
+
+
+def invite(parts: Parts, agency: str, role: str, name: str, uses: int) -> dict[str, Any]:
+    """An invitation to an agency."""
+    with parts.engine.begin() as db:
+        row = _agency(db, agency)
+        made = people.invite(db, row.id, role=role, name=name, language=row.language, uses=uses, now=parts.clock.now())
+    return {"agency": row.name, "role": role, "uses": uses, **invitation_texts(parts, made, row.language)}
+
+
+def invitation_texts(parts: Parts, made: people.Invitation, language: Language) -> dict[str, Any]:
+    """The code, the wa.me link whose text holds it, and words to forward with it."""
+    text = sentence("invitation.text", language, code=made.code)
+    digits = "".join(sign for sign in parts.settings.twilio_whatsapp_from if sign.isdigit())
+    link = f"https://wa.me/{digits}?text={quote(text)}" if digits else ""
+    forward = sentence("invitation.forward", language, link=link) if link else text
+    return {"code": made.code, "expires_at": _moment(made.expires_at), "link": link, "forward": forward}
+
+
+def _agency(db: Connection, name: str) -> Row:
+    row = people_store.agency_by_name(db, name)
+    if row is None:
+        raise Unknown(f"There is no agency called {name}; python -m bot agency list shows them.")
+    return row
+
+
+def agencies(parts: Parts) -> list[dict[str, Any]]:
+    """All agencies."""
+    with reading(parts.engine) as db:
+        rows = people_store.agencies(db)
+    return [
+        {"agency": row.name, "id": str(row.id), "language": row.language, "members": row.members,
+         "closed": row.closed_at is not None}
+        for row in rows
+    ]  # fmt: skip
+
+
+def mailboxes(parts: Parts, agency: str) -> list[dict[str, Any]]:
+    """Who of an agency can send, and who cannot, and why."""
+    with reading(parts.engine) as db:
+        rows = people_store.members(db, _agency(db, agency).id)
+    return [
+        {"name": row.name, "role": row.role, "address": row.address or "", "state": row.state or "no mailbox",
+         "cause": row.cause or ""}
+        for row in rows
+    ]  # fmt: skip
+
+
+def cases(parts: Parts) -> list[dict[str, Any]]:
+    """Who waits for a person, longest first."""
+    with reading(parts.engine) as db:
+        rows = conversations.cases(db)
+    return [
+        {"number": row.number, "reason": row.reason, "name": row.name, "language": row.language,
+         "channel": row.channel, "opened_at": _moment(row.opened_at)}
+        for row in rows
+    ]  # fmt: skip
+
+
+def dead_letters(parts: Parts) -> list[dict[str, Any]]:
+    """Turns that raised."""
+    with reading(parts.engine) as db:
+        rows = conversations.dead_letters(db)
+    return [
+        {"id": row.id, "conversation": str(row.conversation_id), "error": row.error, "at": _moment(row.at),
+         "replayed": row.replayed_at is not None}
+        for row in rows
+    ]  # fmt: skip
+
+
+def forget_contact(parts: Parts, known: str) -> dict[str, Any]:
+    """Erase all that is stored about a contact."""
+    with parts.engine.begin() as db:
+        contact = _contact(db, known)
+        forget(db, contact.id)
+    return {"erased": str(contact.id)}
+
+
+def export(parts: Parts, known: str) -> dict[str, Any]:
+    """All that is stored about a contact; of secrets only that they exist."""
+    with reading(parts.engine) as db:
+        contact = _contact(db, known)
+        conversation_id = people_store.conversation_of(db, contact.id)
+        lines = conversations.transcript(db, conversation_id, last=10_000) if conversation_id else []
+    return {
+        "contact": {name: _plain(value) for name, value in contact._mapping.items()},  # noqa: SLF001 - public mapping
+        "messages": [{"at": _moment(line.at), "direction": line.direction, "text": line.text} for line in lines],
+    }
+
+
+def _contact(db: Connection, known: str) -> Row:
+    found = people_store.find_contact(db, known)
+    if len(found) != 1:
+        raise Unknown(f"There is no one contact known as {known}.")
+    return found[0]
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, datetime):
+        return _moment(value)
+    return str(value) if isinstance(value, UUID) else value
+
+
+def _moment(when: datetime) -> str:
+    return when.astimezone().isoformat(timespec="seconds")

@@ -1,0 +1,117 @@
+"""What a step may know: who writes, in which agency, with which mailbox, and what their provider demands today."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from bot.mail.knowledge.providers import Demand, Providers
+from bot.mail.knowledge.providers import Provider as Known
+from bot.mail.knowledge.providers import Server as WireServer
+from bot.mail.wire.account import Account as WireAccount
+from bot.store import mailboxes
+from bot.store.conversations import Held
+from bot.store.engine import Connection, Row
+from flows import conversation, facts
+from flows.conversation import Envelope
+from flows.facts import Facts, House
+from flows.reading import SHAPES
+from flows.words import LANGUAGES, Account, Language, Server
+
+DEMANDS: dict[Demand, facts.Demand] = {
+    "password": "password",
+    "app_password": "app_password",
+    "oauth_only": "sign_in_only",
+    "cannot_work": "impossible",
+}
+_SAMPLES = {"google16": "abcd efgh ijkl mnop", "apple16": "abcd-efgh-ijkl-mnop"}
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Facts for the flows, and the ids behind them for the hands."""
+
+    facts: Facts
+    member_id: UUID | None
+    mailbox_id: UUID | None
+    mailbox_version: int
+    timezone: str
+
+
+class FactReader:
+    """Reads the facts of a turn in its transaction."""
+
+    def __init__(self, house: House, providers: Providers) -> None:
+        self._house = house
+        self._providers = providers
+
+    def read(self, db: Connection, held: Held, envelope: Envelope, now: datetime) -> Standing:
+        """All facts of one turn."""
+        row = mailboxes.standing(db, held.member_id) if held.member_id else None
+        mailbox = _mailbox(row)
+        about = conversation.subject(envelope) or (mailbox.account.address if mailbox else "")
+        known = Facts(
+            now=now,
+            language=language(held.language),
+            house=self._house,
+            name=row.name if row else held.name,
+            agency=row.agency if row else "",
+            role=_role(row),
+            mailbox=mailbox,
+            provider=self.provider(about, now) if about else None,
+        )
+        return Standing(
+            known,
+            member_id=held.member_id if row else None,
+            mailbox_id=row.mailbox_id if row else None,
+            mailbox_version=(row.version or 0) if row else 0,
+            timezone=row.timezone if row else "UTC",
+        )
+
+    def provider(self, address: str, now: datetime) -> facts.Provider | None:
+        """What the provider of an address demands on this day, as the flows see it."""
+        known = self._providers.for_address(address, now.date())
+        return _provider(known) if known else None
+
+
+def _provider(known: Known) -> facts.Provider:
+    return facts.Provider(
+        id=known.id,
+        name=known.name,
+        demand=DEMANDS[known.demand],
+        checked=known.checked,
+        shape=shape(known),
+        app_password_url=known.app_password_url or "",
+        until=known.until,
+    )
+
+
+def shape(known: Known) -> str:
+    """The name of the exact form of a provider's secrets, if they have one that the flows know."""
+    if known.secret_shape.pattern is None:
+        return ""
+    return next((name for name in SHAPES if name in _SAMPLES and known.secret_shape.fits(_SAMPLES[name])), "")
+
+
+def _mailbox(row: Row | None) -> facts.Mailbox | None:
+    if row is None or row.mailbox_id is None:
+        return None
+    server = Server(row.host, row.port, row.security)
+    return facts.Mailbox(Account(row.address, row.user_name, server), row.state, row.cause)
+
+
+def _role(row: Row | None) -> Literal["", "member", "admin"]:
+    if row is None:
+        return ""
+    return "admin" if row.role == "admin" else "member"
+
+
+def language(stored: str) -> Language:
+    """A stored language as one of ours."""
+    return next((one for one in LANGUAGES if one == stored), LANGUAGES[0])
+
+
+def on_the_wire(account: Account) -> WireAccount:
+    """An account as the mail room knows it."""
+    server = WireServer(account.server.host, account.server.port, account.server.security)
+    return WireAccount(account.address, account.user, server)

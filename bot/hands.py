@@ -1,0 +1,428 @@
+"""One function for each kind of promise. A hand performs with no transaction open; its result is an outcome.
+
+What a hand may rely on stands in `Tools`. A hand that raises is tried again a few times; see `bot.worker`.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from email.message import EmailMessage
+from functools import partial
+from typing import Protocol
+from uuid import UUID
+
+import structlog
+
+from bot.channels import Accepted, Identity, Later, Refused, SendError, Unclear
+from bot.clock import Clock
+from bot.facts import language, on_the_wire
+from bot.limits import Exhausted, Limits
+from bot.links import LinkBook
+from bot.mail.knowledge.providers import Provider, Providers
+from bot.mail.wire import send
+from bot.mail.wire.account import BadCredential
+from bot.mail.wire.addresses import BadAddress, normalise
+from bot.mail.wire.probe import Failed, test_login
+from bot.mail.wire.smtp import Network
+from bot.safe import Safe, use_of
+from bot.store import conversations, mailboxes, people, promises, secrets
+from bot.store.conversations import Held
+from bot.store.engine import Connection, Engine, Row, reading
+from bot.store.promises import Promise
+from bot.vault import Secret, Unopenable
+from flows import saved
+from flows.speech import Message, Style, render
+from flows.words import (
+    Account,
+    AddressRefused,
+    Discover,
+    Event,
+    Lay,
+    Link,
+    LoginFailed,
+    LoginWorked,
+    MailAccepted,
+    MailRefused,
+    MailUnknown,
+    SecretGone,
+    Server,
+    ServerFound,
+    ServerUnknown,
+    Speak,
+    TestLogin,
+    TestsExhausted,
+    TestSlow,
+)
+
+MAX_SPEECH_TRIES = 12
+MAX_MAIL_TRIES = 8
+MAX_ERASE_TRIES = 14
+SLOW = 5.0  # seconds after which a live test says that it goes on
+MAX_WORDS = 200
+_log = structlog.get_logger(__name__)
+
+
+class Channel(Protocol):
+    """One channel, as the hands need it; all channels are alike."""
+
+    @property
+    def style(self) -> Style:
+        """How this channel writes what is not its own."""
+
+    def send(self, to: Identity, message: Message, promise_id: int) -> Accepted:
+        """Hand a message to the provider. Raises Refused, Later or Unclear."""
+
+    def find(self, to: Identity, message: Message, since: datetime) -> str | None:
+        """The provider's id of a message that may have been taken; None when it surely was not."""
+
+    def typing(self, message_id: str) -> None:
+        """Show that an answer is on its way."""
+
+    def erase(self, message_id: str) -> None:
+        """Erase what a person sent at the provider. Raises Later or Refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The promise is kept, or will never be: final state, the event for the conversation, words for the operator."""
+
+    state: str = "done"
+    event: Event | None = None
+    provider_id: str | None = None
+    words: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Not now: try again after so many seconds."""
+
+    seconds: float
+    words: str
+
+
+Outcome = Ended | Again
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What hands work with."""
+
+    engine: Engine
+    clock: Clock
+    channels: Mapping[str, Channel]
+    links: LinkBook
+    providers: Providers
+    safe: Safe
+    limits: Limits
+    network: Network
+    later: Callable[[float, Callable[[], None]], Callable[[], None]]
+    announce: Callable[[Promise, Event], None]
+    public_url: str
+
+
+Hand = Callable[[Tools, Promise], Outcome]
+
+
+def backoff(attempt: int, wished: float | None = None, longest: float = 3600.0) -> float:
+    """Seconds until the next try: what the provider wished, else 2, 4, 8 ... up to an hour."""
+    return min(wished if wished is not None else 2.0**attempt, longest)
+
+
+# --- speaking ---------------------------------------------------------------------------------------------------------
+
+
+def speak(tools: Tools, promise: Promise) -> Outcome:
+    """Say one message, unless a person has taken over meanwhile."""
+    held = _look(tools, promise)
+    if held is None or held.owner != "bot":
+        return Ended("dropped")
+    channel, to = tools.channels[held.channel], _identity(held)
+    try:
+        if promise.attempt > 1 and (known := _already_said(tools, promise, held)):
+            return Ended(provider_id=known, words="found at the provider")
+        return Ended(provider_id=channel.send(to, _message(tools, promise, held), promise.id).provider_id)
+    except Refused as refusal:
+        if refusal.stop:
+            _stop(tools, held)
+        return Ended("failed", words=str(refusal))
+    except (Later, Unclear) as failure:
+        if promise.attempt >= MAX_SPEECH_TRIES:
+            return Ended("failed", words=str(failure))
+        return Again(backoff(promise.attempt, getattr(failure, "seconds", None)), str(failure))
+
+
+def _look(tools: Tools, promise: Promise) -> Held | None:
+    if promise.conversation_id is None:
+        return None
+    with reading(tools.engine) as db:
+        return conversations.look(db, promise.conversation_id)
+
+
+def _identity(held: Held) -> Identity:
+    return Identity(held.channel, held.address, held.external_id)
+
+
+def _message(tools: Tools, promise: Promise, held: Held) -> Message:
+    said: Speak = saved.load(promise.payload["effect"])
+    style = tools.channels[held.channel].style
+    return render(said, language(held.language), style, lambda link: _armed(tools, link))
+
+
+def _armed(tools: Tools, link: Link) -> str:
+    with tools.engine.begin() as db:
+        return f"{tools.public_url}/s/{tools.links.arm(db, UUID(link.id))}"
+
+
+def _already_said(tools: Tools, promise: Promise, held: Held) -> str | None:
+    """Whether an earlier try got through: a status callback proves it, else the provider's list is looked at."""
+    with reading(tools.engine) as db:
+        proven, since = conversations.proof(db, promise.id)
+    if proven:
+        return proven
+    shown: Speak = saved.load(promise.payload["effect"])
+    style = tools.channels[held.channel].style
+    message = render(shown, language(held.language), style, lambda _link: f"{tools.public_url}/s/")
+    return tools.channels[held.channel].find(_identity(held), message, since)
+
+
+def _stop(tools: Tools, held: Held) -> None:
+    with tools.engine.begin() as db:
+        people.touch(db, held.contact_id, stopped_at=tools.clock.now())
+
+
+# --- finding and testing ----------------------------------------------------------------------------------------------
+
+
+def discover(tools: Tools, promise: Promise) -> Outcome:
+    """Find the server of an address, in our table."""
+    wanted: Discover = saved.load(promise.payload["effect"])
+    try:
+        address = normalise(wanted.address)
+    except BadAddress:
+        return Ended(event=AddressRefused())
+    provider = tools.providers.for_address(address, tools.clock.now().date())
+    if provider is None:
+        return Ended(event=ServerUnknown(address))
+    server = provider.server
+    known = Server(server.host, server.port, server.security) if server else Server("", 0, "tls")
+    return Ended(event=ServerFound(Account(address, provider.user_for(address), known)))
+
+
+def try_login(tools: Tools, promise: Promise) -> Outcome:
+    """The live test: one AUTH command, within the limits."""
+    wanted: TestLogin = saved.load(promise.payload["effect"])
+    held = _look(tools, promise)
+    if held is None:
+        return Ended("dropped")
+    if promise.attempt == 1:
+        counted = tools.limits.allow("live_test", str(held.contact_id), wanted.account.server.host)
+        if isinstance(counted, Exhausted):
+            return Ended(event=TestsExhausted(counted.minutes))
+    try:
+        secret = _password(tools, wanted.account, UUID(wanted.secret_id))
+    except Unopenable as gone:
+        return Ended(event=SecretGone(), words=str(gone))
+    return _tested(tools, promise, wanted.account, held, secret)
+
+
+def _tested(tools: Tools, promise: Promise, account: Account, held: Held, secret: Secret) -> Outcome:
+    if held.last_message_id:
+        tools.channels[held.channel].typing(held.last_message_id)
+    cancel = tools.later(SLOW, lambda: tools.announce(promise, TestSlow()))
+    family = _family(tools, account)
+    try:
+        result = test_login(on_the_wire(account), secret.reveal(), network=tools.network, provider=family)
+    finally:
+        cancel()
+    if isinstance(result, Failed):
+        words = f"{result.stage}: {result.cause}: {result.raw}"
+        _log.info("live test failed", stage=result.stage, cause=result.cause, code=result.code)
+        return Ended(event=LoginFailed(_told(result), result.who, result.retry), words=words)
+    worked = Server(result.server.host, result.server.port, result.server.security)
+    return Ended(event=LoginWorked(Account(account.address, account.user, worked), result.repaired))
+
+
+def _told(failed: Failed) -> str:
+    """Before a mail server greeted us a person learns only that none answered: else this would be a port scanner."""
+    vague = {"connection_dropped", "greeting_timeout", "connection_timeout_or_blocked_port", "server_temporary_failure"}
+    return "connection_refused" if not failed.answered and failed.cause in vague else failed.cause
+
+
+def _family(tools: Tools, account: Account) -> str | None:
+    provider = _provider(tools, account)
+    return provider.family if provider else None
+
+
+def _provider(tools: Tools, account: Account) -> Provider | None:
+    today = tools.clock.now().date()
+    known = tools.providers.for_address(account.address, today)
+    return known or tools.providers.for_host(account.server.host, today)
+
+
+def _password(tools: Tools, account: Account, secret_id: UUID) -> Secret:
+    with reading(tools.engine) as db:
+        secret = tools.safe.take(db, secret_id, kind="mailbox.password", use=use_of(account))
+    provider = _provider(tools, account)
+    return Secret(provider.secret_shape.clean(secret.reveal())) if provider else secret
+
+
+def remind(tools: Tools, promise: Promise) -> Outcome:
+    """A set-up was left lying."""
+    held = _look(tools, promise)
+    open_window = held is not None and held.window_until is not None and held.window_until > tools.clock.now()
+    return Ended(event=Lay()) if open_window else Ended("dropped")
+
+
+# --- erasing ----------------------------------------------------------------------------------------------------------
+
+
+def erase_at_provider(tools: Tools, promise: Promise) -> Outcome:
+    """Erase a message that may hold a secret; up to 14 days of trying, then an operator has to look."""
+    held = _look(tools, promise)
+    if held is None or not promise.payload.get("message"):
+        return Ended("dropped")
+    try:
+        tools.channels[held.channel].erase(promise.payload["message"])
+    except Refused as refusal:
+        return Ended("failed", words=str(refusal))
+    except SendError as failure:
+        if promise.attempt >= MAX_ERASE_TRIES:
+            _log.error("a message that may hold a secret could not be erased", promise=promise.id, code=failure.code)
+            return Ended("failed", words=str(failure))
+        waits = (60.0, 300.0, 3600.0, 86400.0)
+        return Again(waits[min(promise.attempt, len(waits)) - 1], str(failure))
+    return Ended()
+
+
+def erase_everything(tools: Tools, promise: Promise) -> Outcome:
+    """Erase a contact; it stands behind the good-bye in the speaking order."""
+    held = _look(tools, promise)
+    if held is not None:
+        with tools.engine.begin() as db:
+            forget(db, held.contact_id)
+    return Ended()
+
+
+def forget(db: Connection, contact_id: UUID) -> None:
+    """Erase all that is stored about a contact."""
+    secrets.erase_of(db, people.erase(db, contact_id))
+
+
+# --- mail -------------------------------------------------------------------------------------------------------------
+
+
+def send_mail(tools: Tools, promise: Promise) -> Outcome:
+    """Send one mail, never twice: once its bytes may have left, only the truth is told."""
+    mail_id = UUID(promise.payload["mail"])
+    with reading(tools.engine) as db:
+        mail = mailboxes.mail(db, mail_id)
+    if mail is None:
+        return Ended("dropped")
+    if mail.state == "accepted":
+        return _mail_ended(tools, mail_id, MailAccepted(str(mail_id), ", ".join(mail.recipients)))
+    if mail.state == "handing":  # an earlier try died in the middle
+        return _unknown(tools, mail_id, "the process ended while the mail was handed over")
+    if mail.version != mail.mailbox_version or mail.mailbox_state != "works" or mail.secret_id is None:
+        return _refused(tools, mail_id, "sender_not_allowed", "user", "the mailbox was changed meanwhile")
+    try:
+        return _hand_over(tools, promise, mail)
+    except Unopenable as gone:
+        return _refused(tools, mail_id, "wrong_credentials", "user", str(gone))
+    except BadAddress as bad:
+        return _refused(tools, mail_id, "recipient_rejected", "user", str(bad))
+    except (BadCredential, send.BadMessage) as bad:
+        return _refused(tools, mail_id, "content_rejected_spam_policy", "user", str(bad))
+
+
+def _hand_over(tools: Tools, promise: Promise, mail: Row) -> Outcome:
+    account = Account(mail.address, mail.user_name, Server(mail.host, mail.port, mail.security))
+    secret = _password(tools, account, mail.secret_id)
+    message = _written(tools, mail)
+    _move(tools, mail.id, to="handing", of=("todo",))
+    outcome = send.send(
+        on_the_wire(account),
+        secret.reveal(),
+        message,
+        mail.recipients,
+        network=tools.network,
+        provider=_family(tools, account),
+        on_accepted=partial(_note_accepted, tools, mail.id),
+    )
+    match outcome:
+        case send.Accepted():
+            return _mail_ended(tools, mail.id, MailAccepted(str(mail.id), _taken(mail, outcome)))
+        case send.Unknown(raw):
+            return _unknown(tools, mail.id, raw)
+        case send.Refused(cause=cause, who=who, raw=raw):
+            return _refused(tools, mail.id, cause, who, raw)
+        case send.Later(cause=cause, who=who, raw=raw):
+            return _later(tools, promise, mail.id, cause, who, raw)
+
+
+def _note_accepted(tools: Tools, mail_id: UUID, reply: str) -> None:
+    """Stored at the final 250, before QUIT: whatever happens afterwards, this mail is never handed over again."""
+    _move(tools, mail_id, to="accepted", of=("handing",), reply=reply)
+
+
+def _written(tools: Tools, mail: Row) -> EmailMessage:
+    with reading(tools.engine) as db:
+        words = tools.safe.take(db, mail.content_id, kind="mail.body", use={"mail": str(mail.id)}).reveal()
+        name = people.member_name(db, mail.member_id)
+    subject, _, text = words.partition("\n")
+    return send.compose(
+        sender=mail.address,
+        name=name[: send.MAX_NAME],
+        to=mail.recipients,
+        subject=subject,
+        text=text,
+        date=mail.date,
+        marker=mail.id.hex,
+    )
+
+
+def _taken(mail: Row, outcome: send.Accepted) -> str:
+    declined = {one.address for one in outcome.declined}
+    return ", ".join(one for one in mail.recipients if one not in declined)
+
+
+def _move(tools: Tools, mail_id: UUID, *, to: str, of: tuple[str, ...], reply: str = "") -> bool:
+    with tools.engine.begin() as db:
+        return mailboxes.move_mail(db, mail_id, to=to, of=of, reply=reply, at=tools.clock.now())
+
+
+def _later(tools: Tools, promise: Promise, mail_id: UUID, cause: str, who: str, raw: str) -> Outcome:
+    if promise.attempt >= MAX_MAIL_TRIES:
+        return _refused(tools, mail_id, cause, who, raw)
+    _move(tools, mail_id, to="todo", of=("handing",), reply=raw)
+    return Again(backoff(promise.attempt + 4), raw)
+
+
+def _refused(tools: Tools, mail_id: UUID, cause: str, who: str, raw: str) -> Outcome:
+    _move(tools, mail_id, to="refused", of=("todo", "handing"), reply=raw)
+    return _mail_ended(tools, mail_id, MailRefused(str(mail_id), cause, who, retry=False), state="failed", words=raw)
+
+
+def _unknown(tools: Tools, mail_id: UUID, raw: str) -> Outcome:
+    _move(tools, mail_id, to="unknown", of=("handing",), reply=raw)
+    return _mail_ended(tools, mail_id, MailUnknown(str(mail_id)), state="unknown", words=raw)
+
+
+def _mail_ended(tools: Tools, mail_id: UUID, event: Event, state: str = "done", words: str = "") -> Ended:
+    """The outcome is known: the sealed content is erased."""
+    with tools.engine.begin() as db:
+        content = mailboxes.drop_content(db, mail_id)
+        secrets.erase(db, [content] if content else [])
+    return Ended(state, event, words=words[:MAX_WORDS])
+
+
+HANDS: dict[str, Hand] = {
+    "Speak": speak,
+    "Discover": discover,
+    "TestLogin": try_login,
+    "EraseAtProvider": erase_at_provider,
+    "EraseEverything": erase_everything,
+    "SendMail": send_mail,
+    promises.NUDGE: remind,
+}
+LEASES: dict[str, timedelta] = {"TestLogin": timedelta(minutes=3), "SendMail": timedelta(minutes=10)}
+LEASE = timedelta(seconds=60)

@@ -1,0 +1,121 @@
+"""How often something may be done. Without limits a test form is a port scanner and a join code can be guessed.
+
+A limit is for one kind of act and counts it for each subject the act has: a live test for the contact who asks and
+for the host that is asked. The act is counted for all its subjects, or for none.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from ipaddress import IPv4Address, IPv6Network, ip_address
+from math import ceil
+from typing import Literal
+
+from limits import RateLimitItem, parse_many
+from limits.strategies import MovingWindowRateLimiter
+
+from bot.clock import Clock
+from bot.store.engine import Connection, Engine
+from bot.store.limits import PostgresStorage
+
+Name = Literal["code", "live_test", "link", "mail", "message", "page"]
+
+# For each act its subjects, in the order of `allow`'s keys and of locking, and how often it may be done for each. No
+# window is longer than a day, and none allows more than 200: that bounds a row. A changed limit begins at zero.
+LIMITS: dict[Name, dict[str, str]] = {
+    # Tries of a join code: a person mistypes one or two, a machine that guesses needs thousands.
+    "code": {"contact": "5 per hour"},
+    # Discovery and sign-in tests. A set-up needs one, with three wrong passwords four. Many members share a host, but
+    # no mail server should ever see us as a flood.
+    "live_test": {"contact": "10 per hour", "host": "60 per hour"},
+    # One-time links: one for each live test.
+    "link": {"contact": "10 per hour"},
+    # Mail written by hand does not come faster; a stolen phone stays far below the 500 a day after which Gmail
+    # makes a personal account wait (https://support.google.com/mail/answer/22839).
+    "mail": {"mailbox": "30 per hour; 200 per day"},
+    # Messages: faster than anybody types; another bot in a loop with us gets here.
+    "message": {"contact": "60 per minute"},
+    # Looking up one-time pages: a whole office may stand behind one source.
+    "page": {"source": "60 per minute"},
+}
+
+_ITEMS = {name: [(subject, parse_many(rates)) for subject, rates in limit.items()] for name, limit in LIMITS.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """It may be done now, and is counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exhausted:
+    """It was done too often and is not counted; it may be done again in this many whole minutes, at least 1."""
+
+    minutes: int
+
+
+class Limits:
+    """Counts acts against the table above, for all processes on one database. Safe to use from several threads."""
+
+    def __init__(self, engine: Engine, clock: Clock) -> None:
+        self._engine = engine
+        self._clock = clock
+
+    def allow(self, name: Name, *keys: str, connection: Connection | None = None) -> Allowed | Exhausted:
+        """Count one act, unless it was done too often for one of its subjects: then nothing is counted.
+
+        `keys` are the subjects' ids, in the table's order, and are compared as they are: bring host names into one
+        form before, addresses with `source`. Only hashes are stored; but who has a hash of a phone number can find
+        the number by trying all, so give our own ids where there are some.
+
+        With `connection` it counts in the caller's transaction and is rolled back with it. The keys stay locked until
+        that ends: others who count the same ones wait, so end it soon. Without, in a short transaction of its own.
+        Raises ValueError for a missing, empty or additional key, SQLAlchemyError when PostgreSQL does not answer.
+        """
+        counts = list(_counts(name, keys))
+        if connection is not None:
+            return self._count(connection, counts)
+        with self._engine.begin() as own:
+            return self._count(own, counts)
+
+    def _count(self, connection: Connection, counts: list["_Count"]) -> Allowed | Exhausted:
+        now = self._clock.now()
+        window = MovingWindowRateLimiter(PostgresStorage(connection, lambda: now))
+        with connection.begin_nested() as together:
+            if all(window.hit(item, *key) for item, key in counts):
+                return Allowed()
+            together.rollback()
+        return Exhausted(_minutes(window, counts, now))
+
+
+_Count = tuple[RateLimitItem, tuple[str, str, str]]
+
+
+def source(address: str | None) -> str:
+    """The key for where a web request came from: an IPv4 address, or the /64 of an IPv6 one.
+
+    A customer gets at least a whole /64 (RFC 6177), so its single addresses would count nothing. What is no address
+    shares one key.
+    """
+    try:
+        read = ip_address(address or "")
+    except ValueError:
+        return "unknown"
+    if isinstance(read, IPv4Address):
+        return str(read)
+    return str(read.ipv4_mapped or IPv6Network((int(read), 64), strict=False))
+
+
+def _counts(name: Name, keys: tuple[str, ...]) -> Iterator[_Count]:
+    """Each rate with what it is counted under."""
+    if not all(keys):
+        raise ValueError(f"a key of the limit {name} is empty")
+    for (subject, items), key in zip(_ITEMS[name], keys, strict=True):
+        yield from ((item, (name, subject, key)) for item in items)
+
+
+def _minutes(window: MovingWindowRateLimiter, counts: list[_Count], now: datetime) -> int:
+    """Until all are free again; where others gave theirs back meanwhile, that is soon."""
+    every = [window.get_window_stats(item, *key) for item, key in counts]
+    seconds = [each.reset_time - now.timestamp() for each in every if each.remaining <= 0]
+    return max(1, ceil(max(seconds, default=0) / 60))

@@ -1,0 +1,89 @@
+"""The one-time links behind the page: looked at freely, used once, in one transaction with the turn that follows."""
+
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from bot.clock import Clock
+from bot.facts import language, shape
+from bot.mail.knowledge.providers import Provider, Providers
+from bot.records import LINK_TIME
+from bot.safe import Safe, use_of
+from bot.store import conversations, mailboxes
+from bot.store.engine import Connection, Engine, Row, reading
+from bot.turns import Turns
+from bot.vault import Secret, token, token_hash
+from bot.web.secret_page import LinkView, steps_for
+from flows import saved
+from flows.words import Account, SecretStored
+
+
+class LinkBook:
+    """Arms links when their message leaves, shows them, and takes the secret that comes through one."""
+
+    def __init__(
+        self, engine: Engine, clock: Clock, turns: Turns, safe: Safe, providers: Providers, chat_url: str
+    ) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._turns = turns
+        self._safe = safe
+        self._providers = providers
+        self._chat_url = chat_url
+
+    def arm(self, db: Connection, link_id: UUID) -> str:
+        """A token for a link whose message leaves now; only its hash stays. For a closed link it leads nowhere."""
+        clear, hashed = token()
+        mailboxes.add_token(db, link_id, hashed, self._clock.now() + LINK_TIME)
+        return clear
+
+    def look(self, clear: str) -> LinkView | None:
+        """What the page shows; None for an unknown token. Changes nothing."""
+        with reading(self._engine) as db:
+            row = mailboxes.link_by_token(db, token_hash(clear))
+        return self._view(row, self._clock.now()) if row else None
+
+    def submit(self, clear: str, secret: Secret, source: str) -> Literal["taken", "closed"]:
+        """Use the link up and let the conversation go on, both or neither."""
+        del source  # the turn needs no network address; the web room has counted it
+        now = self._clock.now()
+        with self._engine.begin() as db:
+            row = mailboxes.link_by_token(db, token_hash(clear))
+            held = conversations.hold(db, row.conversation_id) if row else None
+            if row is None or held is None or not mailboxes.close_link(db, row.id, now):
+                return "closed"
+            account: Account = saved.load(row.account)
+            secret_id = self._safe.put(
+                db, secret, kind="mailbox.password", owner=held.contact_id, use=use_of(account), now=now
+            )
+            taken = self._turns.secret(db, held, SecretStored(str(secret_id), str(row.id)))
+            if not taken:
+                db.rollback()
+            return "taken" if taken else "closed"
+
+    def _view(self, row: Row, now: datetime) -> LinkView:
+        account: Account = saved.load(row.account)
+        provider = self._providers.for_address(account.address, now.date())
+        is_open = row.closed_at is None and row.expires_at > now
+        demand: Literal["password", "app_password"] = "password"
+        if provider is not None and provider.demand == "app_password":
+            demand = "app_password"
+        return LinkView(
+            language=language(row.language),
+            address=account.address,
+            host=account.server.host,
+            user=account.user,
+            provider_name=provider.name if provider else "",
+            demand=demand,
+            state="open" if is_open else "closed",
+            expires_at=row.expires_at,
+            shape=shape(provider) if provider else "",
+            app_password_url=(provider.app_password_url or "") if provider else "",
+            reset_url=(provider.reset_url or "") if provider else "",
+            chat_url=self._chat_url,
+            steps=_steps(provider, demand),
+        )
+
+
+def _steps(provider: Provider | None, demand: str) -> tuple[str, ...]:
+    return steps_for(provider.id) if provider is not None and demand == "app_password" else ()

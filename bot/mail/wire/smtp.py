@@ -1,0 +1,319 @@
+"""One conversation with a mail server: on the checked address, verified, bounded in time and size.
+
+smtplib's timeout holds for one socket operation only, and it reads any number of reply lines, so that a server which
+drips bytes holds a thread for ever. Here every single operation gets what is left of its own limit and of the whole
+conversation's deadline, and a reply has a largest size. smtplib accepts any certificate unless it is given a context:
+there is no way to open a session here without one.
+"""
+
+import base64
+import re
+import smtplib
+import socket
+import ssl
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+
+from bot.mail.knowledge.explain import Stage
+from bot.mail.knowledge.providers import Server
+from bot.mail.wire.guard import Endpoint, Guard
+
+MAX_LINES = 100
+MAX_BYTES = 65_536
+_CHUNK = 16_384
+_COMMAND_LINE = 510  # RFC 5321 4.5.3.1.4, without CRLF
+_FQDN = re.compile(r"(?=.{4,253}$)(?:(?!-)[A-Za-z0-9-]{1,63}(?<!-)\.)+[A-Za-z][A-Za-z0-9-]*[A-Za-z0-9]")
+_LINE_START = re.compile(rb"(?m)^\.")
+
+PASSED = 250
+SIGNED_IN = 235
+GO_ON = 334
+SEND_DATA = 354
+_UNKNOWN_MECHANISM = 504
+_WEAK_MECHANISM = 534
+
+
+class ReplyTooLong(smtplib.SMTPException):
+    """A reply of more than 100 lines or 64 KiB."""
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """How long each part may take, in seconds (RFC 5321 4.5.3.2 allows minutes; a person waits here).
+
+    `total` bounds everything up to the message's content; `content` is for handing it over, `final` for the answer
+    to it, `leave` for the answer to QUIT.
+    """
+
+    connect: float = 10.0
+    tls: float = 10.0
+    greeting: float = 30.0
+    command: float = 30.0
+    content: float = 180.0
+    final: float = 120.0
+    leave: float = 2.0
+    total: float = 90.0
+
+
+@dataclass(frozen=True)
+class Network:
+    """What every conversation needs of us: guard, the one TLS context, the name we say in EHLO, timeouts."""
+
+    guard: Guard
+    context: ssl.SSLContext
+    local_hostname: str
+    timeouts: Timeouts = field(default_factory=Timeouts)
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for what large servers refuse as EHLO name: no dot, underscore, blank."""
+        if not (_FQDN.fullmatch(self.local_hostname) or _is_address_literal(self.local_hostname)):
+            raise ValueError("local_hostname must be a full host name, or an address in brackets")
+        if self.context.verify_mode != ssl.CERT_REQUIRED or not self.context.check_hostname:
+            raise ValueError("the TLS context must verify certificates and names")
+
+
+def tls_context(ca_file: str | None = None) -> ssl.SSLContext:
+    """The context that all conversations share (each own one costs 45 ms): verified, TLS 1.2 or newer."""
+    context = ssl.create_default_context(cafile=ca_file)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+class Deadline:
+    """A moment on the wall clock's monotonic sister."""
+
+    def __init__(self, seconds: float) -> None:
+        """The moment `seconds` from now."""
+        self._at = time.monotonic() + seconds
+
+    def remaining(self) -> float:
+        """Seconds left; raises TimeoutError when there are none."""
+        left = self._at - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("timed out")
+        return left
+
+    def within(self, seconds: float) -> "Deadline":
+        """The sooner of this moment and `seconds` from now."""
+        return Deadline(min(self.remaining(), seconds))
+
+
+class Track:
+    """Where a conversation stands, and which stages lie behind it."""
+
+    def __init__(self) -> None:
+        self.stage: Stage = "input"
+        self.passed: tuple[Stage, ...] = ()
+
+    def enter(self, stage: Stage) -> None:
+        """The stage before is done; this one begins."""
+        self.passed = (*self.passed, self.stage)
+        self.stage = stage
+
+    def arrive(self) -> None:
+        """The last stage is done, too."""
+        self.passed = (*self.passed, self.stage)
+
+
+class Session(smtplib.SMTP):
+    """smtplib on a socket that is connected already, with a limit on every wait and every reply.
+
+    `deadline` ends the whole, `patience` (seconds) each single answer; both may be set anew between commands.
+    """
+
+    def __init__(self, sock: socket.socket, host: str, port: int, network: Network, deadline: Deadline) -> None:
+        """Reads the greeting; raises SMTPConnectError when it is no 220, else OSError."""
+        self.deadline = deadline
+        self.patience = network.timeouts.greeting
+        self._connected = sock
+        self._unread = bytearray()
+        super().__init__(host, port, local_hostname=network.local_hostname, timeout=self.patience)
+
+    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:  # noqa: ARG002 - smtplib's seam
+        return self._connected
+
+    def send(self, s: str | bytes) -> None:  # type: ignore[override]
+        """Hand over all of `s`, within the deadline."""
+        data = memoryview(s.encode(self.command_encoding) if isinstance(s, str) else s)
+        try:
+            limit = self.deadline.within(self.patience)
+            while data:
+                data = data[self._open_socket(limit).send(data[:_CHUNK]) :]
+        except OSError:
+            self.close()
+            raise
+
+    def getreply(self) -> tuple[int, bytes]:
+        """One reply as (code, text); code -1 when it has none. Raises OSError, ReplyTooLong."""
+        try:
+            limit = self.deadline.within(self.patience)
+            return self._reply(limit)
+        except OSError:
+            self.close()
+            raise
+
+    def secure(self, context: ssl.SSLContext) -> None:
+        """STARTTLS (RFC 3207): demanded, verified; what came before it is forgotten, injected bytes included."""
+        self.starttls(context=context)
+        self._unread.clear()
+
+    def hand_over(self, content: bytes, track: Track, timeouts: Timeouts) -> tuple[int, bytes]:
+        """DATA, the message (every line ended by CRLF) and the final dot; the server's last reply.
+
+        Raises SMTPDataError when DATA itself is refused. While the track's stage is `data`, the final dot has not
+        left us and the message cannot have been taken; from `post_data` on it may have been.
+        """
+        code, reply = self.docmd("DATA")
+        if code != SEND_DATA:
+            raise smtplib.SMTPDataError(code, reply)
+        self.deadline, self.patience = Deadline(timeouts.content), timeouts.content
+        self.send(_LINE_START.sub(b"..", content))
+        self.send(b".\r\n")
+        track.enter("post_data")
+        self.deadline, self.patience = Deadline(timeouts.final), timeouts.final
+        return self.getreply()
+
+    def leave(self, seconds: float) -> None:
+        """QUIT and close. Nothing that goes wrong here matters: the result is known before."""
+        with suppress(OSError):
+            self.deadline = Deadline(seconds)
+            self.docmd("QUIT")
+        self.close()
+
+    def _reply(self, limit: Deadline) -> tuple[int, bytes]:
+        lines: list[bytes] = []
+        room = MAX_BYTES
+        while True:
+            line = self._line(limit, room)
+            room -= len(line)
+            lines.append(line[4:].strip())
+            if not line[:3].isdigit():
+                return -1, b"\n".join(lines)
+            if line[3:4] != b"-":
+                return int(line[:3]), b"\n".join(lines)
+            if len(lines) == MAX_LINES:
+                raise ReplyTooLong("too many lines")
+
+    def _line(self, limit: Deadline, room: int) -> bytes:
+        while (end := self._unread.find(b"\n") + 1) == 0:
+            if len(self._unread) >= room:
+                raise ReplyTooLong("too many bytes")
+            data = self._open_socket(limit).recv(4096)
+            if not data:
+                raise smtplib.SMTPServerDisconnected("Connection unexpectedly closed")
+            self._unread += data
+        line = bytes(self._unread[:end])
+        del self._unread[:end]
+        return line
+
+    def _open_socket(self, limit: Deadline) -> socket.socket:
+        """The socket, told how long its next operation may take."""
+        if self.sock is None:
+            raise smtplib.SMTPServerDisconnected("Connection unexpectedly closed")
+        self.sock.settimeout(limit.remaining())
+        return self.sock
+
+
+def open_session(
+    server: Server, endpoints: tuple[Endpoint, ...], network: Network, deadline: Deadline, track: Track
+) -> Session:
+    """A session that has said EHLO inside verified TLS, ready for AUTH; never one in plain text.
+
+    Goes through the stages connect, tls or starttls, greeting and ehlo, and raises OSError or GuardError with the
+    track standing at the stage that failed.
+    """
+    times = network.timeouts
+    track.enter("connect")
+    sock = network.guard.connect(endpoints, server.port, deadline.within(times.connect).remaining())
+    host = endpoints[0].host
+    if server.security == "tls":
+        track.enter("tls")
+        sock = _wrapped(sock, host, network.context, deadline.within(times.tls).remaining())
+    track.enter("greeting")
+    session = Session(sock, host, server.port, network, deadline)
+    try:
+        session.patience = times.command
+        track.enter("ehlo")
+        _ehlo(session)
+        if server.security == "starttls":
+            track.enter("starttls")
+            session.patience = times.tls
+            session.secure(network.context)
+            session.patience = times.command
+            _ehlo(session)
+    except BaseException:
+        session.close()
+        raise
+    return session
+
+
+def sign_in(session: Session, user: str, secret: str) -> None:
+    """AUTH by the one mechanism that fits: PLAIN (RFC 4616, UTF-8), else LOGIN.
+
+    One AUTH command; a second one only after the server said that it does not know the first mechanism, because
+    accounts and addresses are locked after a few wrong ones. Raises SMTPAuthenticationError with the server's reply,
+    SMTPNotSupportedError when no password can be given, or OSError.
+    """
+    offered = session.esmtp_features.get("auth", "").upper().split()
+    if not offered:
+        raise smtplib.SMTPNotSupportedError("AUTH is not offered inside TLS")
+    methods = [method for name, method in (("PLAIN", _plain), ("LOGIN", _login)) if name in offered]
+    if not methods:
+        raise smtplib.SMTPNotSupportedError("No suitable authentication method found.")
+    for method in methods:
+        code, reply = method(session, user, secret)
+        if not _mechanism_unknown(code, reply):
+            break
+    if code != SIGNED_IN:
+        raise smtplib.SMTPAuthenticationError(code, reply)
+
+
+def _plain(session: Session, user: str, secret: str) -> tuple[int, bytes]:
+    response = _base64(f"\0{user}\0{secret}")
+    if len("AUTH PLAIN ") + len(response) <= _COMMAND_LINE:
+        return session.docmd("AUTH", f"PLAIN {response}")
+    code, reply = session.docmd("AUTH", "PLAIN")
+    return session.docmd(response) if code == GO_ON else (code, reply)
+
+
+def _login(session: Session, user: str, secret: str) -> tuple[int, bytes]:
+    code, reply = session.docmd("AUTH", "LOGIN")
+    for answer in (user, secret):
+        if code != GO_ON:
+            break
+        code, reply = session.docmd(_base64(answer))
+    return code, reply
+
+
+def _mechanism_unknown(code: int, reply: bytes) -> bool:
+    return code == _UNKNOWN_MECHANISM or (code == _WEAK_MECHANISM and b"mechanism" in reply.lower())
+
+
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode("ascii")
+
+
+def _ehlo(session: Session) -> None:
+    code, reply = session.ehlo()
+    if code != PASSED:
+        raise smtplib.SMTPHeloError(code, reply)
+
+
+def _wrapped(sock: socket.socket, host: str, context: ssl.SSLContext, seconds: float) -> ssl.SSLSocket:
+    """TLS on a connected socket, which is closed when the handshake fails."""
+    sock.settimeout(seconds)
+    try:
+        return context.wrap_socket(sock, server_hostname=host)
+    except BaseException:
+        sock.close()
+        raise
+
+
+def _is_address_literal(name: str) -> bool:
+    try:
+        ip_address(name[1:-1].removeprefix("IPv6:"))
+    except ValueError:
+        return False
+    return name.startswith("[") and name.endswith("]")

@@ -1,0 +1,136 @@
+"""Who is who: the contact behind a message, and how somebody becomes a member."""
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from bot.channels import Identity
+from bot.limits import Exhausted, Limits
+from bot.store import conversations, people
+from bot.store.conversations import Held
+from bot.store.engine import Connection
+from flows.conversation import guess_language
+from flows.reading import CODE_ALPHABET, CODE_LENGTH
+from flows.words import Joined, JoinRefused
+
+INVITATION_TIME = timedelta(days=7)
+WINDOW = timedelta(hours=24)  # WhatsApp's free form: twilio.com/docs/whatsapp/key-concepts
+MAX_NAME = 120
+
+
+def who(db: Connection, identity: Identity, name: str, now: datetime) -> Held:
+    """The locked conversation of whoever wrote; made on the first message."""
+    found = conversations.hold_by_identity(db, identity.channel, identity.address, identity.external_id)
+    mine = _same_person(db, identity, found)
+    if mine is None:
+        people.add_contact(
+            db,
+            channel=identity.channel,
+            address=None if _taken(identity, found) else identity.address,
+            external_id=identity.external_id,
+            name=name[:MAX_NAME],
+            language=guess_language(identity.address, identity.external_id),
+            at=now,
+        )
+        found = conversations.hold_by_identity(db, identity.channel, identity.address, identity.external_id)
+        mine = _same_person(db, identity, found)
+    if mine is None:
+        raise LookupError("nobody was made of a new identity")
+    return mine
+
+
+def _same_person(db: Connection, identity: Identity, found: list[Held]) -> Held | None:
+    """Whom these identities mean. The second id is the stronger one: numbers are issued again to other people.
+
+    Merging only fills an empty column. A known number with another id is somebody new: the number goes to them, and
+    what the former owner had stays with the former owner.
+    """
+    by_id = next((one for one in found if identity.external_id and one.external_id == identity.external_id), None)
+    by_address = next((one for one in found if identity.address and one.address == identity.address), None)
+    if by_id is not None:
+        if by_address is not None and by_address.contact_id != by_id.contact_id:
+            _release_number(db, by_address)
+        if identity.address and by_id.address != identity.address:
+            people.touch(db, by_id.contact_id, address=identity.address)
+        return by_id
+    if by_address is not None and identity.external_id:
+        if by_address.external_id is not None:
+            _release_number(db, by_address)
+            return None
+        people.touch(db, by_address.contact_id, external_id=identity.external_id)
+    return by_address
+
+
+def _taken(identity: Identity, found: list[Held]) -> bool:
+    return any(one.address == identity.address and one.external_id is None for one in found)
+
+
+def _release_number(db: Connection, former: Held) -> None:
+    """Somebody else has the number now. A former owner known by nothing else stays under our own id."""
+    nowhere = former.external_id or f"former:{former.contact_id}"
+    people.touch(db, former.contact_id, address=None, external_id=nowhere)
+
+
+# --- invitations ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """A new invitation as it is handed out: the code in groups, and until when it can be used."""
+
+    code: str
+    expires_at: datetime
+
+
+def invite(
+    db: Connection, agency_id: UUID, *, role: str, name: str, language: str, uses: int, now: datetime
+) -> Invitation:
+    """Make an invitation. The code is told once; only its hash is stored."""
+    code = _new_code()
+    expires_at = now + INVITATION_TIME
+    people.invite(
+        db,
+        agency_id=agency_id,
+        code_hash=_hash(code),
+        role=role,
+        name=name,
+        language=language,
+        uses=uses,
+        expires_at=expires_at,
+        at=now,
+    )
+    groups = [code[start : start + 4] for start in range(0, CODE_LENGTH, 4)]
+    return Invitation("-".join(groups), expires_at)
+
+
+def _new_code() -> str:
+    """Twelve signs of 24: 55 random bits, five tries an hour. It holds a digit, which tells it from words."""
+    while True:
+        code = "".join(secrets.choice(CODE_ALPHABET) for _ in range(CODE_LENGTH))
+        if any(sign.isdigit() for sign in code):
+            return code
+
+
+def _hash(code: str) -> str:
+    return hashlib.sha256(f"invitation {code}".encode()).hexdigest()
+
+
+def join(db: Connection, contact_id: UUID, name: str, code: str, limits: Limits, now: datetime) -> Joined | JoinRefused:
+    """Use an invitation: the contact acts as a member from now on. A try counts before the code is looked at."""
+    if isinstance(limits.allow("code", str(contact_id), connection=db), Exhausted):
+        return JoinRefused("too_many")
+    found = people.invitation_by_hash(db, _hash(code))
+    if found is None:
+        return JoinRefused("unknown")
+    member_id = people.membership_in(db, contact_id, found.agency_id)
+    if member_id is None:
+        if found.expires_at <= now:
+            return JoinRefused("expired")
+        if found.uses_left < 1:
+            return JoinRefused("used")
+        people.use_invitation(db, _hash(code))
+        member_id = people.add_member(db, contact_id, found.agency_id, found.name or name or "-", found.role, now)
+    people.act_for(db, contact_id, member_id, found.language)
+    return Joined(found.agency)

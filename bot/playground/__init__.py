@@ -1,0 +1,1 @@
+"""Stand-ins for the world, so that everything can be tried without an account anywhere."""

@@ -1,0 +1,146 @@
+"""Everything on one machine: the embedded PostgreSQL, web and worker as children, and the playground's stand-ins.
+
+A child that ends is started again. SIGTERM and Ctrl-C stop all of it, in order, in bounded time.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import structlog
+
+from bot.app import make_key
+from bot.database import opened
+from bot.settings import Settings, SettingsError
+
+STOP_TIME = 25.0  # seconds for a child; a worker needs up to 20
+PAUSE = 1.0  # seconds before a child that ended is started again
+GUNICORN = Path(__file__).parent.parent / "deploy" / "gunicorn.py"
+_log = structlog.get_logger(__name__)
+
+
+def serve(settings: Settings, environment: Mapping[str, str]) -> None:
+    """Run until told to stop. Raises SettingsError, EmbeddedFailed."""
+    _port_is_free(settings.bind, settings.port)
+    stop = _until_signalled()
+    with opened(settings) as database_url, _stage(settings) as stage:
+        shared = {**environment, **stage, "DATABASE_URL": database_url}
+        if not (settings.secret_keys or settings.secret_keys_file):
+            shared["SECRET_KEYS_FILE"] = str(_key_told(settings))
+        children = [_Child("worker", _worker(), shared), _Child("web", web_command(settings), shared)]
+        _greet(settings, bool(stage))
+        try:
+            while not stop.wait(0.2):
+                for child in children:
+                    child.look()
+        finally:
+            for child in children:
+                child.stop()
+
+
+class _Child:
+    """One process of ours, started again when it ends."""
+
+    def __init__(self, name: str, command: list[str], environment: Mapping[str, str]) -> None:
+        self._name = name
+        self._command = command
+        self._environment = dict(environment)
+        self._process = self._start()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        self._started = time.monotonic()
+        # Its own session: Ctrl-C in the terminal reaches us, and we stop the children in order.
+        return subprocess.Popen(self._command, env=self._environment, start_new_session=True)
+
+    def look(self) -> None:
+        if self._process.poll() is None:
+            return
+        if time.monotonic() - self._started < PAUSE:
+            return
+        _log.error("a process ended and is started again", name=self._name, status=self._process.returncode)
+        self._process = self._start()
+
+    def stop(self) -> None:
+        if self._process.poll() is None:
+            self._process.terminate()
+        try:
+            self._process.wait(STOP_TIME)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def _worker() -> list[str]:
+    return [sys.executable, "-m", "bot", "worker"]
+
+
+def web_command(settings: Settings) -> list[str]:
+    """How gunicorn is started; `Procfile` and containers use the same."""
+    bind = f"{settings.bind}:{settings.port}"
+    threads = str(settings.web_threads)
+    return [sys.executable, "-m", "gunicorn", "-c", str(GUNICORN), "-b", bind, "--threads", threads, "bot.wsgi:app()"]
+
+
+def _until_signalled() -> threading.Event:
+    stop = threading.Event()
+
+    def note(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    for one in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(one, note)
+    return stop
+
+
+def _port_is_free(bind: str, port: int) -> None:
+    family = socket.AF_INET6 if ":" in bind else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((bind, port))
+        except OSError:
+            raise SettingsError(
+                f"PORT: {port} is taken by another program; stop that one, or choose another: PORT=8001 make run"
+            ) from None
+
+
+@contextmanager
+def _stage(settings: Settings) -> Iterator[Mapping[str, str]]:
+    """The playground's stand-ins, unless there is a real account."""
+    if settings.real_twilio:
+        yield {}
+        return
+    # Imported only here: the playground's libraries are no part of a production install.
+    from bot.playground.stage import Stage  # noqa: PLC0415
+
+    with Stage(settings.data_dir / "playground", f"{settings.url}/whatsapp") as stage:
+        yield stage.environment()
+
+
+def _key_told(settings: Settings) -> Path:
+    known = (settings.data_dir / "secret.key").exists()
+    path = make_key(settings.data_dir).resolve()
+    if not known:
+        say(f"Made a key for stored passwords: {path} - keep a copy, without it they are lost.")
+    return path
+
+
+def _greet(settings: Settings, playing: bool) -> None:  # noqa: FBT001 - one yes or no
+    where = f"{settings.url}/playground" if playing else settings.url
+    say(f"Ally mail assistant: open {where}   (Ctrl-C stops it)")
+    if playing and "SSH_CONNECTION" in os.environ:
+        say(f"From your own machine: ssh -L {settings.port}:127.0.0.1:{settings.port} {socket.gethostname()}")
+
+
+def say(words: str) -> None:
+    """One line for the operator, at once."""
+    sys.stdout.write(words + "\n")
+    sys.stdout.flush()

@@ -1,0 +1,183 @@
+"""The settings, from the environment. A wrong one stops the start with one plain sentence that names it.
+
+`deploy/env.example` explains each; a test holds that it names exactly the fields below.
+"""
+
+import ipaddress
+import zoneinfo
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from bot.store.engine import driver_url
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class SettingsError(Exception):
+    """A setting is wrong; the message is one plain sentence that names it."""
+
+
+class Settings(BaseModel):
+    """What the operator decides. Nothing here changes while the program runs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    database_url: str = ""
+    data_dir: Path = Path("var")
+    public_url: str = ""
+    secret_keys: str = Field(default="", repr=False)
+    secret_keys_file: Path | None = None
+    twilio_account_sid: str = Field(default="", pattern=r"^(AC[0-9a-f]{32})?$")
+    twilio_auth_token: str = Field(default="", repr=False)
+    twilio_whatsapp_from: str = ""
+    twilio_messaging_service_sid: str = Field(default="", pattern=r"^(MG[0-9a-f]{32})?$")
+    twilio_api_url: str = ""
+    support_contact: str = ""
+    operator_name: str = Field(default="Ally", min_length=1, max_length=60)
+    privacy_url: str = ""
+    smtp_allow_networks: tuple[str, ...] = ()
+    smtp_allow_ports: tuple[str, ...] = ()
+    dns_server: str = Field(default="", pattern=r"^([0-9a-fA-F.:]+)?$")
+    providers_extra: Path | None = None
+    log_format: Literal["text", "json"] = "text"
+    retention_days: int = Field(default=90, ge=1, le=3650)
+    metrics_token: str = Field(default="", repr=False)
+    bind: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=1, le=65535)
+    web_threads: int = Field(default=8, ge=1, le=200)
+    lane_speak: int = Field(default=8, ge=1, le=200)
+    lane_work: int = Field(default=32, ge=1, le=2000)
+    lane_mail: int = Field(default=8, ge=1, le=500)
+    ssl_cert_file: Path | None = None
+    playground_url: str = ""
+
+    @field_validator("smtp_allow_networks", "smtp_allow_ports", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(word for word in value.replace(",", " ").split() if word) if isinstance(value, str) else value
+
+    @field_validator("database_url")
+    @classmethod
+    def _postgres(cls, value: str) -> str:
+        return driver_url(value) if value else ""
+
+    @field_validator("public_url", "privacy_url", "twilio_api_url", "playground_url")
+    @classmethod
+    def _web_address(cls, value: str) -> str:
+        if value and (urlsplit(value).scheme not in {"http", "https"} or not urlsplit(value).hostname):
+            raise ValueError("it must be a web address such as https://bot.example.com")
+        return value.rstrip("/")
+
+    @field_validator("smtp_allow_networks")
+    @classmethod
+    def _real_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for word in value:
+            ipaddress.ip_network(word)
+        return value
+
+    @field_validator("smtp_allow_ports")
+    @classmethod
+    def _real_ports(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(word.isdecimal() and 0 < int(word) < 65536 for word in value):  # noqa: PLR2004 - a TCP port
+            raise ValueError("it must be port numbers, with blanks between them")
+        return value
+
+    @model_validator(mode="after")
+    def _together(self) -> Self:
+        if self.real_twilio:
+            self._check_real_twilio()
+        elif self.bind not in {"127.0.0.1", "::1", "localhost"}:
+            raise ValueError("BIND: without a Twilio account this is the playground, which listens on 127.0.0.1 only")
+        return self
+
+    def _check_real_twilio(self) -> None:
+        needed = {
+            "TWILIO_AUTH_TOKEN": self.twilio_auth_token,
+            "TWILIO_WHATSAPP_FROM (or TWILIO_MESSAGING_SERVICE_SID)": self.twilio_sender,
+            "PUBLIC_URL": self.public_url,
+            "SECRET_KEYS (or SECRET_KEYS_FILE)": self.secret_keys or self.secret_keys_file,
+            "SUPPORT_CONTACT": self.support_contact,
+            "PRIVACY_URL": self.privacy_url,
+        }
+        missing = [name for name, value in needed.items() if not value]
+        if missing:
+            raise ValueError(f"{missing[0]}: it is needed with a Twilio account")
+        if self.twilio_api_url and urlsplit(self.twilio_api_url).hostname not in {"127.0.0.1", "localhost"}:
+            raise ValueError("TWILIO_API_URL: it is for tests and the playground, on this machine only")
+        if not self.twilio_api_url and not self.public_url.startswith("https://"):
+            raise ValueError("PUBLIC_URL: it must begin with https://, because passwords are typed there")
+
+    @property
+    def real_twilio(self) -> bool:
+        """Whether a Twilio account is configured; without one this is the playground."""
+        return bool(self.twilio_account_sid)
+
+    @property
+    def needed_database_url(self) -> str:
+        """The database of a process that cannot own an embedded one. Raises SettingsError without."""
+        if not self.database_url:
+            raise SettingsError("DATABASE_URL: it is needed here; or let one command do all: python -m bot serve")
+        return self.database_url
+
+    @property
+    def twilio_sender(self) -> str:
+        """From whom messages come: a WhatsApp number or a messaging service."""
+        return self.twilio_messaging_service_sid or self.twilio_whatsapp_from
+
+    @property
+    def url(self) -> str:
+        """Where people reach us."""
+        return self.public_url or f"http://{self.bind}:{self.port}"
+
+    @property
+    def domain(self) -> str:
+        """The name that every link of ours begins with."""
+        return urlsplit(self.url).netloc
+
+    @cached_property
+    def networks(self) -> tuple[Network, ...]:
+        """Networks in which mail servers may stand although they are not public."""
+        return tuple(ipaddress.ip_network(word) for word in self.smtp_allow_networks)
+
+    @property
+    def nameserver(self) -> tuple[str, int] | None:
+        """The name server to ask instead of the system's, as address and port."""
+        address, _, port = (
+            self.dns_server.rpartition(":") if self.dns_server.count(":") == 1 else (self.dns_server, "", "53")
+        )
+        return (address, int(port)) if self.dns_server else None
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """Ports at which mail may be handed in."""
+        return (465, 587, *(int(word) for word in self.smtp_allow_ports if int(word) not in {465, 587}))
+
+
+def load(environment: Mapping[str, str]) -> Settings:
+    """The settings of an environment; empty values count as unset. Raises SettingsError."""
+    known = {name.lower(): value.strip() for name, value in environment.items() if value.strip()}
+    given: dict[str, Any] = {name: known[name] for name in Settings.model_fields if name in known}
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        raise SettingsError(_sentence(error)) from None
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    why = first["msg"].removeprefix("Value error, ")
+    where = ".".join(str(part) for part in first["loc"]).upper()
+    return f"{where}: {why}." if where else f"{why}."
+
+
+def timezone(name: str) -> zoneinfo.ZoneInfo:
+    """A time zone by its name. Raises SettingsError for an unknown one."""
+    try:
+        return zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError):
+        raise SettingsError(f"There is no time zone called {name}; it is like America/Sao_Paulo.") from None

@@ -1,0 +1,195 @@
+"""Conversations, their transcripts, what came in, and what went wrong."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import and_, delete, func, insert, or_, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from bot.channels import Status
+from bot.store.engine import Connection, Row
+from bot.store.tables import case, contact, conversation, dead_letter, inbound, message, promise
+
+
+def claim_inbound(db: Connection, channel: str, message_id: str, at: datetime) -> bool:
+    """Whether this provider's message is new. A second one waits for the first one's commit, then is a duplicate."""
+    row = upsert(inbound).values(channel=channel, message_id=message_id, at=at).on_conflict_do_nothing()
+    return db.execute(row.returning(inbound.c.at)).one_or_none() is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A conversation, locked until the transaction ends, with its contact."""
+
+    id: UUID
+    contact_id: UUID
+    owner: str
+    envelope: Mapping[str, Any]
+    ticket: int
+    channel: str
+    address: str | None
+    external_id: str | None
+    name: str
+    language: str
+    member_id: UUID | None
+    last_message_id: str | None
+    window_until: datetime | None
+
+
+_HELD = (
+    conversation.c.id,
+    conversation.c.contact_id,
+    conversation.c.owner,
+    conversation.c.envelope,
+    conversation.c.ticket,
+    contact.c.channel,
+    contact.c.address,
+    contact.c.external_id,
+    contact.c.name,
+    contact.c.language,
+    contact.c.member_id,
+    contact.c.last_message_id,
+    contact.c.window_until,
+)
+
+
+def hold(db: Connection, conversation_id: UUID) -> Held | None:
+    """Lock a conversation; None when it was erased meanwhile."""
+    query = (
+        select(*_HELD)
+        .join(contact, contact.c.id == conversation.c.contact_id)
+        .where(conversation.c.id == conversation_id)
+        .with_for_update(of=conversation)
+    )
+    return _held(db.execute(query).one_or_none())
+
+
+def look(db: Connection, conversation_id: UUID) -> Held | None:
+    """A conversation as it is now, not locked; None when it was erased."""
+    query = select(*_HELD).join(contact, contact.c.id == conversation.c.contact_id)
+    return _held(db.execute(query.where(conversation.c.id == conversation_id)).one_or_none())
+
+
+def hold_by_identity(db: Connection, channel: str, address: str | None, external_id: str | None) -> list[Held]:
+    """Lock the conversations of everybody known by this address or second id: mostly one, at most two."""
+    known = []
+    if address:
+        known.append(contact.c.address == address)
+    if external_id:
+        known.append(contact.c.external_id == external_id)
+    query = (
+        select(*_HELD)
+        .join(contact, contact.c.id == conversation.c.contact_id)
+        .where(and_(contact.c.channel == channel, or_(*known)))
+        .order_by(conversation.c.id)
+        .with_for_update(of=conversation)
+    )
+    return [held for row in db.execute(query) if (held := _held(row))]
+
+
+def _held(row: Row | None) -> Held | None:
+    return Held(**row._mapping) if row is not None else None  # noqa: SLF001 - SQLAlchemy's public mapping
+
+
+def save(db: Connection, conversation_id: UUID, envelope: Mapping[str, Any], ticket: int, at: datetime) -> None:
+    """Keep the state of a conversation."""
+    values = {"envelope": envelope, "ticket": ticket, "updated_at": at}
+    db.execute(update(conversation).where(conversation.c.id == conversation_id).values(values))
+
+
+def note(db: Connection, conversation_id: UUID, lines: Sequence[tuple[str, str, int | None]], at: datetime) -> None:
+    """Add lines to the transcript: (direction `in` or `out`, redacted text, promise that speaks it)."""
+    rows = [
+        {"conversation_id": conversation_id, "direction": way, "text": words, "promise_id": promise_id, "at": at}
+        for way, words, promise_id in lines
+    ]
+    if rows:
+        db.execute(insert(message), rows)
+
+
+def transcript(db: Connection, conversation_id: UUID, last: int = 50) -> list[Row]:
+    """The last lines of a conversation, oldest first."""
+    query = select(message).where(message.c.conversation_id == conversation_id).order_by(message.c.id.desc())
+    return list(reversed(db.execute(query.limit(last)).all()))
+
+
+def delivered(db: Connection, status: Status) -> None:
+    """Move a message's status forward; an earlier one that comes late changes nothing."""
+    by_promise = message.c.promise_id == status.promise_id
+    mine = by_promise if status.promise_id is not None else message.c.provider_id == status.provider_id
+    values = {"status": status.status, "rank": status.rank, "error": status.error, "provider_id": status.provider_id}
+    db.execute(update(message).where(mine, message.c.rank < status.rank).values(values))
+
+
+def proof(db: Connection, promise_id: int) -> tuple[str | None, datetime]:
+    """The provider's id of a message that one of its callbacks spoke of, and when we first wanted to say it."""
+    row = db.execute(
+        select(message.c.provider_id, promise.c.created_at)
+        .join(message, message.c.promise_id == promise.c.id, isouter=True)
+        .select_from(promise)
+        .where(promise.c.id == promise_id)
+    ).one()
+    return row.provider_id, row.created_at
+
+
+def lay_dead(db: Connection, conversation_id: UUID | None, event: Any, error: str, at: datetime) -> int:
+    """Keep a turn that raised: its redacted event and where it broke."""
+    values = {"conversation_id": conversation_id, "event": event, "error": error, "at": at}
+    return int(db.execute(insert(dead_letter).values(values).returning(dead_letter.c.id)).scalar_one())
+
+
+def dead_letters(db: Connection, last: int = 100) -> list[Row]:
+    """Turns that raised, newest first."""
+    return list(db.execute(select(dead_letter).order_by(dead_letter.c.id.desc()).limit(last)).all())
+
+
+def dead_letter_by_id(db: Connection, letter: int) -> Row | None:
+    """One turn that raised and was not replayed yet."""
+    query = select(dead_letter).where(dead_letter.c.id == letter, dead_letter.c.replayed_at.is_(None))
+    return db.execute(query.with_for_update()).one_or_none()
+
+
+def mark_replayed(db: Connection, letter: int, at: datetime) -> None:
+    """A dead letter went through."""
+    db.execute(update(dead_letter).where(dead_letter.c.id == letter).values(replayed_at=at))
+
+
+def open_case(db: Connection, conversation_id: UUID, reason: str, at: datetime) -> int:
+    """The number of this conversation's open case, new or the one there is."""
+    row = upsert(case).values(conversation_id=conversation_id, reason=reason, opened_at=at)
+    fresh = row.on_conflict_do_nothing(
+        index_elements=[case.c.conversation_id], index_where=case.c.closed_at.is_(None)
+    ).returning(case.c.number)
+    number = db.execute(fresh).scalar_one_or_none()
+    if number is None:
+        mine = (case.c.conversation_id == conversation_id, case.c.closed_at.is_(None))
+        number = db.execute(select(case.c.number).where(*mine)).scalar_one()
+    return int(number)
+
+
+def cases(db: Connection) -> list[Row]:
+    """Open cases with whom they are about, oldest first."""
+    query = (
+        select(case, contact.c.name, contact.c.language, contact.c.channel)
+        .join(conversation, conversation.c.id == case.c.conversation_id)
+        .join(contact, contact.c.id == conversation.c.contact_id)
+        .where(case.c.closed_at.is_(None))
+        .order_by(case.c.number)
+    )
+    return list(db.execute(query).all())
+
+
+def forget_old(db: Connection, before: datetime) -> int:
+    """Erase transcripts and the provider's ids of before a day; how many lines went."""
+    gone = db.execute(delete(message).where(message.c.at < before)).rowcount
+    db.execute(delete(inbound).where(inbound.c.at < before))
+    db.execute(delete(dead_letter).where(dead_letter.c.at < before))
+    return gone
+
+
+def count(db: Connection) -> int:
+    """How many conversations there are."""
+    return int(db.execute(select(func.count()).select_from(conversation)).scalar_one())

@@ -1,0 +1,49 @@
+"""The way to PostgreSQL."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+__all__ = ["Connection", "DatabaseDown", "Engine", "Row", "connect", "driver_url", "reading"]
+
+DatabaseDown = (OperationalError, InterfaceError, PoolTimeout)  # come back later; nothing was done
+Row = Any  # its columns are known by the query that made it
+
+
+def driver_url(url: str) -> str:
+    """A database address in the one form that SQLAlchemy takes; `postgres://` and `postgresql://` are the same thing.
+
+    Raises ValueError when it is no PostgreSQL address.
+    """
+    scheme, mark, rest = url.partition("://")
+    if not mark or scheme not in {"postgres", "postgresql", "postgresql+psycopg"}:
+        raise ValueError("it must begin with postgresql://")
+    return f"postgresql+psycopg://{rest}"
+
+
+def connect(url: str, *, pool: int = 20) -> Engine:
+    """An engine with a bounded pool. Bound values never stand in its exceptions: they may be personal."""
+    return create_engine(
+        make_url(driver_url(url)),
+        hide_parameters=True,
+        pool_size=pool,
+        max_overflow=pool,
+        pool_pre_ping=False,
+        pool_use_lifo=True,
+        pool_timeout=10,
+        json_serializer=lambda value: json.dumps(value, ensure_ascii=False),
+        connect_args={"connect_timeout": 5, "application_name": "ally"},
+    )
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """A connection for looking things up, without a transaction of its own."""
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        yield connection

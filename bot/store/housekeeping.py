@@ -1,0 +1,39 @@
+"""What is erased by itself, and small notes on what was said."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from bot.store import conversations, limits, mailboxes, promises, secrets
+from bot.store.engine import Connection
+from bot.store.tables import content, message
+
+KEEP_ENDED = timedelta(days=7)  # promises that ended: long enough to see what happened
+KEEP_LINKS = timedelta(days=1)
+
+
+def sweep(db: Connection, now: datetime, retention: timedelta) -> None:
+    """Erase what has had its time."""
+    secrets.forget_expired(db, now)
+    promises.forget_ended(db, now - KEEP_ENDED)
+    mailboxes.forget_links(db, now - KEEP_LINKS)
+    limits.forget_expired(db, now)
+    conversations.forget_old(db, now - retention)
+
+
+def said(db: Connection, promise_id: int, provider_id: str) -> None:
+    """The provider took a message, under this id."""
+    mine = (message.c.promise_id == promise_id, message.c.provider_id.is_(None))
+    db.execute(update(message).where(*mine).values(provider_id=provider_id))
+
+
+def content_sid(db: Connection, name: str) -> str | None:
+    """Twilio's id of a resource for buttons."""
+    return db.execute(select(content.c.sid).where(content.c.name == name)).scalar_one_or_none()
+
+
+def keep_content(db: Connection, name: str, sid: str) -> None:
+    """Remember a resource, in place of a lost one."""
+    row = upsert(content).values(name=name, sid=sid)
+    db.execute(row.on_conflict_do_update(index_elements=[content.c.name], set_={"sid": sid}))

@@ -1,0 +1,185 @@
+"""Mailboxes, the one-time links through which their secrets come, and the mails that leave from them."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from bot.store.engine import Connection, Row
+from bot.store.tables import agency, contact, conversation, link, link_token, mailbox, member, outgoing_mail
+
+MAX_TOKENS_PER_LINK = 10  # a question asked again gives the same link another address
+
+
+def of_member(db: Connection, member_id: UUID) -> Row | None:
+    """The mailbox of a member."""
+    return db.execute(select(mailbox).where(mailbox.c.member_id == member_id)).one_or_none()
+
+
+def standing(db: Connection, member_id: UUID) -> Row | None:
+    """A member with agency and mailbox, for the facts of a turn; None when removed or the agency is closed."""
+    query = (
+        select(
+            member.c.id,
+            member.c.name,
+            member.c.role,
+            agency.c.id.label("agency_id"),
+            agency.c.name.label("agency"),
+            agency.c.timezone,
+            mailbox.c.id.label("mailbox_id"),
+            mailbox.c.address,
+            mailbox.c.user_name,
+            mailbox.c.host,
+            mailbox.c.port,
+            mailbox.c.security,
+            mailbox.c.state,
+            mailbox.c.cause,
+            mailbox.c.version,
+            mailbox.c.secret_id,
+        )
+        .join(agency, agency.c.id == member.c.agency_id)
+        .join(mailbox, mailbox.c.member_id == member.c.id, isouter=True)
+        .where(member.c.id == member_id, member.c.removed_at.is_(None), agency.c.closed_at.is_(None))
+    )
+    return db.execute(query).one_or_none()
+
+
+def save(db: Connection, member_id: UUID, values: Mapping[str, Any]) -> UUID | None:
+    """Save a member's mailbox in a new version; the id of the secret that it replaces, if another one."""
+    before = of_member(db, member_id)
+    row = upsert(mailbox).values(id=uuid4(), member_id=member_id, version=1, **values)
+    db.execute(
+        row.on_conflict_do_update(
+            index_elements=[mailbox.c.member_id], set_={**values, "version": mailbox.c.version + 1}
+        )
+    )
+    replaced = before.secret_id if before else None
+    return replaced if replaced != values.get("secret_id") else None
+
+
+def set_state(db: Connection, mailbox_id: UUID, state: str, cause: str, who: str, at: datetime) -> None:
+    """A new verdict on a mailbox."""
+    values = {"state": state, "cause": cause, "who": who, "since": at, "version": mailbox.c.version + 1}
+    db.execute(update(mailbox).where(mailbox.c.id == mailbox_id).values(values))
+
+
+def remove(db: Connection, member_id: UUID) -> UUID | None:
+    """Erase a member's mailbox; the id of its secret, to be erased with it."""
+    return db.execute(
+        delete(mailbox).where(mailbox.c.member_id == member_id).returning(mailbox.c.secret_id)
+    ).scalar_one_or_none()
+
+
+# --- links ------------------------------------------------------------------------------------------------------------
+
+
+def open_link(db: Connection, *, conversation_id: UUID, member_id: UUID, account: Any, expires_at: datetime,
+              at: datetime) -> UUID:  # fmt: skip
+    """A new link; it has no address yet."""
+    new = uuid4()
+    db.execute(
+        insert(link).values(
+            id=new,
+            conversation_id=conversation_id,
+            member_id=member_id,
+            account=account,
+            expires_at=expires_at,
+            created_at=at,
+        )
+    )
+    return new
+
+
+def open_links(db: Connection, conversation_id: UUID, now: datetime) -> int:
+    """How many links of a conversation are open."""
+    mine = (link.c.conversation_id == conversation_id, link.c.closed_at.is_(None), link.c.expires_at > now)
+    return int(db.execute(select(func.count()).select_from(link).where(*mine)).scalar_one())
+
+
+def close_links(db: Connection, conversation_id: UUID, at: datetime) -> None:
+    """A new link voids the old ones."""
+    mine = (link.c.conversation_id == conversation_id, link.c.closed_at.is_(None))
+    db.execute(update(link).where(*mine).values(closed_at=at))
+
+
+def add_token(db: Connection, link_id: UUID, token_hash: str, expires_at: datetime) -> bool:
+    """Give a link that is open an(other) address, and its full time again; False when it is closed or gone."""
+    opened = update(link).where(link.c.id == link_id, link.c.closed_at.is_(None)).values(expires_at=expires_at)
+    if not db.execute(opened).rowcount:
+        return False
+    mine = link_token.c.link_id == link_id
+    count = db.execute(select(func.count()).select_from(link_token).where(mine)).scalar_one()
+    if count >= MAX_TOKENS_PER_LINK:
+        db.execute(delete(link_token).where(mine))
+    db.execute(insert(link_token).values(hash=token_hash, link_id=link_id))
+    return True
+
+
+def link_by_token(db: Connection, token_hash: str) -> Row | None:
+    """The link behind an address, open or not, with whom it is for."""
+    query = (
+        select(link, contact.c.language, contact.c.id.label("contact_id"), member.c.name)
+        .join(link_token, link_token.c.link_id == link.c.id)
+        .join(conversation, conversation.c.id == link.c.conversation_id)
+        .join(contact, contact.c.id == conversation.c.contact_id)
+        .join(member, member.c.id == link.c.member_id)
+        .where(link_token.c.hash == token_hash)
+    )
+    return db.execute(query).one_or_none()
+
+
+def close_link(db: Connection, link_id: UUID, now: datetime) -> bool:
+    """Use a link up; of two that try at once only one succeeds."""
+    mine = (link.c.id == link_id, link.c.closed_at.is_(None), link.c.expires_at > now)
+    return db.execute(update(link).where(*mine).values(closed_at=now)).rowcount == 1
+
+
+def forget_links(db: Connection, before: datetime) -> int:
+    """Erase links that were opened before a time."""
+    return db.execute(delete(link).where(link.c.created_at < before)).rowcount
+
+
+# --- outgoing mail ----------------------------------------------------------------------------------------------------
+
+
+def add_mail(db: Connection, mail_id: UUID, values: Mapping[str, Any]) -> None:
+    """Keep a mail that is to be sent."""
+    db.execute(insert(outgoing_mail).values(id=mail_id, **values))
+
+
+def mail(db: Connection, mail_id: UUID) -> Row | None:
+    """A mail with the mailbox it leaves from, as that is now."""
+    query = (
+        select(
+            outgoing_mail,
+            mailbox.c.address,
+            mailbox.c.user_name,
+            mailbox.c.host,
+            mailbox.c.port,
+            mailbox.c.security,
+            mailbox.c.state.label("mailbox_state"),
+            mailbox.c.version,
+            mailbox.c.secret_id,
+            mailbox.c.member_id,
+        )
+        .join(mailbox, mailbox.c.id == outgoing_mail.c.mailbox_id)
+        .where(outgoing_mail.c.id == mail_id)
+    )
+    return db.execute(query).one_or_none()
+
+
+def move_mail(db: Connection, mail_id: UUID, *, to: str, of: Sequence[str], reply: str, at: datetime) -> bool:
+    """Move a mail's state, only from one of the named states; whether it moved."""
+    mine = (outgoing_mail.c.id == mail_id, outgoing_mail.c.state.in_(list(of)))
+    moved = update(outgoing_mail).where(*mine).values(state=to, reply=reply[:500], at=at)
+    return db.execute(moved).rowcount == 1
+
+
+def drop_content(db: Connection, mail_id: UUID) -> UUID | None:
+    """The outcome is known: the id of the sealed content, to be erased."""
+    content = db.execute(select(outgoing_mail.c.content_id).where(outgoing_mail.c.id == mail_id)).scalar_one_or_none()
+    db.execute(update(outgoing_mail).where(outgoing_mail.c.id == mail_id).values(content_id=None))
+    return content

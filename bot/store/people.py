@@ -1,0 +1,176 @@
+"""Agencies, members, contacts and invitations: who is who."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from bot.store.engine import Connection, Row
+from bot.store.tables import agency, contact, conversation, invitation, mailbox, member, membership
+
+
+def add_agency(db: Connection, name: str, language: str, timezone: str, at: datetime) -> UUID:
+    """A new agency."""
+    values = {"id": uuid4(), "name": name, "language": language, "timezone": timezone, "created_at": at}
+    db.execute(insert(agency).values(values))
+    return UUID(str(values["id"]))
+
+
+def agencies(db: Connection) -> list[Row]:
+    """All agencies with the number of their members."""
+    members = select(func.count()).where(member.c.agency_id == agency.c.id, member.c.removed_at.is_(None))
+    return list(db.execute(select(agency, members.scalar_subquery().label("members")).order_by(agency.c.name)).all())
+
+
+def agency_by_name(db: Connection, name: str) -> Row | None:
+    """The one open agency of this name or id; None when there is none or more than one."""
+    known = (agency.c.name == name) | (func.cast(agency.c.id, agency.c.name.type) == name)
+    found = db.execute(select(agency).where(known, agency.c.closed_at.is_(None))).all()
+    return found[0] if len(found) == 1 else None
+
+
+def members(db: Connection, agency_id: UUID) -> list[Row]:
+    """The members of an agency with the verdict on their mailboxes."""
+    query = (
+        select(member, mailbox.c.address, mailbox.c.state, mailbox.c.cause)
+        .join(mailbox, mailbox.c.member_id == member.c.id, isouter=True)
+        .where(member.c.agency_id == agency_id, member.c.removed_at.is_(None))
+        .order_by(member.c.name)
+    )
+    return list(db.execute(query).all())
+
+
+@dataclass(frozen=True, slots=True)
+class Invited:
+    """An invitation as it was used."""
+
+    agency_id: UUID
+    agency: str
+    role: str
+    name: str
+    language: str
+    expires_at: datetime
+    uses_left: int
+
+
+def invite(db: Connection, *, agency_id: UUID, code_hash: str, role: str, name: str, language: str, uses: int,
+           expires_at: datetime, at: datetime) -> None:  # fmt: skip
+    """Keep a new invitation; of its code only the hash."""
+    db.execute(
+        insert(invitation).values(
+            id=uuid4(),
+            agency_id=agency_id,
+            code_hash=code_hash,
+            role=role,
+            name=name,
+            language=language,
+            uses_left=uses,
+            expires_at=expires_at,
+            created_at=at,
+        )
+    )
+
+
+def invitation_by_hash(db: Connection, code_hash: str) -> Invited | None:
+    """The invitation of a code, locked, whether it can still be used or not; None when unknown or the agency closed."""
+    query = (
+        select(
+            invitation.c.agency_id,
+            agency.c.name.label("agency"),
+            invitation.c.role,
+            invitation.c.name,
+            invitation.c.language,
+            invitation.c.expires_at,
+            invitation.c.uses_left,
+        )
+        .join(agency, agency.c.id == invitation.c.agency_id)
+        .where(invitation.c.code_hash == code_hash, agency.c.closed_at.is_(None))
+        .with_for_update(of=invitation)
+    )
+    row = db.execute(query).one_or_none()
+    return Invited(**row._mapping) if row is not None else None  # noqa: SLF001 - SQLAlchemy's public mapping
+
+
+def use_invitation(db: Connection, code_hash: str) -> None:
+    """One use less."""
+    used = update(invitation).where(invitation.c.code_hash == code_hash)
+    db.execute(used.values(uses_left=invitation.c.uses_left - 1))
+
+
+def membership_in(db: Connection, contact_id: UUID, agency_id: UUID) -> UUID | None:
+    """The member of this agency that a contact already acts for."""
+    query = (
+        select(member.c.id)
+        .join(membership, membership.c.member_id == member.c.id)
+        .where(membership.c.contact_id == contact_id, member.c.agency_id == agency_id, member.c.removed_at.is_(None))
+    )
+    return db.execute(query).scalars().first()
+
+
+def add_member(db: Connection, contact_id: UUID, agency_id: UUID, name: str, role: str, at: datetime) -> UUID:
+    """A new member, acted for by this contact."""
+    new = uuid4()
+    db.execute(insert(member).values(id=new, agency_id=agency_id, name=name, role=role, created_at=at))
+    db.execute(insert(membership).values(contact_id=contact_id, member_id=new))
+    return new
+
+
+def member_name(db: Connection, member_id: UUID) -> str:
+    """The name under which a member writes; empty when it is not known."""
+    name = db.execute(select(member.c.name).where(member.c.id == member_id)).scalar_one_or_none()
+    return "" if name in {None, "-"} else str(name)
+
+
+def act_for(db: Connection, contact_id: UUID, member_id: UUID, language: str) -> None:
+    """From now on the contact acts for this member, in this language."""
+    values = {"member_id": member_id, "language": language}
+    db.execute(update(contact).where(contact.c.id == contact_id).values(values))
+
+
+def add_contact(db: Connection, *, channel: str, address: str | None, external_id: str | None, name: str,
+                language: str, at: datetime) -> None:  # fmt: skip
+    """A new contact with its conversation; harmless when another process was faster."""
+    new = uuid4()
+    row = upsert(contact).values(
+        id=new,
+        channel=channel,
+        address=address,
+        external_id=external_id,
+        name=name,
+        language=language,
+        created_at=at,
+    )
+    if db.execute(row.on_conflict_do_nothing().returning(contact.c.id)).one_or_none() is not None:
+        db.execute(insert(conversation).values(id=uuid4(), contact_id=new, envelope={}, updated_at=at))
+
+
+def touch(db: Connection, contact_id: UUID, **values: Any) -> None:
+    """Change what is known of a contact."""
+    db.execute(update(contact).where(contact.c.id == contact_id).values(**values))
+
+
+def conversation_of(db: Connection, contact_id: UUID) -> UUID | None:
+    """The conversation of a contact."""
+    return db.execute(select(conversation.c.id).where(conversation.c.contact_id == contact_id)).scalar_one_or_none()
+
+
+def find_contact(db: Connection, known: str) -> list[Row]:
+    """Contacts by address, second id or our own id, for the operator's commands."""
+    same = (contact.c.address == known) | (contact.c.external_id == known)
+    return list(db.execute(select(contact).where(same | (func.cast(contact.c.id, contact.c.address.type) == known))))
+
+
+def erase(db: Connection, contact_id: UUID) -> list[UUID]:
+    """Erase a contact and the members that only this contact acts for; the ids whose secrets have to go too."""
+    mine = select(membership.c.member_id).where(membership.c.contact_id == contact_id)
+    others = select(membership.c.member_id).where(membership.c.contact_id != contact_id)
+    alone = select(member.c.id).where(member.c.id.in_(mine), member.c.id.not_in(others))
+    ids = list(db.execute(alone).scalars())
+    owners = [contact_id, *ids]
+    conversation_id = conversation_of(db, contact_id)
+    db.execute(delete(member).where(member.c.id.in_(ids)))
+    db.execute(delete(contact).where(contact.c.id == contact_id))
+    return [*owners, *([conversation_id] if conversation_id else [])]

@@ -1,0 +1,72 @@
+"""Sealed records. What stands here is of no use without the keys, which are elsewhere."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import delete, insert, select, update
+
+from bot.store.engine import Connection
+from bot.store.tables import key_check, mailbox, outgoing_mail, secret
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One sealed record with what it is bound to."""
+
+    id: UUID
+    kind: str
+    owner_id: UUID
+    bound_to: Mapping[str, Any]
+    key_id: str
+    nonce: bytes
+    box: bytes
+    created_at: datetime
+    expires_at: datetime | None
+
+
+def put(db: Connection, record: Record) -> None:
+    """Keep a sealed record."""
+    values = {name: getattr(record, name) for name in Record.__slots__}
+    db.execute(insert(secret).values(values))
+
+
+def get(db: Connection, secret_id: UUID) -> Record | None:
+    """A sealed record; None when it was erased."""
+    row = db.execute(select(secret).where(secret.c.id == secret_id)).one_or_none()
+    return Record(**row._mapping) if row is not None else None  # noqa: SLF001 - SQLAlchemy's public mapping
+
+
+def keep_until(db: Connection, secret_id: UUID, until: datetime | None) -> None:
+    """Change when a record is erased; None: not by itself."""
+    db.execute(update(secret).where(secret.c.id == secret_id).values(expires_at=until))
+
+
+def erase(db: Connection, secret_ids: Iterable[UUID]) -> None:
+    """Erase records."""
+    db.execute(delete(secret).where(secret.c.id.in_(list(secret_ids))))
+
+
+def erase_of(db: Connection, owners: Iterable[UUID]) -> None:
+    """Erase all records of these owners."""
+    db.execute(delete(secret).where(secret.c.owner_id.in_(list(owners))))
+
+
+def forget_expired(db: Connection, now: datetime) -> int:
+    """Erase what nobody claimed in time; never what a mailbox or a mail under way still needs."""
+    used = select(mailbox.c.secret_id).where(mailbox.c.secret_id.is_not(None))
+    under_way = select(outgoing_mail.c.content_id).where(outgoing_mail.c.content_id.is_not(None))
+    old = (secret.c.expires_at < now, secret.c.id.not_in(used), secret.c.id.not_in(under_way))
+    return db.execute(delete(secret).where(*old)).rowcount
+
+
+def checks(db: Connection) -> list[tuple[str, bytes, bytes]]:
+    """The rows that tell a right key from a wrong one."""
+    return [(row.key_id, row.nonce, row.box) for row in db.execute(select(key_check))]
+
+
+def add_check(db: Connection, key_id: str, nonce: bytes, box: bytes) -> None:
+    """Keep the check of a key that is used for the first time."""
+    db.execute(insert(key_check).values(key_id=key_id, nonce=nonce, box=box))

@@ -1,0 +1,314 @@
+"""The tables. Every time is given by our clock, never by the database; every id but a promise's is made by us.
+
+To add or change one: change it here, then `python -m bot migrate --draft "what changes"` writes the migration to read.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+SCHEMA = 1  # what this code writes; see `migrations/env.py` and `store.schema`
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+Moment = DateTime(timezone=True)
+ADDRESS = 160  # a WhatsApp address may be a business-scoped id of up to 150 signs
+
+
+def _id() -> Column[object]:
+    return Column("id", Uuid, primary_key=True)
+
+
+def _of(table: str, *, nullable: bool = False, primary: bool = False, unique: bool = False) -> Column[object]:
+    return Column(
+        f"{table}_id",
+        Uuid,
+        ForeignKey(f"{table}.id", ondelete="CASCADE"),
+        nullable=nullable,
+        primary_key=primary,
+        unique=unique,
+    )
+
+
+# One row: which schema stands here, and the oldest code that may still work on it.
+compatible = Table(
+    "compatible",
+    metadata,
+    Column("one", Boolean, primary_key=True, server_default=text("true")),
+    Column("schema", Integer, nullable=False),
+    Column("oldest_code", Integer, nullable=False),
+    CheckConstraint("one", name="one_row"),
+)
+
+agency = Table(
+    "agency",
+    metadata,
+    _id(),
+    Column("name", String(120), nullable=False),
+    Column("language", String(2), nullable=False),
+    Column("timezone", String(64), nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("closed_at", Moment),
+)
+
+member = Table(
+    "member",
+    metadata,
+    _id(),
+    _of("agency"),
+    Column("name", String(120), nullable=False),
+    Column("role", String(10), nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("removed_at", Moment),
+    Index(None, "agency_id"),
+)
+
+contact = Table(
+    "contact",
+    metadata,
+    _id(),
+    Column("channel", String(16), nullable=False),
+    Column("address", String(ADDRESS)),
+    Column("external_id", String(ADDRESS)),
+    Column("name", String(120), nullable=False, server_default=""),
+    Column("language", String(2), nullable=False),
+    Column("member_id", Uuid, ForeignKey("member.id", ondelete="SET NULL")),
+    Column("window_until", Moment),
+    Column("last_message_id", String(64)),
+    Column("stopped_at", Moment),
+    Column("created_at", Moment, nullable=False),
+    UniqueConstraint("channel", "address"),
+    UniqueConstraint("channel", "external_id"),
+    CheckConstraint("address is not null or external_id is not null", name="somebody"),
+    Index(None, "member_id"),
+)
+
+# A contact may act for several members; `contact.member_id` is the one at present.
+membership = Table("membership", metadata, _of("contact", primary=True), _of("member", primary=True))
+
+invitation = Table(
+    "invitation",
+    metadata,
+    _id(),
+    _of("agency"),
+    Column("code_hash", String(64), nullable=False, unique=True),
+    Column("role", String(10), nullable=False),
+    Column("name", String(120), nullable=False, server_default=""),
+    Column("language", String(2), nullable=False),
+    Column("uses_left", Integer, nullable=False),
+    Column("expires_at", Moment, nullable=False),
+    Column("created_at", Moment, nullable=False),
+)
+
+conversation = Table(
+    "conversation",
+    metadata,
+    _id(),
+    _of("contact", unique=True),
+    Column("owner", String(8), nullable=False, server_default="bot"),
+    Column("envelope", JSONB, nullable=False),
+    Column("ticket", Integer, nullable=False, server_default="0"),
+    Column("updated_at", Moment, nullable=False),
+)
+
+# The provider's ids of what came in: the insert is the claim, a second one is a duplicate.
+inbound = Table(
+    "inbound",
+    metadata,
+    Column("channel", String(16), primary_key=True),
+    Column("message_id", String(64), primary_key=True),
+    Column("at", Moment, nullable=False, index=True),
+)
+
+# The transcript: redacted when it is written, never later.
+message = Table(
+    "message",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    _of("conversation"),
+    Column("direction", String(3), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("promise_id", BigInteger),
+    Column("provider_id", String(64), index=True),
+    Column("status", String(16), nullable=False, server_default=""),
+    Column("rank", Integer, nullable=False, server_default="0"),
+    Column("error", String(32), nullable=False, server_default=""),
+    Column("at", Moment, nullable=False, index=True),
+    Index(None, "conversation_id", "id"),
+    Index(None, "promise_id"),
+)
+
+promise = Table(
+    "promise",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    _of("conversation", nullable=True),
+    Column("lane", String(5), nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("payload", JSONB, nullable=False),
+    Column("ticket", Integer, nullable=False, server_default="0"),
+    Column("state", String(8), nullable=False, server_default="todo"),
+    Column("due_at", Moment, nullable=False),
+    Column("attempt", Integer, nullable=False, server_default="0"),
+    Column("leased_until", Moment),
+    Column("provider_id", String(64)),
+    Column("outcome", Text, nullable=False, server_default=""),
+    Column("created_at", Moment, nullable=False),
+    CheckConstraint("lane in ('speak', 'work', 'mail')", name="lane"),
+    CheckConstraint("state in ('todo', 'doing', 'done', 'failed', 'unknown', 'dropped')", name="state"),
+    Index("ix_promise_due", "lane", "due_at", postgresql_where=text("state = 'todo'")),
+    Index("ix_promise_lease", "leased_until", postgresql_where=text("state = 'doing'")),
+    Index("ix_promise_unfinished", "conversation_id", "id", postgresql_where=text("state in ('todo', 'doing')")),
+    Index("ix_promise_ended", "created_at", postgresql_where=text("state not in ('todo', 'doing')")),
+)
+
+secret = Table(
+    "secret",
+    metadata,
+    _id(),
+    Column("kind", String(32), nullable=False),
+    Column("owner_id", Uuid, nullable=False, index=True),
+    Column("bound_to", JSONB, nullable=False),
+    Column("key_id", String(16), nullable=False),
+    Column("nonce", LargeBinary, nullable=False),
+    Column("box", LargeBinary, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("expires_at", Moment, index=True),
+)
+
+# One row that only the right key opens: a wrong one stops the start.
+key_check = Table(
+    "key_check",
+    metadata,
+    Column("key_id", String(16), primary_key=True),
+    Column("nonce", LargeBinary, nullable=False),
+    Column("box", LargeBinary, nullable=False),
+)
+
+link = Table(
+    "link",
+    metadata,
+    _id(),
+    _of("conversation"),
+    _of("member"),
+    Column("account", JSONB, nullable=False),
+    Column("expires_at", Moment, nullable=False),
+    Column("closed_at", Moment),
+    Column("created_at", Moment, nullable=False),
+    Index(None, "conversation_id"),
+)
+
+# A link gets an address each time a message with it leaves; only hashes are stored.
+link_token = Table(
+    "link_token",
+    metadata,
+    Column("hash", String(64), primary_key=True),
+    _of("link"),
+    Index(None, "link_id"),
+)
+
+mailbox = Table(
+    "mailbox",
+    metadata,
+    _id(),
+    _of("member", unique=True),
+    Column("address", String(320), nullable=False),
+    Column("user_name", String(320), nullable=False),
+    Column("host", String(253), nullable=False),
+    Column("port", Integer, nullable=False),
+    Column("security", String(8), nullable=False),
+    Column("secret_id", Uuid, ForeignKey("secret.id", ondelete="SET NULL")),
+    Column("state", String(8), nullable=False),
+    Column("cause", String(64), nullable=False, server_default=""),
+    Column("who", String(16), nullable=False, server_default=""),
+    Column("version", Integer, nullable=False),
+    Column("since", Moment, nullable=False),
+    CheckConstraint("state in ('waiting', 'works', 'broken', 'off')", name="state"),
+)
+
+outgoing_mail = Table(
+    "outgoing_mail",
+    metadata,
+    _id(),
+    _of("conversation"),
+    _of("mailbox"),
+    Column("mailbox_version", Integer, nullable=False),
+    Column("message_id", String(255), nullable=False),
+    Column("date", Moment, nullable=False),
+    Column("recipients", JSONB, nullable=False),
+    # The content is sealed until the outcome is known, then erased.
+    Column("content_id", Uuid, ForeignKey("secret.id", ondelete="SET NULL")),
+    # todo - handing (its bytes may have left) - accepted | refused | unknown
+    Column("state", String(8), nullable=False, server_default="todo"),
+    Column("reply", String(500), nullable=False, server_default=""),
+    Column("at", Moment, nullable=False),
+    CheckConstraint("state in ('todo', 'handing', 'accepted', 'refused', 'unknown')", name="state"),
+    Index(None, "conversation_id"),
+    Index(None, "mailbox_id"),
+)
+
+# Cases are told to people by number, so the number is short and ours to count.
+case = Table(
+    "case",
+    metadata,
+    Column("number", Integer, Identity(start=101), primary_key=True),
+    _of("conversation"),
+    Column("reason", String(32), nullable=False),
+    Column("opened_at", Moment, nullable=False),
+    Column("closed_at", Moment),
+    Index("uq_case_open", "conversation_id", unique=True, postgresql_where=text("closed_at is null")),
+)
+
+dead_letter = Table(
+    "dead_letter",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    _of("conversation", nullable=True),
+    Column("event", JSONB, nullable=False),
+    Column("error", Text, nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("replayed_at", Moment),
+)
+
+# Opaque ids only: who did what to what, when.
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("at", Moment, nullable=False),
+    Column("actor", String(64), nullable=False),
+    Column("action", String(48), nullable=False),
+    Column("subject", String(64), nullable=False),
+)
+
+# Twilio's resources for buttons and lists, by a name made of their text.
+content = Table(
+    "content",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("sid", String(64), nullable=False),
+)

@@ -1,0 +1,55 @@
+"""Calling something a little later, all from one thread: a test that hangs costs no second thread."""
+
+import heapq
+import itertools
+import threading
+import time
+from collections.abc import Callable
+
+import structlog
+
+_log = structlog.get_logger(__name__)
+
+
+class Timers:
+    """Calls functions after a time. They must be short: they share one thread."""
+
+    def __init__(self) -> None:
+        self._due: list[tuple[float, int, Callable[[], None]]] = []
+        self._cancelled: set[int] = set()
+        self._numbers = itertools.count()
+        self._changed = threading.Condition()
+        threading.Thread(target=self._run, daemon=True, name="timers").start()
+
+    def later(self, seconds: float, call: Callable[[], None]) -> Callable[[], None]:
+        """Call after so many seconds; the answer cancels it."""
+        with self._changed:
+            number = next(self._numbers)
+            heapq.heappush(self._due, (time.monotonic() + seconds, number, call))
+            self._changed.notify()
+        return lambda: self._cancel(number)
+
+    def _cancel(self, number: int) -> None:
+        with self._changed:
+            if any(waiting == number for _, waiting, _ in self._due):
+                self._cancelled.add(number)
+
+    def _run(self) -> None:
+        while True:
+            call = self._next()
+            try:
+                call()
+            except Exception:  # noqa: BLE001 - one timer that fails stops no other
+                _log.exception("a timer failed")
+
+    def _next(self) -> Callable[[], None]:
+        with self._changed:
+            while True:
+                now = time.monotonic()
+                if self._due and self._due[0][0] <= now:
+                    _, number, call = heapq.heappop(self._due)
+                    if number not in self._cancelled:
+                        return call
+                    self._cancelled.discard(number)
+                else:
+                    self._changed.wait(self._due[0][0] - now if self._due else None)

@@ -1,0 +1,326 @@
+"""One turn: remember the message's id, lock, facts, step, save, promise - one transaction, then the edge answers.
+
+Nothing here touches the world: what has to is a promise, and its result comes back through `result` as another turn.
+"""
+
+import traceback
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, get_args
+from uuid import UUID
+
+import structlog
+
+from bot import people
+from bot.calendar import nudge_time
+from bot.channels import Inbound
+from bot.clock import Clock
+from bot.facts import FactReader, Standing
+from bot.people import WINDOW
+from bot.records import Records, Scene
+from bot.safe import SUSPECTED, UNCLAIMED, Safe, use_of
+from bot.store import conversations, promises
+from bot.store import people as people_store
+from bot.store.conversations import Held
+from bot.store.engine import Connection, DatabaseDown, Engine
+from bot.store.promises import Promise
+from bot.vault import Secret
+from flows import saved
+from flows.conversation import (
+    Envelope,
+    Secretive,
+    Turn,
+    awaits_secret,
+    close,
+    converse,
+    is_late,
+    private,
+    records,
+    restarted,
+    understand,
+    worth_a_nudge,
+)
+from flows.speech import Plain, render
+from flows.words import (
+    Answer,
+    Discover,
+    Effect,
+    EraseAtProvider,
+    EraseEverything,
+    Event,
+    Quote,
+    Said,
+    Say,
+    SecretLeaked,
+    SecretSuspected,
+    SecretTyped,
+    Speak,
+    TestLogin,
+    TurnFailed,
+)
+
+HIDDEN = "(hidden)"
+MAX_ROUNDS = 5  # records that answer one another within one turn
+MAX_LINE = 2_000  # characters of one line in the transcript
+MAX_UNFINISHED = 100  # promises of one conversation
+LANES: dict[type, str] = {
+    Speak: "speak",
+    EraseEverything: "speak",  # behind the last word to the person
+    Discover: "work",
+    TestLogin: "work",
+    EraseAtProvider: "work",
+}
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """An event with what the transcript may say about it."""
+
+    event: Event
+    line: str
+
+
+class Turns:
+    """Applies events to conversations."""
+
+    def __init__(self, engine: Engine, clock: Clock, facts: FactReader, to_record: Records, safe: Safe) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._facts = facts
+        self._records = to_record
+        self._safe = safe
+
+    def receive(self, inbound: Inbound) -> bool:
+        """One message from a person; whether it was new. Raises DatabaseDown; nothing else ever gets out."""
+        now = self._clock.now()
+        try:
+            return self._received(inbound, now)
+        except DatabaseDown:
+            # After a restart of PostgreSQL the pool holds dead connections. Once more is safe even if the commit got
+            # through: the message's id is then taken.
+            return self._received(inbound, now)
+
+    def _received(self, inbound: Inbound, now: datetime) -> bool:
+        try:
+            with self._engine.begin() as db:
+                return self._receive(db, inbound, now)
+        except DatabaseDown:
+            raise
+        except Exception as error:  # noqa: BLE001 - a step that raises loses nothing: see _bury_inbound
+            return self._bury_inbound(inbound, error, now)
+
+    def result(self, db: Connection, conversation_id: UUID, event: Event, ticket: int) -> None:
+        """What became of a promise, in the transaction that ends the promise. A late answer is dropped here."""
+        held = conversations.hold(db, conversation_id)
+        if held is None:
+            return
+        envelope = _envelope(held)
+        if isinstance(event, get_args(Answer)) and is_late(envelope, ticket):
+            _log.info("late answer dropped", conversation=str(conversation_id), event=type(event).__name__)
+            return
+        self._run(db, held, envelope, Heard(event, ""), self._clock.now())
+
+    def announce(self, promise: Promise, event: Event) -> None:
+        """Something to be told while a promise is still being performed."""
+        if promise.conversation_id is not None:
+            with self._engine.begin() as db:
+                self.result(db, promise.conversation_id, event, promise.ticket)
+
+    def secret(self, db: Connection, held: Held, event: Event) -> bool:
+        """A secret from the page, in the transaction that uses the link up; whether it was still awaited."""
+        envelope = _envelope(held)
+        if not awaits_secret(envelope):
+            return False
+        after = self._run(db, held, envelope, Heard(event, ""), self._clock.now())
+        return bool(after.state != envelope.state)
+
+    # --- within the transaction ---
+
+    def _receive(self, db: Connection, inbound: Inbound, now: datetime) -> bool:
+        if not conversations.claim_inbound(db, inbound.identity.channel, inbound.message_id, now):
+            return False
+        held = people.who(db, inbound.identity, inbound.name, now)
+        name = inbound.name or held.name
+        people_store.touch(
+            db, held.contact_id, window_until=now + WINDOW, last_message_id=inbound.message_id, name=name[:120]
+        )
+        held = replace(held, name=name, last_message_id=inbound.message_id)
+        envelope = _envelope(held)
+        self._run(db, held, envelope, self._heard(db, held, envelope, inbound, now), now, by_person=True)
+        return True
+
+    def _heard(self, db: Connection, held: Held, envelope: Envelope, inbound: Inbound, now: datetime) -> Heard:
+        """What a message means. Text that may be a secret is sealed here and goes no further in clear."""
+        facts = self._facts.read(db, held, envelope, now).facts
+        event = understand(envelope, inbound.text, inbound.button, inbound.kind, facts)
+        if isinstance(event, Secretive):
+            return Heard(self._seal(db, held, envelope, inbound.text, event, now), HIDDEN)
+        if isinstance(event, SecretLeaked) or awaits_secret(envelope):
+            return Heard(event, HIDDEN)
+        if isinstance(event, Said) and private(envelope):
+            return Heard(event, f"({len(event.text)} characters of a mail)")
+        return Heard(event, inbound.text[:MAX_LINE] if inbound.kind == "text" else f"({inbound.kind})")
+
+    def _seal(
+        self, db: Connection, held: Held, envelope: Envelope, text: str, judged: Secretive, now: datetime
+    ) -> SecretTyped | SecretSuspected:
+        keep = UNCLAIMED if judged.taken else SUSPECTED
+        account = envelope.state.account
+        secret_id = self._safe.put(
+            db,
+            Secret(text.strip("\r\n")),
+            kind="mailbox.password",
+            owner=held.contact_id,
+            use=use_of(account),
+            now=now,
+            keep=keep,
+        )
+        return SecretTyped(str(secret_id)) if judged.taken else SecretSuspected(str(secret_id))
+
+    def _run(
+        self, db: Connection, held: Held, envelope: Envelope, heard: Heard, now: datetime, *, by_person: bool = False
+    ) -> Envelope:
+        standing = self._facts.read(db, held, envelope, now)
+        turn = converse(envelope, heard.event, standing.facts)
+        held, standing, turn = self._write_records(db, held, standing, turn, now)
+        closed = close(turn, standing.facts)
+        after = closed.envelope
+        conversations.save(db, held.id, saved.dump_envelope(after), after.ticket, now)
+        lines: list[tuple[str, str, int | None]] = [("in", heard.line, None)] if heard.line else []
+        for effect in closed.effects:
+            promise_id = self._promise(db, held, effect, after.ticket, now)
+            if isinstance(effect, Speak) and promise_id:
+                lines.append(("out", _line(effect, standing), promise_id))
+        conversations.note(db, held.id, lines, now)
+        if by_person and (worth_a_nudge(after) or worth_a_nudge(envelope)):
+            due = nudge_time(now, standing.timezone) if worth_a_nudge(after) else None
+            promises.nudge_at(db, held.id, due, now)
+        if closed.effects or records(turn):
+            promises.wake(db)
+        return after
+
+    def _write_records(
+        self, db: Connection, held: Held, standing: Standing, turn: Turn, now: datetime
+    ) -> tuple[Held, Standing, Turn]:
+        """Write what the turn asks for; answers go through `converse` at once, with facts read anew."""
+        written = 0
+        for _ in range(MAX_ROUNDS):
+            fresh = records(turn)[written:]
+            if not fresh:
+                break
+            written += len(fresh)
+            answers = []
+            for record in fresh:
+                answer = self._records.perform(Scene(db, held, standing, now), record)
+                held = conversations.hold(db, held.id) or held
+                standing = self._facts.read(db, held, turn.envelope, now)
+                if answer is not None:
+                    answers.append(answer)
+            for answer in answers:
+                turn = turn.then(converse(turn.envelope, answer, standing.facts))
+        return held, standing, turn
+
+    def _promise(self, db: Connection, held: Held, effect: Effect, ticket: int, now: datetime) -> int | None:
+        """Keep one effect as a promise; None when this conversation has too many unfinished ones."""
+        payload: dict[str, Any] = {"effect": saved.dump(effect)}
+        if isinstance(effect, EraseAtProvider):
+            payload["message"] = held.last_message_id
+        return promises.add(
+            db,
+            conversation_id=held.id,
+            lane=LANES[type(effect)],
+            kind=type(effect).__name__,
+            payload=payload,
+            ticket=ticket,
+            due_at=now + _delay(effect),
+            at=now,
+            most=MAX_UNFINISHED,
+        )
+
+    # --- when a step raises ---
+
+    def _bury_inbound(self, inbound: Inbound, error: Exception, now: datetime) -> bool:
+        """The turn was rolled back: the message counts as heard, the event is kept, the person is told."""
+        with self._engine.begin() as db:
+            if not conversations.claim_inbound(db, inbound.identity.channel, inbound.message_id, now):
+                return False
+            held = people.who(db, inbound.identity, inbound.name, now)
+            envelope = _envelope(held)
+            hidden = awaits_secret(envelope) or private(envelope)
+            text = HIDDEN if hidden else inbound.text[:MAX_LINE]
+            event = {"text": text, "button": inbound.button, "kind": inbound.kind}
+            self.bury(db, held.id, event, error, now)
+            return True
+
+    def bury(self, db: Connection, conversation_id: UUID, event: Any, error: Exception, now: datetime) -> None:
+        """Keep an event whose step raised, as a dead letter; its state stays as it was."""
+        where = redacted_trace(error)
+        letter = conversations.lay_dead(db, conversation_id, event, where, now)
+        _log.error("turn failed", conversation=str(conversation_id), dead_letter=letter, where=where)
+        promises.add(
+            db,
+            conversation_id=conversation_id,
+            lane="speak",
+            kind="Speak",
+            payload={"effect": saved.dump(Speak((Say("news.turn_failed"),)))},
+            ticket=0,
+            due_at=now,
+            at=now,
+        )
+        promises.wake(db)
+
+    def replay(self, letter: int) -> bool:
+        """Apply a dead letter's event again; whether it went through. Raises LookupError for an unknown one."""
+        now = self._clock.now()
+        with self._engine.begin() as db:
+            row = conversations.dead_letter_by_id(db, letter)
+            held = conversations.hold(db, row.conversation_id) if row and row.conversation_id else None
+            if row is None or held is None:
+                raise LookupError(f"There is no dead letter {letter} to replay.")
+            envelope = _envelope(held)
+            self._run(db, held, envelope, self._revived(db, held, envelope, row.event, now), now)
+            conversations.mark_replayed(db, letter, now)
+        return True
+
+    def _revived(self, db: Connection, held: Held, envelope: Envelope, event: Any, now: datetime) -> Heard:
+        if "is" in event:
+            return Heard(saved.load(event), "")
+        facts = self._facts.read(db, held, envelope, now).facts
+        meant = understand(envelope, event["text"], event["button"], event["kind"], facts)
+        return Heard(TurnFailed() if isinstance(meant, Secretive) else meant, event["text"])
+
+
+def redacted_trace(error: Exception) -> str:
+    """Where an exception came from and of what kind it is, without a word of what it says."""
+    frames = traceback.extract_tb(error.__traceback__)
+    places = [f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in frames]
+    return f"{type(error).__name__} at {' > '.join(places[-8:])}"
+
+
+def _envelope(held: Held) -> Envelope:
+    if not held.envelope:
+        return Envelope()
+    try:
+        return saved.load_envelope(held.envelope)
+    except saved.Unreadable as unreadable:
+        _log.error("saved state unreadable", conversation=str(held.id), why=str(unreadable))
+        return restarted(Envelope(ticket=held.ticket, silent=saved.was_silent(held.envelope)))
+
+
+def _delay(effect: Effect) -> timedelta:
+    """Twilio lets go of a message a minute after it took it: twilio.com/docs/api/errors/20009."""
+    return timedelta(minutes=1) if isinstance(effect, EraseAtProvider) else timedelta()
+
+
+def _line(speak: Speak, standing: Standing) -> str:
+    """A message for the transcript: no address of a one-time link, none of the person's own mail."""
+    hidden = replace(
+        speak,
+        parts=tuple(
+            Say(part.name, {name: HIDDEN if isinstance(value, Quote) else value for name, value in part.values.items()})
+            for part in speak.parts
+        ),
+    )
+    message = render(hidden, standing.facts.language, Plain(), lambda _link: HIDDEN)
+    return message.body[:MAX_LINE]

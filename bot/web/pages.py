@@ -1,0 +1,168 @@
+"""The routes that are not the one-time page: webhooks, health, metrics, privacy, and the way to the playground."""
+
+import hmac
+from typing import TYPE_CHECKING
+
+import structlog
+from flask import Blueprint, Response, redirect, render_template, request
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
+from werkzeug.wrappers import Response as Answer
+
+from bot.channels import whatsapp
+from bot.limits import Exhausted, source
+from bot.store import conversations, promises
+from bot.store.engine import DatabaseDown, reading
+from flows.speech import sentence
+from flows.words import LANGUAGES, Language
+
+if TYPE_CHECKING:
+    from bot.app import Parts
+
+MAX_BODY = 64 * 1024  # bytes of a webhook; Twilio's are a few kilobytes
+MAX_PARTS = 200
+EMPTY_TWIML = '<?xml version="1.0" encoding="UTF-8"?><Response/>'
+_log = structlog.get_logger(__name__)
+
+
+def pages(parts: "Parts") -> Blueprint:
+    """The routes `/`, `/whatsapp`, `/whatsapp/status`, `/privacy`, `/healthz`, `/readyz`, `/metrics`."""
+    view = _Pages(parts)
+    blueprint = Blueprint("pages", __name__, template_folder="templates")
+    blueprint.add_url_rule("/", "home", view.home)
+    blueprint.add_url_rule("/privacy", "privacy", view.privacy)
+    blueprint.add_url_rule("/healthz", "healthz", view.healthz)
+    blueprint.add_url_rule("/readyz", "readyz", view.readyz)
+    blueprint.add_url_rule("/metrics", "metrics", view.metrics)
+    blueprint.add_url_rule("/whatsapp", "whatsapp", view.whatsapp, methods=["POST"])
+    blueprint.add_url_rule("/whatsapp/status", "whatsapp_status", view.whatsapp_status, methods=["POST"])
+    blueprint.before_app_request(view.few_looks)
+    blueprint.app_errorhandler(DatabaseDown[0])(view.down)
+    for kind in DatabaseDown[1:]:
+        blueprint.app_errorhandler(kind)(view.down)
+    return blueprint
+
+
+class _Pages:
+    def __init__(self, parts: "Parts") -> None:
+        self._parts = parts
+        self._settings = parts.settings
+
+    # --- WhatsApp ---
+
+    def whatsapp(self) -> Response:
+        """One message: verified, taken as one turn, answered with nothing; what is to be said goes by REST."""
+        if not self._genuine():
+            return Response("forbidden\n", 403, mimetype="text/plain")
+        try:
+            inbound = whatsapp.read(request.form)
+        except whatsapp.BadWebhook as bad:
+            _log.warning("webhook not understood", why=str(bad))
+            return _twiml()
+        new = self._parts.turns.receive(inbound)
+        _log.info("whatsapp", message=inbound.message_id, new=new)
+        return _twiml()
+
+    def whatsapp_status(self) -> Response:
+        """What became of one of our messages."""
+        if not self._genuine():
+            return Response("forbidden\n", 403, mimetype="text/plain")
+        status = whatsapp.read_status(request.form, request.args)
+        if status is not None:
+            with self._parts.engine.begin() as db:
+                conversations.delivered(db, status)
+        return _twiml()
+
+    def _genuine(self) -> bool:
+        """Signed by Twilio for the address that we told it: never for one put together from forwarded headers."""
+        raw = request.environ.get("RAW_URI", request.full_path.rstrip("?"))
+        signed = whatsapp.genuine(
+            f"{self._settings.url}{raw}",
+            request.form,
+            request.headers.get("X-Twilio-Signature"),
+            self._settings.twilio_auth_token,
+        )
+        mine = request.form.get("AccountSid") == self._settings.twilio_account_sid
+        return self._settings.real_twilio and signed and mine
+
+    # --- pages ---
+
+    def home(self) -> Answer | str:
+        """The playground, or a plain word that we run."""
+        if self._settings.playground_url:
+            return redirect("/playground")
+        return self._page("running")
+
+    def privacy(self) -> str:
+        """What is stored, for how long, and how to have it erased."""
+        return self._page("privacy", days=str(self._settings.retention_days))
+
+    def _page(self, name: str, **values: str) -> str:
+        language = browser_language()
+        operator = self._settings.operator_name
+
+        def text(which: str) -> str:
+            return sentence(which, language, operator=operator, **values)
+
+        return render_template("plain.html", name=name, text=text, language=language)
+
+    # --- health ---
+
+    def healthz(self) -> Response:
+        """Whether the process lives."""
+        return Response("ok\n", mimetype="text/plain")
+
+    def readyz(self) -> Response:
+        """The database answers."""
+        with reading(self._parts.engine) as db:
+            promises.next_due(db)
+        return Response("ready\n", mimetype="text/plain")
+
+    def metrics(self) -> Response:
+        """Numbers for Prometheus, for whoever has the token."""
+        given = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        wanted = self._settings.metrics_token
+        if not wanted or not hmac.compare_digest(given.encode(), wanted.encode()):
+            return Response("forbidden\n", 403, mimetype="text/plain")
+        return Response(self._numbers(), content_type=CONTENT_TYPE_LATEST)
+
+    def _numbers(self) -> bytes:
+        registry = CollectorRegistry()
+        due = Gauge("ally_promises_due", "Promises that are due", ["lane", "state"], registry=registry)
+        talks = Gauge("ally_conversations", "Conversations", registry=registry)
+        cases = Gauge("ally_cases_open", "Open cases", registry=registry)
+        dead = Gauge("ally_dead_letters", "Turns that raised and were not replayed", registry=registry)
+        with reading(self._parts.engine) as db:
+            for lane, state, count in promises.depth(db, self._parts.clock.now()):
+                due.labels(lane, state).set(count)
+            talks.set(conversations.count(db))
+            cases.set(len(conversations.cases(db)))
+            dead.set(sum(letter.replayed_at is None for letter in conversations.dead_letters(db)))
+        return generate_latest(registry)
+
+    # --- around all routes ---
+
+    def few_looks(self) -> Response | None:
+        """Bound the look-ups of one-time pages by their source: tokens cannot be guessed, and are not tried."""
+        if request.blueprint != "secret_page" or request.endpoint == "secret_page.static":
+            return None
+        counted = self._parts.limits.allow("page", source(request.remote_addr))
+        if isinstance(counted, Exhausted):
+            language = browser_language()
+            words = sentence("web.too_often", language, minutes=str(counted.minutes))
+            return Response(words + "\n", 429, mimetype="text/plain")
+        return None
+
+    def down(self, error: Exception) -> Response:
+        """No database: Twilio tries again (`#rc=3&rp=all`), people read one sentence."""
+        _log.error("the database does not answer", kind=type(error).__name__)
+        return Response(sentence("web.down", browser_language()) + "\n", 503, mimetype="text/plain")
+
+
+def _twiml() -> Response:
+    return Response(EMPTY_TWIML, mimetype="text/xml")
+
+
+def browser_language() -> Language:
+    """The language that the browser asks for."""
+    wanted = [tag.lower().partition("-")[0] for tag in request.accept_languages.values()]
+    return next((language for tag in wanted for language in LANGUAGES if language == tag), LANGUAGES[0])

@@ -1,0 +1,252 @@
+"""The one-time page on which a person types a password. It is written to, never read from.
+
+The link's token is the only right to this page. Looking changes nothing (previews, scanners and browsers look);
+one good submission closes the link, and whoever is to decide that is `Links.submit`, in one atomic step.
+Unknown, expired and used links get the same bytes, so that nobody learns which of them a token is.
+"""
+
+import hashlib
+import logging
+import re
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Literal, Protocol
+
+from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
+from itsdangerous import BadSignature, Signer, URLSafeSerializer
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.wrappers import Response as Answer
+
+from bot.vault import Secret
+from flows.reading import MAX_SECRET, SHAPES, has_shape
+from flows.words import LANGUAGES, Language
+
+MAX_BODY = 4096  # bytes; 256 characters take at most 3,072 when they are percent-encoded
+MAX_TOKEN = 100
+CLOSED = 410  # Gone
+REFUSED = 422
+FORGED = 400
+TOO_LARGE = 413
+TROUBLE = 500
+
+Problem = Literal["empty", "too_long", "unreadable", "expired_form", "shape"]
+# How many steps the texts hold for each family of providers (`page.steps.<family>.<n>`), facts of September 2026 from
+# support.google.com/accounts/answer/185833, help.yahoo.com/kb/SLN15241.html, support.apple.com/102654,
+# fastmail.com/help/clients/apppassword.html, help.zoho.com (app-specific password).
+STEPS = {"google": 4, "yahoo": 4, "apple": 4, "fastmail": 3, "zoho": 3, "other": 3}
+_FAMILIES = {"gmail": "google", "google_workspace": "google", "yahoo": "yahoo", "aol": "yahoo", "icloud": "apple"}
+_FAMILIES |= {"fastmail": "fastmail"} | {f"zoho_{place}": "zoho" for place in ("com", "eu", "in", "com_au", "jp", "ca")}
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkView:
+    """What an open link shows. Nothing here can be changed on the page.
+
+    `shape` names a form in `flows.reading.SHAPES` or is empty; `steps` are names in the texts; `chat_url` leads back
+    to the chat and may be empty, like the provider's two pages.
+    """
+
+    language: Language
+    address: str
+    host: str
+    user: str
+    provider_name: str
+    demand: Literal["password", "app_password"]
+    state: Literal["open", "closed"]
+    expires_at: datetime
+    shape: str = ""
+    app_password_url: str = ""
+    reset_url: str = ""
+    chat_url: str = ""
+    steps: tuple[str, ...] = ()
+
+
+class Links(Protocol):
+    """The one-time links, as the page needs them."""
+
+    def look(self, token: str) -> LinkView | None:
+        """What the link of this token shows; None if there is none. Changes nothing."""
+
+    def submit(self, token: str, secret: Secret, source: str) -> Literal["taken", "closed"]:
+        """Take the secret and close the link, both or neither; `closed` if it was not open any more.
+
+        `source` is the network address that it came from.
+        """
+
+
+class Sentence(Protocol):
+    """The shape of `flows.speech.sentence`."""
+
+    def __call__(self, name: str, language: Language, **values: str) -> str:
+        """A sentence by name, in a language, with its values."""
+
+
+def steps_for(provider_id: str) -> tuple[str, ...]:
+    """The names of the steps that lead to an app password at this provider (an id of `providers.yaml`, or none)."""
+    family = _FAMILIES.get(provider_id, "other")
+    return tuple(f"page.steps.{family}.{number}" for number in range(1, STEPS[family] + 1))
+
+
+def secret_page(
+    links: Links,
+    *,
+    sentence: Sentence,
+    form_key: bytes,
+    operator: str,
+    chat_url: str,
+    clock: Callable[[], datetime],
+) -> Blueprint:
+    """The routes `/s/<token>`, `/s/done/<way>` and `/s/static/<file>`.
+
+    `form_key` signs the forms and is the same in all processes. `operator` and `chat_url` (may be empty) stand on the
+    pages that know no link. The blueprint guards its form itself and must be exempt from an app-wide CSRF check.
+    """
+    page = _SecretPage(links, sentence, form_key, operator, chat_url, clock)
+    blueprint = Blueprint(
+        "secret_page", __name__, template_folder="templates", static_folder="static", static_url_path="/s/static"
+    )
+    blueprint.add_url_rule("/s/<token>", "show", page.show, methods=["GET"])
+    blueprint.add_url_rule("/s/<token>", "take", page.take, methods=["POST"])
+    blueprint.add_url_rule("/s/done/<way>", "done", page.done, methods=["GET"])
+    blueprint.register_error_handler(Exception, page.trouble)
+    return blueprint
+
+
+def read_secret(typed: str, shape: str, *, anyway: bool) -> Secret | Problem:
+    """The secret that was typed, or what is wrong with it. `anyway`: the person insists on an unusual shape.
+
+    Only a trailing newline is dropped: a blank may belong to a password. Blanks inside go where the provider shows
+    its secrets in groups.
+    """
+    bare = re.sub(r"\r?\n\Z", "", typed)
+    if not bare.strip():
+        return "empty"
+    if len(bare) > MAX_SECRET:
+        return "too_long"
+    if any(unicodedata.category(sign) == "Cc" or sign == "\ufffd" for sign in bare):
+        return "unreadable"  # a NUL would end the password inside AUTH PLAIN (RFC 4616)
+    if not shape or anyway:
+        return Secret(bare)
+    joined = "".join(bare.split())
+    return Secret(joined) if has_shape(joined, shape) else "shape"
+
+
+@dataclass(frozen=True, slots=True)
+class _SecretPage:
+    links: Links
+    sentence: Sentence
+    form_key: bytes
+    operator: str
+    chat_url: str
+    clock: Callable[[], datetime]
+
+    def show(self, token: str) -> Response:
+        view = self._open(token)
+        return self._form(token, view) if view else self._closed()
+
+    def take(self, token: str) -> Answer:
+        view = self._open(token)
+        if view is None:
+            return self._closed()
+        request.max_content_length = MAX_BODY
+        try:
+            form = request.form
+        except RequestEntityTooLarge:
+            return self._form(token, view, "too_long", TOO_LARGE)
+        if not self._is_ours(token, form.get("proof", "")):
+            return self._form(token, view, "expired_form", FORGED)
+        secret = read_secret(form.get("secret", ""), view.shape, anyway="anyway" in form)
+        if not isinstance(secret, Secret):
+            return self._form(token, view, secret, REFUSED)
+        if self.links.submit(token, secret, request.remote_addr or "") == "closed":
+            return self._closed()
+        # a redirect, so that the browser does not keep the password to submit it again on reload
+        return redirect(url_for(".done", way=self._ways().dumps([view.language, view.chat_url])), 303)
+
+    def done(self, way: str) -> Response:
+        try:
+            language, chat_url = self._ways().loads(way)
+        except BadSignature:
+            return self._closed()
+        return self._page("done", language, chat_url)
+
+    def trouble(self, error: Exception) -> Response | HTTPException:
+        if isinstance(error, HTTPException):
+            return error
+        _log.error("the secret page failed", exc_info=error)  # without the address: it holds the token
+        return self._page("trouble", _browser_language(), self.chat_url, TROUBLE)
+
+    def _open(self, token: str) -> LinkView | None:
+        view = self.links.look(token) if len(token) <= MAX_TOKEN else None
+        return view if view and view.state == "open" else None
+
+    def _form(self, token: str, view: LinkView, problem: Problem | None = None, status: int = 200) -> Response:
+        left = view.expires_at - self.clock()
+        values = {
+            "address": view.address,
+            "host": view.host,
+            "user": view.user,
+            "provider": view.provider_name or view.host,
+            "minutes": str(max(1, left // timedelta(minutes=1))),
+        }
+        return self._page(
+            "form",
+            view.language,
+            view.chat_url,
+            status,
+            values,
+            view=view,
+            problem=problem,
+            proof=self._proofs().get_signature(token).decode("ascii"),
+            pattern=SHAPES[view.shape] if view.shape else "",
+        )
+
+    def _closed(self) -> Response:
+        return self._page("closed", _browser_language(), self.chat_url, CLOSED)
+
+    def _page(
+        self,
+        name: str,
+        language: Language,
+        chat_url: str,
+        status: int = 200,
+        values: dict[str, str] | None = None,
+        **more: object,
+    ) -> Response:
+        text = partial(self.sentence, language=language, **(values or {}))
+        html = render_template(
+            f"secret_page/{name}.html",
+            text=text,
+            language=language,
+            operator=self.operator,
+            chat_url=chat_url,
+            **more,
+        )
+        return make_response(html, status)
+
+    def _is_ours(self, token: str, proof: str) -> bool:
+        """Whether the form came from our own page for this very link.
+
+        The proof is bound to the link and not to a cookie: browsers inside chat apps block cookies, and the link is
+        all the right there is. Browsers that say so are also refused when another site submits.
+        """
+        elsewhere = request.headers.get("Sec-Fetch-Site") == "cross-site"
+        return not elsewhere and self._proofs().verify_signature(token, proof)
+
+    def _proofs(self) -> Signer:
+        return Signer(self.form_key, salt="secret page form", digest_method=hashlib.sha256)
+
+    def _ways(self) -> URLSafeSerializer:
+        """Signs the way back to the chat, so that the last page leads nowhere else."""
+        kwargs = {"digest_method": hashlib.sha256}
+        return URLSafeSerializer(self.form_key, salt="secret page done", signer_kwargs=kwargs)
+
+
+def _browser_language() -> Language:
+    """The language that the browser asks for: a page without a link must not depend on the link."""
+    wanted = [tag.lower().partition("-")[0] for tag in request.accept_languages.values()]  # best first
+    return next((language for tag in wanted for language in LANGUAGES if language == tag), LANGUAGES[0])

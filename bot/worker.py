@@ -1,0 +1,185 @@
+"""What wakes the hands: claims what is due, lane by lane, performs it, and brings the result back as a turn.
+
+Each lane has its own bounded number of threads, so that a mail server that hangs fills its own lane only. Threads are
+daemons: the worker stops within `STOP_TIME` whatever they wait for, and what they held is done again when its lease
+runs out.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+
+import structlog
+
+from bot.clock import Clock
+from bot.hands import HANDS, LEASE, LEASES, Again, Ended, Hand, Outcome, Tools, backoff
+from bot.store import housekeeping, promises
+from bot.store.engine import Connection, DatabaseDown, Engine
+from bot.store.promises import Promise
+from bot.store.wake import Ear
+from bot.turns import Turns, redacted_trace
+from flows import saved
+
+LOOK = 1.0  # seconds: a lost wake-up costs no more
+STOP_TIME = 15.0  # seconds for what is under way
+MAX_TRIES = 5  # of a hand that raises
+HOUSEKEEPING = timedelta(minutes=1)
+_log = structlog.get_logger(__name__)
+
+
+class Worker:
+    """Performs promises until it is told to stop."""
+
+    def __init__(
+        self,
+        tools: Tools,
+        turns: Turns,
+        lanes: Mapping[str, int],
+        retention: timedelta,
+        hands: Mapping[str, Hand] = HANDS,
+    ) -> None:
+        self._tools = tools
+        self._turns = turns
+        self._engine: Engine = tools.engine
+        self._clock: Clock = tools.clock
+        self._retention = retention
+        self._hands = hands
+        self._free = dict(lanes)
+        self._lock = threading.Condition()
+        self._stopping = threading.Event()
+        self._swept: datetime | None = None
+
+    def run(self) -> None:
+        """Work until `stop`; then let what is under way end, for a bounded time."""
+        ear = Ear(self._engine)
+        while not self._stopping.is_set():
+            try:
+                self._look()
+            except DatabaseDown as down:
+                _log.warning("the database does not answer", kind=type(down).__name__)
+            ear.wait(LOOK)
+        ear.close()
+        self._wait_for_the_busy()
+
+    def stop(self) -> None:
+        """Claim nothing more. May be called from a signal handler."""
+        self._stopping.set()
+
+    def _look(self) -> None:
+        now = self._clock.now()
+        self._sweep(now)
+        for lane in self._free:
+            for promise in self._claim(lane, self._free[lane]):
+                threading.Thread(target=self._work, args=(promise,), daemon=True, name=lane).start()
+
+    def _sweep(self, now: datetime) -> None:
+        with self._engine.begin() as db:
+            taken_back = promises.take_back(db, now)
+        if taken_back:
+            _log.warning("promises taken back from the dead", count=taken_back)
+        if self._swept is None or now - self._swept >= HOUSEKEEPING:
+            self._swept = now
+            with self._engine.begin() as db:
+                housekeeping.sweep(db, now, self._retention)
+
+    def _claim(self, lane: str, most: int) -> list[Promise]:
+        """Claim up to so many promises; each takes a place in its lane."""
+        if most < 1 or self._stopping.is_set():
+            return []
+        now = self._clock.now()
+        with self._engine.begin() as db:
+            claimed = promises.claim(db, lane, most, now, now + max(LEASE, *LEASES.values()))
+        with self._lock:
+            self._free[lane] -= len(claimed)
+        return claimed
+
+    def _work(self, promise: Promise) -> None:
+        """Perform a promise; then whatever is next in this lane, since a place is free."""
+        following: Promise | None = promise
+        while following is not None:
+            self._keep(following)
+            with self._lock:
+                self._free[following.lane] += 1
+                self._lock.notify_all()
+            following = self._next(following.lane)
+
+    def _next(self, lane: str) -> Promise | None:
+        try:
+            return next(iter(self._claim(lane, 1)), None)
+        except DatabaseDown:
+            return None  # the look once a second finds it
+
+    def _keep(self, promise: Promise) -> None:
+        started = time.monotonic()
+        outcome = self._perform(promise)
+        self._insist(lambda: self._finish(promise, outcome))
+        _log.info(
+            "promise",
+            id=promise.id,
+            kind=promise.kind,
+            attempt=promise.attempt,
+            outcome=outcome.state if isinstance(outcome, Ended) else "again",
+            seconds=round(time.monotonic() - started, 3),
+        )
+
+    def _perform(self, promise: Promise) -> Outcome:
+        try:
+            return self._hands[promise.kind](self._tools, promise)
+        except Exception as error:  # noqa: BLE001 - a hand that raises is tried again, then a person is told
+            where = redacted_trace(error)
+            _log.error("hand failed", promise=promise.id, kind=promise.kind, where=where)
+            if promise.attempt < MAX_TRIES or isinstance(error, DatabaseDown):
+                return Again(backoff(promise.attempt), where)
+            return Ended("failed", words=where)
+
+    def _finish(self, promise: Promise, outcome: Outcome) -> None:
+        """End the promise and apply its event in one transaction; a result that comes too late counts for nothing."""
+        now = self._clock.now()
+        try:
+            with self._engine.begin() as db:
+                if isinstance(outcome, Again):
+                    promises.put_off(db, promise, now + timedelta(seconds=outcome.seconds), outcome.words)
+                elif promises.finish(db, promise, outcome.state, outcome.words, outcome.provider_id):
+                    self._after(db, promise, outcome)
+        except DatabaseDown:
+            raise
+        except Exception as error:  # noqa: BLE001 - the step raised: the promise ends all the same
+            self._bury(promise, outcome, error, now)
+
+    def _after(self, db: Connection, promise: Promise, outcome: Ended) -> None:
+        if outcome.provider_id and promise.kind == "Speak":
+            housekeeping.said(db, promise.id, outcome.provider_id)
+        if outcome.event is not None and promise.conversation_id is not None:
+            self._turns.result(db, promise.conversation_id, outcome.event, promise.ticket)
+        elif outcome.state == "failed" and promise.lane != "speak" and promise.conversation_id is not None:
+            error = RuntimeError(outcome.words)
+            self._turns.bury(db, promise.conversation_id, {"promise": promise.id}, error, self._clock.now())
+
+    def _bury(self, promise: Promise, outcome: Outcome, error: Exception, now: datetime) -> None:
+        event = saved.dump(outcome.event) if isinstance(outcome, Ended) and outcome.event else {}
+        with self._engine.begin() as db:
+            if promises.finish(db, promise, "failed", redacted_trace(error)) and promise.conversation_id is not None:
+                self._turns.bury(db, promise.conversation_id, event, error, now)
+
+    def _insist(self, write: Callable[[], None]) -> None:
+        """Write as soon as PostgreSQL answers again; when the lease is over anyway, somebody else does it anew."""
+        until = time.monotonic() + LEASE.total_seconds()
+        while True:
+            try:
+                write()
+            except DatabaseDown:
+                if time.monotonic() > until:
+                    return
+                self._stopping.wait(LOOK)
+            else:
+                return
+
+    def _wait_for_the_busy(self) -> None:
+        until = time.monotonic() + STOP_TIME
+        with self._lock:
+            while self._busy() and (left := until - time.monotonic()) > 0:
+                self._lock.wait(left)
+
+    def _busy(self) -> bool:
+        return any(thread.name in self._free and thread.is_alive() for thread in threading.enumerate())

@@ -1,0 +1,23 @@
+"""What gunicorn loads: `bot.wsgi:app()`."""
+
+import os
+import sys
+
+from flask import Flask
+
+from bot.app import create_app, join
+from bot.log import setup
+from bot.safe import WrongKey
+from bot.settings import SettingsError, load
+from bot.store.schema import WrongSchema
+
+
+def app() -> Flask:
+    """The web application of this environment, in the worker process that serves it."""
+    try:
+        settings = load(os.environ)
+        setup(settings.log_format)
+        return create_app(join(settings, settings.needed_database_url))
+    except (SettingsError, WrongSchema, WrongKey) as wrong:
+        sys.stderr.write(f"{wrong}\n")
+        sys.exit(4)  # gunicorn: the application could not be loaded, do not try again

@@ -1,0 +1,174 @@
+"""A mail written in the chat: to whom, subject, text, a look at it, and off it goes."""
+
+import re
+from dataclasses import dataclass
+
+from flows.facts import Facts
+from flows.flow import Flow, Step
+from flows.forms import Answers, Field, Form, Problem, without
+from flows.reading import address, written
+from flows.speech import MAX_CODE, shortened
+from flows.words import (
+    Ask,
+    Chose,
+    Code,
+    Declined,
+    Done,
+    Effect,
+    Event,
+    Option,
+    Quote,
+    Said,
+    Say,
+    SendMail,
+    Start,
+    Values,
+)
+
+MAX_RECIPIENTS = 5
+MAX_SUBJECT = 150
+MAX_TEXT = 4_000
+PREVIEW_ROOM = 500  # characters of recipients, subject and text: a message with buttons holds 1,024 in all
+
+
+def recipients(text: str, _facts: Facts) -> str | Problem:
+    """Up to five addresses, however they are separated; kept with single blanks between them."""
+    pieces = [piece for piece in re.split(r"[\s,;]+", text.strip()) if piece]
+    if not pieces or len(pieces) > MAX_RECIPIENTS:
+        return Problem("compose.too_many_recipients" if pieces else "compose.no_recipient", {"most": MAX_RECIPIENTS})
+    read = {piece: address(piece) for piece in pieces}
+    bad = next((piece for piece, good in read.items() if not good), None)
+    if bad is not None:
+        return Problem("compose.no_address", {"piece": Code(bad[:60])})
+    return " ".join(dict.fromkeys(good for good in read.values() if good))
+
+
+def subject(text: str, _facts: Facts) -> str | Problem:
+    """One line."""
+    line = re.sub(r"\s+", " ", written(text)).strip()
+    if not line:
+        return Problem("compose.empty")
+    return line if len(line) <= MAX_SUBJECT else Problem("compose.subject_too_long", {"most": MAX_SUBJECT})
+
+
+def body(text: str, _facts: Facts) -> str | Problem:
+    """The text of the mail."""
+    words = written(text).strip()
+    if not words:
+        return Problem("compose.empty")
+    return words if len(words) <= MAX_TEXT else Problem("compose.text_too_long", {"most": MAX_TEXT})
+
+
+FORM = Form("compose", (Field("to", recipients), Field("subject", subject, free=True), Field("text", body, free=True)))
+CORRECTABLE = tuple(Option(one.name, f"compose.button.{one.name}") for one in FORM.fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Collecting:
+    """We wait for one part of the mail."""
+
+    answers: Answers
+    asking: str
+
+
+@dataclass(frozen=True, slots=True)
+class Previewing:
+    """The mail is complete; we wait for the word to send it."""
+
+    answers: Answers
+
+
+@dataclass(frozen=True, slots=True)
+class Correcting:
+    """We wait for which part is to be written again."""
+
+    answers: Answers
+
+
+State = Collecting | Previewing | Correcting | Done
+
+
+def start(_entry: str, facts: Facts) -> tuple[State, list[Effect]]:
+    """Only a mailbox that works can send."""
+    if facts.mailbox is None:
+        return Done(ask=False), [Say("compose.no_mailbox"), Start("mailbox")]
+    if facts.mailbox.state != "works":
+        return Done(ask=False), [Say("compose.not_working"), Start("mailbox", "manage")]
+    return Collecting({}, "to"), []
+
+
+def step(state: State, event: Event, facts: Facts) -> Step:
+    """Collect, show, then send, correct or drop."""
+    match state, event:
+        case Collecting(answers, asking), Said():
+            taken = FORM.take(answers, asking, event, facts)
+            return taken if isinstance(taken, Declined) else (_go_on(taken), [])
+        case Previewing(answers), Chose("send"):
+            return _send(answers, facts)
+        case Previewing(answers), Chose("correct"):
+            return Correcting(answers), []
+        case Previewing(), Chose("drop"):
+            return Done(), [Say("compose.dropped")]
+        case Correcting(answers), Chose(part) if part in answers:
+            return Collecting(without(answers, part), part), []
+    return Declined()
+
+
+def _go_on(answers: Answers) -> State:
+    following = FORM.next(answers)
+    return Collecting(answers, following) if following else Previewing(answers)
+
+
+def _send(answers: Answers, facts: Facts) -> tuple[State, list[Effect]]:
+    if facts.mailbox is None or facts.mailbox.state != "works":
+        return start("", facts)
+    mail = SendMail(tuple(answers["to"].split()), answers["subject"], answers["text"])
+    return Done(ask=False), [mail, Say("compose.sending")]
+
+
+def ask(state: State, facts: Facts) -> Ask:
+    """The question of each state."""
+    match state:
+        case Collecting(_, asking):
+            return FORM.ask(asking, _sender(facts))
+        case Previewing(answers):
+            options = tuple(Option(value, f"compose.button.{value}") for value in ("send", "correct", "drop"))
+            return Ask("preview", "compose.preview", {**_sender(facts), **_shown(answers)}, options)
+        case _:
+            return Ask("correct", "compose.which_part", {}, CORRECTABLE)
+
+
+def _shown(answers: Answers) -> Values:
+    """The mail as the preview shows it: the longer its head, the less of its text."""
+    to, subject_line = answers["to"].replace(" ", ", "), answers["subject"]
+    room = PREVIEW_ROOM - len(to[:MAX_CODE]) - len(subject_line)
+    return {"to": Code(to), "subject": Quote(subject_line), "text": Quote(shortened(answers["text"], room))}
+
+
+def _sender(facts: Facts) -> Values:
+    return {
+        "name": facts.name,
+        "address": Code(facts.mailbox.account.address if facts.mailbox else ""),
+        "most": MAX_RECIPIENTS,
+    }
+
+
+def reopen(state: State, part: str) -> State | None:
+    """The same mail with one part to be written again, if it was written."""
+    match state:
+        case Collecting(answers) | Previewing(answers) | Correcting(answers) if part in answers:
+            return Collecting(without(answers, part), part)
+    return None
+
+
+FLOW = Flow(
+    "compose",
+    (Collecting, Previewing, Correcting),
+    start,
+    step,
+    ask,
+    back=(Collecting, Previewing),
+    fields=("to", "subject", "text"),
+    reopen=reopen,
+    nudge=True,
+)

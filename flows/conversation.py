@@ -1,0 +1,580 @@
+"""What surrounds every flow, once: greeting, commands, back, corrections, language, a person, late answers, news.
+
+`understand` tells what a message means, given the question last asked. `converse` applies one event; the bot performs
+the records it asks for and comes back with their answers; `close` then makes the one message of the turn.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from flows import compose, mailbox, menu, privacy, reading, welcome
+from flows.facts import Facts
+from flows.flow import Flow, State
+from flows.reading import Command
+from flows.speech import Plain, has, label, render, texts
+from flows.words import (
+    LANGUAGES,
+    Ask,
+    CaseOpened,
+    Chose,
+    Code,
+    Declined,
+    Done,
+    Effect,
+    EraseAtProvider,
+    EraseSecret,
+    Event,
+    Language,
+    Lay,
+    MailAccepted,
+    MailRefused,
+    MailsExhausted,
+    MailUnknown,
+    OpenCase,
+    Option,
+    Record,
+    Said,
+    Say,
+    SecretLeaked,
+    SecretSuspected,
+    SecretTyped,
+    SetLanguage,
+    SetMessages,
+    Shared,
+    Speak,
+    Start,
+    Tapped,
+    TestSlow,
+    Text,
+    TurnFailed,
+    Values,
+)
+
+FLOWS: dict[str, Flow] = {one.name: one for one in (welcome.FLOW, menu.FLOW, mailbox.FLOW, compose.FLOW, privacy.FLOW)}
+MAX_TRAIL = 10
+MAX_STARTS = 5  # flows that start one another in one turn; more would be a circle
+MAX_OPTIONS = 10  # WhatsApp's list
+MISSES_BEFORE_A_PERSON = 3
+MAX_WITH_CHOICES = 960  # of WhatsApp's 1,024 characters; the rest is for what the channel adds to set values apart
+LINK_LENGTH = 120  # a one-time link is not longer
+GO = "go:"  # an option that leads to another flow: "go:mailbox.password"
+DOUBT = "talk.doubt"
+PERSON = Option(f"{GO}person", "button.person")
+FOR_ANYBODY = frozenset({"welcome", "privacy"})  # flows that need no agency
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The question as the person saw it: "2" means what stood there, whatever the texts say today."""
+
+    question: str
+    options: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """The saved state of a conversation.
+
+    `ticket` grows with every step of a flow: an answer with another ticket is late. `misses`: how often the question
+    was not understood. `doubt`: words that are either a command or free text. `silent`: the person wants no messages.
+    """
+
+    flow: str = ""
+    state: State = field(default_factory=Done)
+    trail: tuple[tuple[str, State], ...] = ()
+    asked: Asked | None = None
+    ticket: int = 0
+    misses: int = 0
+    doubt: str = ""
+    greeted: bool = False
+    silent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What one event led to: the new envelope, what to do, and whether the question is to be asked."""
+
+    envelope: Envelope
+    effects: tuple[Effect, ...] = ()
+    ask: bool = False
+    offer: tuple[Option, ...] = ()
+
+    def then(self, later: "Turn") -> "Turn":
+        """The turn continued: what is to be done adds up, the later one decides what is asked."""
+        return replace(later, effects=self.effects + later.effects, offer=self.offer + later.offer)
+
+
+# --- what a message means -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Secretive:
+    """A message that may hold a secret. `taken`: it has exactly the awaited shape; else it has to be asked about."""
+
+    taken: bool
+
+
+def understand(envelope: Envelope, text: str, button: str | None, kind: str, facts: Facts) -> Event | Secretive:
+    """What a message means after the question last asked. Secretive text must be sealed before anything else."""
+    if button:
+        question, _, value = button.partition(":")
+        known = envelope.asked is not None and envelope.asked.question == question
+        return Chose(value) if known and value in dict(_options(envelope)) else Tapped(button)
+    if kind != "text":
+        return Shared(kind)
+    chosen = reading.choice(text, _options(envelope))
+    if chosen is not None:
+        return Chose(chosen)
+    if awaits_secret(envelope):
+        return _while_a_secret_is_awaited(envelope, text, facts)
+    if _takes_any_text(envelope) or not reading.looks_like_a_leak(text):
+        return Said(text)
+    return SecretLeaked()
+
+
+def awaits_secret(envelope: Envelope) -> bool:
+    """Whether what is typed now may be a secret: it is judged in memory, never written down."""
+    return isinstance(envelope.state, mailbox.AwaitingSecret | mailbox.ConfirmingSecret)
+
+
+def _while_a_secret_is_awaited(envelope: Envelope, text: str, facts: Facts) -> Event | Secretive:
+    if reading.command(text) or _wrong_field(envelope, text):
+        return Said(text)
+    shape = facts.provider.shape if facts.provider else ""
+    if reading.has_shape(text, shape) and not reading.has_ordinary_words(text):
+        return Secretive(taken=True)
+    if reading.looks_like_a_sentence(text) or len(text) > reading.MAX_SECRET or not text.strip():
+        return SecretLeaked() if reading.looks_like_a_leak(text) else Said(text)
+    return Secretive(taken=False)
+
+
+def _takes_any_text(envelope: Envelope) -> bool:
+    match envelope.state:
+        case compose.Collecting(_, asking):
+            return compose.FORM.field(asking).free
+    return False
+
+
+def _options(envelope: Envelope) -> tuple[tuple[str, str], ...]:
+    return envelope.asked.options if envelope.asked else ()
+
+
+def private(envelope: Envelope) -> bool:
+    """Whether the person's words are a mail of theirs: the transcript keeps only that something was written."""
+    return isinstance(envelope.state, compose.Collecting)
+
+
+# --- one event --------------------------------------------------------------------------------------------------------
+
+
+def converse(envelope: Envelope, event: Event, facts: Facts) -> Turn:
+    """Apply one event. Answers must belong to the envelope's ticket (`is_late` tells); news never moves a flow."""
+    if not _by_the_person(event):
+        turn = _happened(_placed(envelope, facts), event, facts)
+        return _unsaid(turn) if envelope.silent else turn
+    if envelope.silent and not _is_command(event, "start"):
+        return _stay_silent(envelope, event)
+    if not envelope.greeted:
+        return _greet(envelope, event, facts)
+    return _heard(_placed(envelope, facts, anew=True), event, facts)
+
+
+def _heard(envelope: Envelope, event: Event, facts: Facts) -> Turn:
+    """What the person did."""
+    match event:
+        case Said() if awaits_secret(envelope):
+            return Turn(envelope, (EraseAtProvider(),)).then(_spoke(envelope, event, facts))
+        case Said() | Chose():
+            return _spoke(envelope, event, facts)
+        case Tapped(button):
+            return _tapped(envelope, button, facts)
+        case Shared(kind):
+            name = f"talk.shared.{kind}" if has(f"talk.shared.{kind}") else "talk.shared.other"
+            return Turn(envelope, (Say(name),), ask=True)
+        case SecretTyped(secret_id) | SecretSuspected(secret_id) if not awaits_secret(envelope):
+            return Turn(envelope, (EraseSecret(secret_id),)).then(_leaked(envelope))
+        case SecretLeaked():
+            return _leaked(envelope)
+    return _step(envelope, event, facts) or Turn(envelope)
+
+
+def _leaked(envelope: Envelope) -> Turn:
+    return Turn(envelope, (EraseAtProvider(), Say("talk.leaked")), ask=True)
+
+
+def _happened(envelope: Envelope, event: Event, facts: Facts) -> Turn:
+    """What the world did: an answer to a question in progress, or news."""
+    match event:
+        case CaseOpened(number):
+            values: Values = {"number": number, "contact": Code(facts.house.support_contact)}
+            return Turn(envelope, (Say("handoff.opened", values),), ask=True)
+        case MailsExhausted(minutes):
+            return Turn(envelope, (Say("compose.too_many_mails", {"minutes": minutes}),), ask=True)
+        case MailAccepted() | MailRefused() | MailUnknown() | TestSlow() | Lay() | TurnFailed():
+            return _news(envelope, event)
+    return _step(envelope, event, facts) or Turn(envelope)
+
+
+def _stay_silent(envelope: Envelope, event: Event) -> Turn:
+    """One sentence on how to go on; a secret that came in nevertheless is not kept."""
+    erase: tuple[Effect, ...] = ()
+    match event:
+        case SecretTyped(secret_id) | SecretSuspected(secret_id):
+            erase = (EraseSecret(secret_id), EraseAtProvider())
+        case SecretLeaked():
+            erase = (EraseAtProvider(),)
+    return Turn(envelope, (*erase, Say("talk.silent")))
+
+
+def _unsaid(turn: Turn) -> Turn:
+    """All of a turn but its words: the person wants none that they did not ask for."""
+    return Turn(turn.envelope, tuple(effect for effect in turn.effects if not isinstance(effect, Say)))
+
+
+def _placed(envelope: Envelope, facts: Facts, *, anew: bool = False) -> Envelope:
+    """A conversation without a flow begins at home; `anew`: so does one whose person joined or left an agency."""
+    lost = envelope.flow == "welcome" if facts.agency else envelope.flow not in FOR_ANYBODY
+    return _at_home(envelope, facts) if not envelope.flow or (anew and lost) else envelope
+
+
+def is_late(envelope: Envelope, ticket: int) -> bool:
+    """Whether an answer belongs to a question that is no longer asked. The one place where answers are dropped."""
+    return ticket != envelope.ticket
+
+
+def _by_the_person(event: Event) -> bool:
+    return isinstance(event, Said | Chose | Tapped | Shared | SecretTyped | SecretSuspected | SecretLeaked)
+
+
+def _is_command(event: Event, name: Command) -> bool:
+    return isinstance(event, Said) and reading.command(event.text) == name
+
+
+def _home(facts: Facts) -> str:
+    """Where somebody rests: members in the menu, everybody else at the door."""
+    return "menu" if facts.agency else "welcome"
+
+
+def _first(name: str, facts: Facts) -> State:
+    return FLOWS[name].start("", facts)[0]
+
+
+def _greet(envelope: Envelope, event: Event, facts: Facts) -> Turn:
+    """The first message to anybody: whose assistant this is, that it is automatic, what is kept, how to erase."""
+    house = facts.house
+    about: Values = {"operator": house.operator, "days": house.retention_days, "url": house.privacy_url}
+    intro = Say("talk.intro", about)
+    greeted = replace(envelope, greeted=True, flow=_home(facts), state=_first(_home(facts), facts))
+    rest = converse(greeted, event, facts)
+    if rest.envelope.state == greeted.state and not _records(rest):
+        rest = Turn(greeted, ask=True)  # a first "hi" is no mistake: no complaint, just the first question
+    return Turn(greeted, (intro,)).then(rest)
+
+
+def _records(turn: Turn) -> list[Effect]:
+    return [effect for effect in turn.effects if not isinstance(effect, Say)]
+
+
+def _spoke(envelope: Envelope, event: Said | Chose, facts: Facts) -> Turn:
+    """The order of first refusal: doubt, flow, command, correction, reprompt."""
+    if envelope.asked is not None and envelope.asked.question == DOUBT:
+        return _undoubt(envelope, event, facts)
+    if isinstance(event, Chose) and event.value.startswith(GO):
+        return _go(envelope, event.value.removeprefix(GO), facts)
+    stepped = FLOWS[envelope.flow].step(envelope.state, event, facts)
+    if not isinstance(stepped, Declined):
+        return _apply(envelope, *stepped, facts)
+    if stepped.problem == DOUBT and isinstance(event, Said):
+        return Turn(replace(envelope, doubt=event.text), ask=True)
+    if isinstance(event, Said) and (name := reading.command(event.text)):
+        return _command(envelope, name, facts)
+    if isinstance(event, Said) and (corrected := _corrected(envelope, event.text, facts)):
+        return corrected
+    return _missed(envelope, stepped)
+
+
+def _undoubt(envelope: Envelope, event: Said | Chose, facts: Facts) -> Turn:
+    doubted, clear = envelope.doubt, replace(envelope, doubt="", asked=None)
+    match event:
+        case Chose("text"):
+            return _spoke(clear, Said(doubted, literal=True), facts)
+        case Chose("command") if name := reading.command(doubted):
+            return _command(clear, name, facts)
+        case Said(text) if (name := reading.command(text)) and name == reading.command(doubted):
+            return _command(clear, name, facts)  # said twice, it is meant
+    return _spoke(clear, event, facts)
+
+
+def _step(envelope: Envelope, event: Event, facts: Facts) -> Turn | None:
+    stepped = FLOWS[envelope.flow].step(envelope.state, event, facts)
+    if isinstance(stepped, Declined):
+        return Turn(envelope, (Say(stepped.problem, stepped.values),), ask=True) if stepped.problem else None
+    return _apply(envelope, *stepped, facts)
+
+
+def _apply(envelope: Envelope, state: State, effects: Sequence[Effect], facts: Facts) -> Turn:
+    """A flow has taken an event: remember the way back, give a new ticket, follow where it leads."""
+    moved = state != envelope.state
+    trail = _remember(envelope) if moved else envelope.trail
+    ticket = envelope.ticket + moved
+    asked = None if moved else envelope.asked
+    after = replace(envelope, state=state, trail=trail, ticket=ticket, misses=0, doubt="", asked=asked)
+    begin = next((effect for effect in effects if isinstance(effect, Start)), None)
+    rest = tuple(effect for effect in effects if not isinstance(effect, Start))
+    if begin is not None:
+        return Turn(after, rest).then(_start(after, begin, facts))
+    if isinstance(state, Done):
+        return Turn(_at_home(after, facts), rest, ask=state.ask)
+    return Turn(after, rest, ask=not isinstance(state, FLOWS[envelope.flow].world) or not moved)
+
+
+def _remember(envelope: Envelope) -> tuple[tuple[str, State], ...]:
+    if not isinstance(envelope.state, FLOWS[envelope.flow].back):
+        return envelope.trail
+    return (*envelope.trail, (envelope.flow, envelope.state))[-MAX_TRAIL:]
+
+
+def _at_home(envelope: Envelope, facts: Facts) -> Envelope:
+    home = _home(facts)
+    return _entered(envelope, home, _first(home, facts))
+
+
+def _entered(envelope: Envelope, flow: str, state: State) -> Envelope:
+    ticket = envelope.ticket + 1
+    return replace(envelope, flow=flow, state=state, trail=(), ticket=ticket, misses=0, doubt="", asked=None)
+
+
+def _start(envelope: Envelope, begin: Start, facts: Facts, depth: int = 0) -> Turn:
+    flow = FLOWS[begin.flow]
+    state, effects = flow.start(begin.entry, facts)
+    entered = _entered(envelope, flow.name, state)
+    onward = next((effect for effect in effects if isinstance(effect, Start)), None)
+    said = tuple(effect for effect in effects if not isinstance(effect, Start))
+    if onward is not None and depth < MAX_STARTS:
+        return Turn(entered, said).then(_start(entered, onward, facts, depth + 1))
+    if isinstance(state, Done):
+        return Turn(_at_home(entered, facts), said, ask=state.ask)
+    return Turn(entered, said, ask=not isinstance(state, flow.world))
+
+
+def _missed(envelope: Envelope, declined: Declined) -> Turn:
+    """Not understood: say why and ask again; after three times a person is offered."""
+    if isinstance(envelope.state, FLOWS[envelope.flow].world):
+        return Turn(envelope, ask=True)
+    misses = envelope.misses + 1
+    why = Say(declined.problem, declined.values) if declined.problem else Say("talk.not_understood")
+    again = replace(envelope, misses=misses)
+    if misses < MISSES_BEFORE_A_PERSON:
+        return Turn(again, (why,), ask=True)
+    return Turn(again, (why, Say("talk.offer_person")), ask=True, offer=(PERSON,))
+
+
+def _tapped(envelope: Envelope, button: str, facts: Facts) -> Turn:
+    """A button of an older message. One that leads to a flow still does; any other question is closed."""
+    _, _, value = button.partition(":")
+    if value.startswith(GO):
+        return _go(envelope, value.removeprefix(GO), facts)
+    return Turn(envelope, (Say("talk.closed"),), ask=True)
+
+
+def _go(envelope: Envelope, target: str, facts: Facts) -> Turn:
+    if target == "person":
+        return _command(envelope, "person", facts)
+    name, _, entry = target.partition(".")
+    if name not in FLOWS or not facts.agency:
+        return Turn(envelope, (Say("talk.closed"),), ask=True)
+    return _start(envelope, Start(name, entry), facts)
+
+
+# --- commands ---------------------------------------------------------------------------------------------------------
+
+
+def _command(envelope: Envelope, name: Command, facts: Facts) -> Turn:
+    match name:
+        case "english" | "portuguese" | "spanish":
+            return Turn(envelope, (SetLanguage(reading.LANGUAGE_OF[name]), Say("menu.language_set")), ask=True)
+        case "stop":
+            return Turn(replace(envelope, silent=True), (SetMessages(wanted=False), Say("talk.stopped")))
+        case "start":
+            return Turn(replace(envelope, silent=False), (SetMessages(wanted=True), Say("talk.started")), ask=True)
+        case "leave":
+            left = () if _resting(envelope) else (Say("talk.left"),)
+            return Turn(_at_home(envelope, facts), left, ask=True)
+        case "menu":
+            return Turn(_at_home(envelope, facts), ask=True)
+        case "back":
+            return _back(envelope, facts)
+        case "again":
+            return Turn(envelope, ask=True)
+        case "person":
+            return Turn(envelope, (OpenCase("asked"),))
+        case _:
+            return _small_command(envelope, name, facts)
+
+
+def _small_command(envelope: Envelope, name: Command, facts: Facts) -> Turn:
+    match name:
+        case "help":
+            return Turn(envelope, (Say("talk.help", {"operator": facts.house.operator}),), ask=True)
+        case "link":
+            none = Turn(envelope, (Say("talk.no_link"),), ask=True)
+            return (_step(envelope, Chose("new_link"), facts) or none) if awaits_secret(envelope) else none
+        case "remove" if facts.agency:
+            return _start(envelope, Start("mailbox", "remove"), facts)
+        case "erase":
+            return _start(envelope, Start("privacy"), facts)
+        case "bot":
+            return Turn(envelope, (Say("handoff.bot_is_here"),), ask=True)
+    return Turn(envelope, ask=True)
+
+
+def _resting(envelope: Envelope) -> bool:
+    return envelope.flow in {"menu", "welcome"}
+
+
+def _back(envelope: Envelope, facts: Facts) -> Turn:
+    if not envelope.trail:
+        said = (Say("talk.no_way_back"),) if _resting(envelope) else ()
+        return Turn(_at_home(envelope, facts), said, ask=True)
+    *earlier, (name, state) = envelope.trail
+    return Turn(replace(_entered(envelope, name, state), trail=tuple(earlier)), ask=True)
+
+
+def _corrected(envelope: Envelope, text: str, facts: Facts) -> Turn | None:
+    """After "the address is wrong" that answer is asked for again, the others stay."""
+    wrong = _wrong_field(envelope, text)
+    state = FLOWS[envelope.flow].reopen(envelope.state, wrong) if wrong else None
+    return _apply(envelope, state, (), facts) if state is not None else None
+
+
+def _wrong_field(envelope: Envelope, text: str) -> str | None:
+    flow = FLOWS[envelope.flow]
+    return reading.wrong_field(text, [(name, _words_for(flow.name, name)) for name in flow.fields])
+
+
+def _words_for(flow: str, field_name: str) -> tuple[str, ...]:
+    """What people call a field, in all languages: some write in another one than the conversation's."""
+    name = f"field.{flow}.{field_name}"
+    return tuple(word for language in LANGUAGES for word in texts(language)[name].split(", "))
+
+
+# --- news -------------------------------------------------------------------------------------------------------------
+
+
+def _news(envelope: Envelope, event: Event) -> Turn:
+    """Said at once; the question that was open is asked again after it, unless nothing was (or a test runs)."""
+    match event:
+        case MailAccepted(recipients=recipients):
+            return Turn(envelope, (Say("news.mail_accepted", {"to": Code(recipients)}),), ask=True)
+        case MailRefused(cause=cause, retry=retry):
+            said = Say("news.mail_refused", {"why": Text(f"cause.{cause}")})
+            offer = () if retry else (Option(f"{GO}mailbox.manage", "menu.button.mailbox"),)
+            return Turn(envelope, (said,), ask=True, offer=offer)
+        case MailUnknown():
+            return Turn(envelope, (Say("news.mail_unknown"),), ask=True)
+        case TestSlow():
+            return Turn(envelope, (Say("news.test_slow"),) if isinstance(envelope.state, mailbox.Testing) else ())
+        case Lay():
+            worth = FLOWS[envelope.flow].nudge and not envelope.silent
+            return Turn(envelope, (Say("news.left_lying"),), ask=True) if worth else Turn(envelope)
+    return Turn(envelope, (Say("news.turn_failed"),), ask=True)
+
+
+# --- the one message of the turn ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """A turn at its end: the envelope to save, the message to say (if any) and the promises to make."""
+
+    envelope: Envelope
+    effects: tuple[Effect, ...]
+
+
+def close(turn: Turn, facts: Facts) -> Closed:
+    """Everything said becomes one message, with the question behind it; records have been performed by now."""
+    says = tuple(effect for effect in turn.effects if isinstance(effect, Say))
+    others = tuple(effect for effect in turn.effects if not isinstance(effect, Say) and not _is_record(effect))
+    envelope = turn.envelope
+    if not turn.ask or envelope.silent:
+        return Closed(envelope, (*_speak(says), *others))
+    asked = _question(envelope, facts)
+    options = _with_offers(asked.options, turn.offer, facts)
+    question = asked.question if "." in asked.question else f"{envelope.flow}.{asked.question}"
+    shown = tuple((option.value, label(option, facts.language)) for option in options)
+    envelope = replace(envelope, asked=Asked(question, shown))
+    ask = Say(asked.name, asked.values)
+    speak = Speak((*says, ask), question, options)
+    if _fits(speak, facts):
+        return Closed(envelope, (speak, *others))
+    return Closed(envelope, (*_speak(says), Speak((ask,), question, options), *others))
+
+
+def _with_offers(options: tuple[Option, ...], offers: tuple[Option, ...], facts: Facts) -> tuple[Option, ...]:
+    """The question's options, then what is offered besides, if the same words do not stand there already."""
+    by_label = {label(option, facts.language): option for option in (*reversed(offers), *reversed(options))}
+    return tuple(option for option in (*options, *offers) if option in by_label.values())[:MAX_OPTIONS]
+
+
+def _speak(says: tuple[Say, ...]) -> tuple[Speak, ...]:
+    return (Speak(says),) if says else ()
+
+
+def _fits(speak: Speak, facts: Facts) -> bool:
+    """Whether this leaves room enough in one message with its choices; without choices there always is."""
+    message = render(speak, facts.language, Plain(), lambda _: "-" * LINK_LENGTH)
+    choices = sum(len(button.label) + len("10 \n") for button in message.buttons)
+    return not message.buttons or len(message.body) + choices <= MAX_WITH_CHOICES
+
+
+def _question(envelope: Envelope, facts: Facts) -> Ask:
+    if envelope.doubt:
+        options = (Option("command", "talk.button.command"), Option("text", "talk.button.text"))
+        return Ask(DOUBT, "talk.which_is_it", {"word": Code(envelope.doubt)}, options)
+    return FLOWS[envelope.flow].ask(envelope.state, facts)
+
+
+def _is_record(effect: Effect) -> bool:
+    return isinstance(effect, Record)
+
+
+def records(turn: Turn) -> tuple[Record, ...]:
+    """What a turn writes into our own tables; performed by the bot inside the same transaction."""
+    return tuple(effect for effect in turn.effects if isinstance(effect, Record))
+
+
+def worth_a_nudge(envelope: Envelope) -> bool:
+    """Whether this conversation, left lying now, deserves one reminder."""
+    return not envelope.silent and bool(envelope.flow) and FLOWS[envelope.flow].nudge
+
+
+def subject(envelope: Envelope) -> str:
+    """The mail address the conversation is about; what the facts say of its provider is looked up by it."""
+    return FLOWS[envelope.flow].subject(envelope.state) if envelope.flow else ""
+
+
+def restarted(envelope: Envelope) -> Envelope:
+    """A conversation whose saved state cannot be read any more: at its beginning, but not a stranger."""
+    return Envelope(greeted=True, silent=envelope.silent, ticket=envelope.ticket + 1)
+
+
+def guess_language(address: str | None, external_id: str | None = None) -> Language:
+    """The likely language of a phone number's country, or of the one that a business-scoped id begins with."""
+    digits = (address or "").removeprefix("+")
+    country = (external_id or "").partition(".")[0].upper()
+    if digits.startswith(PORTUGUESE_SPEAKING) or country in {"BR", "PT", "AO", "MZ", "CV", "GW", "ST"}:
+        return "pt"
+    spanish = digits.startswith(SPANISH_SPEAKING) or country in SPANISH_COUNTRIES
+    return "es" if spanish else LANGUAGES[0]
+
+
+# Country codes of ITU-T E.164: Brazil, Portugal, Angola, Mozambique, Cape Verde, Guinea-Bissau, São Tomé.
+PORTUGUESE_SPEAKING = ("55", "351", "244", "258", "238", "245", "239")
+# Spain, Mexico and the Spanish-speaking countries of South and Central America.
+SPANISH_SPEAKING = (
+    "34", "51", "52", "53", "54", "56", "57", "58", "502", "503", "504", "505", "506", "507", "591", "593",
+    "595", "598",
+)  # fmt: skip
+SPANISH_COUNTRIES = frozenset(
+    {"ES", "MX", "PE", "CU", "AR", "CL", "CO", "VE", "GT", "SV", "HN", "NI", "CR", "PA", "BO", "EC", "PY", "UY", "DO"}
+)

@@ -1,0 +1,62 @@
+"""What a step may know beside state and event: read in the same transaction, never saved."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Literal
+
+from flows.words import Account, Language
+
+Demand = Literal["password", "app_password", "sign_in_only", "impossible"]
+MailboxState = Literal["waiting", "works", "broken", "off"]
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """What the mail provider of the address at hand demands, on the day of the turn.
+
+    `shape` names the exact form of its secrets, if they have one (`google16`). `until`: its policy ends on that day.
+    """
+
+    id: str
+    name: str
+    demand: Demand
+    checked: date
+    shape: str = ""
+    app_password_url: str = ""
+    until: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    """The member's saved mailbox and its verdict; `cause` says why when it does not work."""
+
+    account: Account
+    state: MailboxState
+    cause: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """What this installation is: who runs it, how long things are kept, and how a person is reached."""
+
+    operator: str
+    privacy_url: str
+    retention_days: int
+    support_contact: str
+    domain: str
+    ports: tuple[int, ...] = (465, 587)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All facts of one turn. `agency` is empty while the contact is nobody's member."""
+
+    now: datetime
+    language: Language
+    house: House
+    name: str = ""
+    agency: str = ""
+    role: Literal["", "member", "admin"] = ""
+    mailbox: Mailbox | None = None
+    provider: Provider | None = None
+    case: int = 0

@@ -1,0 +1,104 @@
+"""The menu: where a conversation rests, and where every flow ends."""
+
+from dataclasses import dataclass
+
+from flows.facts import Facts
+from flows.flow import Flow, Step
+from flows.reading import LANGUAGE_OF, command, invitation_code
+from flows.words import (
+    LANGUAGES,
+    Ask,
+    Chose,
+    Code,
+    Declined,
+    Done,
+    Effect,
+    Event,
+    Join,
+    Joined,
+    JoinRefused,
+    Language,
+    OpenCase,
+    Option,
+    Said,
+    Say,
+    SetLanguage,
+    Start,
+    Text,
+    Values,
+)
+
+LANGUAGE_OPTIONS = (Option("en", words="English"), Option("pt", words="Português"), Option("es", words="Español"))
+
+
+@dataclass(frozen=True, slots=True)
+class Choosing:
+    """We wait for what the person wants to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChoosingLanguage:
+    """We wait for a language."""
+
+
+State = Choosing | ChoosingLanguage
+
+
+def start(entry: str, _facts: Facts) -> tuple[State, list[Effect]]:
+    """The menu itself, or (`language`) its question for the language."""
+    return (ChoosingLanguage() if entry == "language" else Choosing()), []
+
+
+def step(state: State, event: Event, _facts: Facts) -> Step:
+    """A choice starts a flow; a code joins another agency."""
+    match state, event:
+        case Choosing(), Chose("setup"):
+            return state, [Start("mailbox")]
+        case Choosing(), Chose("mailbox"):
+            return state, [Start("mailbox", "manage")]
+        case Choosing(), Chose("write"):
+            return state, [Start("compose")]
+        case Choosing(), Chose("language"):
+            return ChoosingLanguage(), []
+        case Choosing(), Chose("privacy"):
+            return state, [Start("privacy")]
+        case Choosing(), Chose("person"):
+            return state, [OpenCase("asked")]
+        case ChoosingLanguage(), Chose() | Said():
+            language = _language(event)
+            return (Done(), [SetLanguage(language), Say("menu.language_set")]) if language else Declined()
+        case Choosing(), Said(text) if code := invitation_code(text):
+            return state, [Join(code)]
+        case _, Joined(agency):
+            return Choosing(), [Say("welcome.joined", {"agency": agency})]
+        case _, JoinRefused(reason):
+            return Declined(f"welcome.refused.{reason}")
+    return Declined()
+
+
+def _language(event: Chose | Said) -> Language | None:
+    if isinstance(event, Chose):
+        return next((one for one in LANGUAGES if one == event.value), None)
+    name = command(event.text)
+    return LANGUAGE_OF.get(name) if name else None
+
+
+def ask(state: State, facts: Facts) -> Ask:
+    """The choices that make sense today."""
+    if isinstance(state, ChoosingLanguage):
+        return Ask("language", "menu.which_language", {}, LANGUAGE_OPTIONS)
+    if facts.mailbox is None:
+        return Ask("choosing", "menu.without_mailbox", {"agency": facts.agency}, _options("setup"))
+    usable = facts.mailbox.state == "works"
+    values: Values = {
+        "address": Code(facts.mailbox.account.address),
+        "state": Text(f"mailbox.state.{facts.mailbox.state}"),
+    }
+    return Ask("choosing", "menu.with_mailbox", values, _options(*(("write",) if usable else ()), "mailbox"))
+
+
+def _options(*first: str) -> tuple[Option, ...]:
+    return tuple(Option(value, f"menu.button.{value}") for value in (*first, "language", "privacy", "person"))
+
+
+FLOW = Flow("menu", (Choosing, ChoosingLanguage), start, step, ask, back=(Choosing,))

@@ -1,0 +1,157 @@
+"""Plain data <-> JSON: saved conversations, and the effects and events that wait in the database.
+
+A value is `{"is": its class, field: ...}`; classes are looked up in closed lists, never by import. A saved envelope
+carries the version of its shape; `UPGRADES` lifts older ones, one version at a time, and `tests/saved/` holds every
+shape that ever shipped.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass, replace
+from datetime import date
+from typing import Any, get_args
+
+from flows import words
+from flows.conversation import FLOWS, Asked, Envelope
+from flows.flow import State
+from flows.words import Effect, Event
+
+VERSION = 1
+UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+MAX_BYTES = 32 * 1024
+
+_VALUES = (words.Code, words.Text, words.Quote, words.Link, words.Option, words.Server, words.Account, words.Done)
+
+
+_WORDS = {one.__name__: one for one in (*_VALUES, *get_args(Effect), *get_args(Event))}
+
+
+class Unreadable(Exception):
+    """A saved state does not fit any more; the conversation starts its flow again with an apology."""
+
+
+def dump(value: object) -> Any:
+    """JSON-ready form of an effect, an event, a state or anything inside one."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {"is": type(value).__name__, **{one.name: dump(getattr(value, one.name)) for one in fields(value)}}
+    if isinstance(value, Mapping):
+        return {"map": {name: dump(below) for name, below in value.items()}}
+    if isinstance(value, tuple | list):
+        return [dump(below) for below in value]
+    if isinstance(value, date):
+        return {"day": value.isoformat()}
+    return value
+
+
+def load(raw: Any, known: Mapping[str, type] = _WORDS) -> Any:
+    """The value that `dump` wrote; `known` are the classes that may stand in it. Raises Unreadable."""
+    match raw:
+        case {"is": str(name), **given}:
+            return _make(name, {str(one): below for one, below in given.items()}, known)
+        case {"map": dict(inside)}:
+            return {name: load(below, known) for name, below in inside.items()}
+        case {"day": str(day)}:
+            return _day(day)
+        case list():
+            return tuple(load(below, known) for below in raw)
+        case dict():
+            raise Unreadable("an object without a kind")
+    return raw
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise Unreadable("a day that is none") from None
+
+
+def _make(name: str, given: Mapping[str, Any], known: Mapping[str, type]) -> Any:
+    if name not in known:
+        raise Unreadable(f"nothing is called {name}")
+    try:
+        return known[name](**{one: load(below, known) for one, below in given.items()})
+    except TypeError:
+        raise Unreadable(f"{name} has other fields today") from None
+
+
+def dump_envelope(envelope: Envelope) -> dict[str, Any]:
+    """The saved form of a conversation, in at most 32 KB: of a longer one the oldest ways back are forgotten.
+
+    Raises ValueError when even that does not help; no honest conversation is that long.
+    """
+    trail = envelope.trail
+    raw = _dumped(envelope)
+    while _size(raw) > MAX_BYTES and trail:
+        trail = trail[1:]
+        raw = _dumped(replace(envelope, trail=trail))
+    if _size(raw) > MAX_BYTES:
+        raise ValueError("the conversation's state is larger than 32 KB")
+    return raw
+
+
+def _size(raw: dict[str, Any]) -> int:
+    return len(json.dumps(raw, ensure_ascii=False).encode())
+
+
+def _dumped(envelope: Envelope) -> dict[str, Any]:
+    return {
+        "version": VERSION,
+        "flow": envelope.flow,
+        "state": dump(envelope.state),
+        "trail": [[name, dump(state)] for name, state in envelope.trail],
+        "asked": dump(envelope.asked),
+        "ticket": envelope.ticket,
+        "misses": envelope.misses,
+        "doubt": envelope.doubt,
+        "greeted": envelope.greeted,
+        "silent": envelope.silent,
+    }
+
+
+def load_envelope(raw: Mapping[str, Any]) -> Envelope:
+    """A saved conversation, lifted to today's shape. Raises Unreadable."""
+    try:
+        today = _upgrade(dict(raw))
+        return Envelope(
+            flow=_flow_name(today["flow"]),
+            state=_load_state(today["flow"], today["state"]),
+            trail=tuple((name, _load_state(name, state)) for name, state in today["trail"]),
+            asked=_load_asked(today["asked"]),
+            ticket=int(today["ticket"]),
+            misses=int(today["misses"]),
+            doubt=str(today["doubt"]),
+            greeted=bool(today["greeted"]),
+            silent=bool(today["silent"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise Unreadable(f"the saved conversation does not fit: {type(error).__name__}") from None
+
+
+def _upgrade(raw: dict[str, Any]) -> dict[str, Any]:
+    version = raw.pop("version")
+    while version != VERSION:
+        raw = UPGRADES[version](raw)
+        version += 1
+    return raw
+
+
+def _flow_name(name: str) -> str:
+    if name and name not in FLOWS:
+        raise Unreadable(f"no flow is called {name}")
+    return name
+
+
+def _load_state(flow: str, raw: Any) -> State:
+    known = {one.__name__: one for one in (*FLOWS[flow].states, *_VALUES)} if flow else {"Done": words.Done}
+    return load(raw, known)
+
+
+def _load_asked(raw: Any) -> Asked | None:
+    asked = load(raw, {"Asked": Asked})
+    return asked if isinstance(asked, Asked) else None
+
+
+def was_silent(raw: Mapping[str, Any]) -> bool:
+    """Whether an unreadable conversation had asked for no messages: that wish survives."""
+    return raw.get("silent") is True

@@ -1,0 +1,479 @@
+"""All that the flows and the bot say to each other.
+
+Values stand inside sentences. Events are what happened, in the past tense, one per outcome. Effects are what is to be
+done, in the imperative. All are frozen and plain, and none ever carries a secret: they carry the id of a sealed record.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Literal
+
+Language = Literal["en", "pt", "es"]
+LANGUAGES: tuple[Language, ...] = ("en", "pt", "es")
+Security = Literal["tls", "starttls"]
+
+# --- values: what may stand inside a sentence --------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """Text to be read letter by letter: a host, an address, a code. The channel sets it apart."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Another sentence of the texts, by name."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """The person's own words, shown back; the transcript keeps only that they were shown."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A one-time link, by the id of its record; its address is made only when the message leaves."""
+
+    id: str
+
+
+Value = str | int | date | Code | Text | Quote | Link
+Values = Mapping[str, Value]
+
+# --- what is said ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One choice: its value inside the question, its label (a name in the texts, or ready words in `words`)."""
+
+    value: str
+    label: str = ""
+    words: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """One sentence or paragraph, by its name in the texts."""
+
+    name: str
+    values: Values = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """The question of a state. `question` names it within its flow; asking it twice is harmless."""
+
+    question: str
+    name: str
+    values: Values = field(default_factory=dict)
+    options: tuple[Option, ...] = ()
+
+
+# --- things that events and effects are about --------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A mail server: host name, port, and how the connection is encrypted. It always is."""
+
+    host: str
+    port: int
+    security: Security
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What a secret is for: an address, the name it signs in with, and the server."""
+
+    address: str
+    user: str
+    server: Server
+
+
+# --- events: what the person did -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """The person wrote something. `literal`: they confirmed that a command word is meant as text."""
+
+    text: str
+    literal: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Chose:
+    """The person chose an option of the question last asked, by button, number or label."""
+
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tapped:
+    """A button of a question that is closed; WhatsApp's buttons stay tappable for ever."""
+
+    button: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """Something that is not text: voice, image, video, document, sticker, contact, location or other."""
+
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """Several fields at once, from a page or a modal."""
+
+    values: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class SecretTyped:
+    """A secret came in, typed in the chat, in the shape this provider's secrets have; it is sealed."""
+
+    secret_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SecretSuspected:
+    """Text that may be the awaited secret is kept sealed for five minutes."""
+
+    secret_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SecretLeaked:
+    """Text that looks like a password came where none was asked for; it was not kept."""
+
+
+# --- events: answers, which belong to a question in progress and are dropped when late ------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """The code was good: the contact now acts as a member of this agency."""
+
+    agency: str
+
+
+@dataclass(frozen=True, slots=True)
+class JoinRefused:
+    """The code was not accepted. `reason` is one of unknown, expired, used, too_many."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class AddressRefused:
+    """No mail address; nothing was looked up."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFound:
+    """The account that belongs to an address: ready to be used, or (`confirm`) to be shown and confirmed first."""
+
+    account: Account
+    confirm: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ServerUnknown:
+    """Nobody knows the server of this (normalised) address; the person has to say it."""
+
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class LinkOpened:
+    """A one-time link is ready; it gets its address when the message with it leaves."""
+
+    link_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class LinkRefused:
+    """Too many open links."""
+
+
+@dataclass(frozen=True, slots=True)
+class SecretStored:
+    """The page behind this link sealed the awaited secret."""
+
+    secret_id: str
+    link_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SecretGone:
+    """The secret cannot be used any more (erased in time, or its key was lost): it has to be given again."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoginWorked:
+    """The live test passed, with these settings (`repaired`: we corrected how the connection is encrypted)."""
+
+    account: Account
+    repaired: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LoginFailed:
+    """The live test failed: cause (of the closed list), who can act, whether waiting helps."""
+
+    cause: str
+    who: str
+    retry: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MailsExhausted:
+    """Too many mails from this mailbox; this one was not sent. The next may leave in so many minutes."""
+
+    minutes: int
+
+
+@dataclass(frozen=True, slots=True)
+class CaseOpened:
+    """A case with this number is open; asked again, it is the same one."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class TestsExhausted:
+    """Too many live tests, by this person or at this server; the next one may start in so many minutes."""
+
+    __test__ = False  # pytest: not a test class
+
+    minutes: int
+
+
+# --- events: news, which is never dropped and never moves a flow ---------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class MailAccepted:
+    """The server took the mail (its final 250)."""
+
+    mail_id: str
+    recipients: str
+
+
+@dataclass(frozen=True, slots=True)
+class MailRefused:
+    """The server refused the mail; it was not sent."""
+
+    mail_id: str
+    cause: str
+    who: str
+    retry: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MailUnknown:
+    """The connection broke before the server said whether it took the mail. Nobody sends it again by itself."""
+
+    mail_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class TestSlow:
+    """A live test takes longer than five seconds."""
+
+    __test__ = False
+
+
+@dataclass(frozen=True, slots=True)
+class Lay:
+    """A set-up was left lying; said once, inside the free window."""
+
+
+@dataclass(frozen=True, slots=True)
+class TurnFailed:
+    """A step raised; everything was rolled back, a person was told."""
+
+
+Answer = (
+    Joined
+    | JoinRefused
+    | AddressRefused
+    | ServerFound
+    | ServerUnknown
+    | LinkOpened
+    | LinkRefused
+    | SecretStored
+    | SecretGone
+    | LoginWorked
+    | LoginFailed
+    | CaseOpened
+    | MailsExhausted
+    | TestsExhausted
+)
+News = MailAccepted | MailRefused | MailUnknown | TestSlow | Lay | TurnFailed
+Event = Said | Chose | Tapped | Shared | Filled | SecretTyped | SecretSuspected | SecretLeaked | Answer | News
+
+# --- effects: records, which change our own tables and are written with the turn --------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """Accept an invitation code. Answered by Joined or JoinRefused."""
+
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetLanguage:
+    """The person's language from now on."""
+
+    language: Language
+
+
+@dataclass(frozen=True, slots=True)
+class SetMessages:
+    """The person wants messages (START), or none any more (STOP)."""
+
+    wanted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OpenLink:
+    """Open a one-time link for the secret of an account; older links are void. LinkOpened or LinkRefused."""
+
+    account: Account
+
+
+@dataclass(frozen=True, slots=True)
+class EraseSecret:
+    """Erase a sealed secret at once."""
+
+    secret_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SaveMailbox:
+    """Save the account with its sealed secret. `cause` is empty when it works, else what it waits for."""
+
+    account: Account
+    secret_id: str
+    cause: str = ""
+    who: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchMailbox:
+    """Switch sending from the saved mailbox on or off."""
+
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveMailbox:
+    """Erase the saved mailbox and its secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class SendMail:
+    """Send a mail from the saved mailbox. MailsExhausted, or news: MailAccepted, MailRefused, MailUnknown."""
+
+    recipients: tuple[str, ...]
+    subject: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpenCase:
+    """A person is wanted. `reason` is one of asked, stuck."""
+
+    reason: str
+
+
+# --- effects: promises, which touch the world ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Speak:
+    """One message: what is said, then the question with its options. Made by `converse` alone."""
+
+    parts: tuple[Say, ...]
+    question: str = ""
+    options: tuple[Option, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Discover:
+    """Find the server of an address. AddressRefused, ServerFound or ServerUnknown."""
+
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class TestLogin:
+    """Run the live test. LoginWorked, LoginFailed or TestsExhausted; TestSlow on the way."""
+
+    __test__ = False
+
+    account: Account
+    secret_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class EraseAtProvider:
+    """Erase the message that was just received at the channel's provider: it may hold a secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class EraseEverything:
+    """Erase all that is stored about this contact, after the last word to them has left."""
+
+
+# --- effects: for `converse` itself --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Begin another flow; a flow does not import another one. `entry` chooses its first state."""
+
+    flow: str
+    entry: str = ""
+
+
+Record = (
+    Join
+    | SetLanguage
+    | SetMessages
+    | OpenLink
+    | EraseSecret
+    | SaveMailbox
+    | SwitchMailbox
+    | RemoveMailbox
+    | SendMail
+    | OpenCase
+)
+Promised = Speak | Discover | TestLogin | EraseAtProvider | EraseEverything
+Effect = Say | Start | Record | Promised
+
+
+@dataclass(frozen=True, slots=True)
+class Declined:
+    """A flow's word that it has no use for an event; `problem` names the sentence that says why."""
+
+    problem: str = ""
+    values: Values = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The state of a flow that has ended. The menu follows, now or (`ask` false) with the news that is on its way."""
+
+    ask: bool = True

@@ -1,0 +1,20 @@
+"""What all tests share: one embedded PostgreSQL with a migrated template, the mail servers, the browser."""
+
+import pytest
+
+from bot.store import schema
+from bot.store.engine import connect
+from tests import database
+from tests.browser import browser  # noqa: F401
+from tests.mailservers import mail_servers  # noqa: F401
+
+
+def migrate(url):
+    engine = connect(url, pool=1)
+    schema.migrate(engine)
+    engine.dispose()
+
+
+postgres = pytest.fixture(scope="session")(database.postgres)
+test_database = pytest.fixture(scope="session")(database.prepared_by(migrate))
+database_url = pytest.fixture(database.database_url)

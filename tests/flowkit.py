@@ -1,0 +1,270 @@
+"""A pure player of conversations: the bot's part of a turn without a database, with a world that a test scripts.
+
+Between every two messages the conversation goes through JSON, and so does every event and every effect.
+"""
+
+import json
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
+
+from flows import saved
+from flows.conversation import (
+    Envelope,
+    Secretive,
+    Turn,
+    close,
+    converse,
+    is_late,
+    records,
+    subject,
+    understand,
+)
+from flows.facts import Facts, House, Mailbox, Provider
+from flows.speech import Message, Plain, render
+from flows.words import (
+    Account,
+    CaseOpened,
+    Discover,
+    Effect,
+    EraseEverything,
+    EraseSecret,
+    Event,
+    Join,
+    Joined,
+    JoinRefused,
+    LinkOpened,
+    LoginWorked,
+    OpenCase,
+    OpenLink,
+    Record,
+    RemoveMailbox,
+    SaveMailbox,
+    Say,
+    SecretStored,
+    SecretSuspected,
+    SecretTyped,
+    Server,
+    ServerFound,
+    SetLanguage,
+    Speak,
+    SwitchMailbox,
+    TestLogin,
+)
+
+NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
+HOUSE = House(
+    operator="Example Tools",
+    privacy_url="https://bot.example.test/privacy",
+    retention_days=90,
+    support_contact="+1 555 0100",
+    domain="bot.example.test",
+)
+GMAIL = Provider("google", "Gmail", "app_password", date(2026, 3, 1), shape="google16")
+CODE = "ACDE-7FGH-JKMN"
+ADDRESS = "ana@agency.test"
+ANA = Account(ADDRESS, ADDRESS, Server("mail.agency.test", 465, "tls"))
+ELSEWHERE = replace(ANA, server=Server("smtp.hoster.test", 465, "tls"))
+WORKS = Mailbox(ANA, "works")
+ANSWERED_AT_ONCE = 5  # records that answer one another within one turn
+
+
+def facts(**changes) -> Facts:
+    """Facts of a member without a mailbox who speaks English, with changes."""
+    return replace(Facts(NOW, "en", HOUSE, name="Ana", agency="Agency", role="member"), **changes)
+
+
+def through_json(value):
+    """The same value after the way through the database."""
+    return saved.load(json.loads(json.dumps(saved.dump(value))))
+
+
+def shown(speak: Speak, language: str) -> Message:
+    """One message as a terminal shows it."""
+    return render(speak, language, Plain(), lambda link: f"https://bot.example.test/s/{link.id}")
+
+
+@dataclass
+class Player:
+    """One person, our side of the conversation, and a world that does as it was told.
+
+    `found`: what discovery answers for an address (default: a server under its domain, nothing to confirm). `logins`:
+    what the next live tests answer (default: they work). `hold`: answers of the world wait for `release`.
+    """
+
+    known: Facts = field(default_factory=lambda: facts(agency="", role=""))
+    found: dict[str, Event] = field(default_factory=dict)
+    providers: dict[str, Provider] = field(default_factory=dict)
+    logins: list[Event] = field(default_factory=list)
+    hold: bool = False
+    effects: list[Effect] = field(default_factory=list)
+    messages: list[Message] = field(default_factory=list)
+    waiting: list[tuple[int, Effect]] = field(default_factory=list)
+    typed: int = 0
+    saved: str = ""
+    numbers: int = 0
+
+    @property
+    def envelope(self) -> Envelope:
+        return saved.load_envelope(json.loads(self.saved)) if self.saved else Envelope()
+
+    @property
+    def facts(self) -> Facts:
+        return self._facts_about(self.envelope)
+
+    @property
+    def last(self) -> Message:
+        return self.messages[-1]
+
+    def write(self, text: str) -> str:
+        """What the person writes; what they read then."""
+        self.typed += 1
+        return self._message(text, None, "text")
+
+    def tap(self, value: str) -> str:
+        """A tap on the button with this value under the last message that had one."""
+        buttons = [button for message in self.messages for button in message.buttons]
+        button = next(one for one in reversed(buttons) if one.id.partition(":")[2] == value)
+        return self._message(button.label, button.id, "text")
+
+    def share(self, kind: str) -> str:
+        return self._message("", None, kind)
+
+    def fill_page(self) -> str:
+        """The person types the secret on the page behind the newest link."""
+        return self.happens(SecretStored(self._number("secret"), self.envelope.state.link_id))
+
+    def happens(self, event: Event, ticket: int | None = None) -> str:
+        """Something comes from the world; with a ticket, an answer that may be late."""
+        before = len(self.messages)
+        envelope = self.envelope
+        if ticket is None or not is_late(envelope, ticket):
+            self._turn(envelope, event)
+        return self._new(before)
+
+    def release(self) -> str:
+        """All answers that were held back."""
+        before = len(self.messages)
+        while self.waiting:
+            ticket, effect = self.waiting.pop(0)
+            self.happens(self._answer(effect), ticket)
+        return self._new(before)
+
+    # --- the bot's part ---
+
+    def _message(self, text: str, button: str | None, kind: str) -> str:
+        before = len(self.messages)
+        envelope = self.envelope
+        meant = understand(envelope, text, button, kind, self._facts_about(envelope))
+        if isinstance(meant, Secretive):
+            meant = (SecretTyped if meant.taken else SecretSuspected)(self._number("secret"))
+        self._turn(envelope, meant)
+        return self._new(before)
+
+    def _turn(self, envelope: Envelope, event: Event) -> None:
+        turn = self._written(converse(envelope, through_json(event), self._facts_about(envelope)))
+        closed = close(turn, self._facts_about(turn.envelope))
+        self.effects += [*records(turn), *closed.effects]
+        self.saved = json.dumps(saved.dump_envelope(closed.envelope))
+        assert self.envelope == closed.envelope
+        for effect in closed.effects:
+            self._promised(through_json(effect), closed.envelope.ticket)
+        if not self.hold:
+            self.release()
+
+    def _written(self, turn: Turn) -> Turn:
+        done = 0
+        for _ in range(ANSWERED_AT_ONCE):
+            fresh = records(turn)[done:]
+            done += len(fresh)
+            answers = [self._record(through_json(record)) for record in fresh]
+            for answer in filter(None, answers):
+                turn = turn.then(converse(turn.envelope, through_json(answer), self._facts_about(turn.envelope)))
+        return turn
+
+    def _promised(self, effect: Effect, ticket: int) -> None:
+        match effect:
+            case Speak():
+                self.messages.append(shown(effect, self.known.language))
+            case Discover() | TestLogin():
+                self.waiting.append((ticket, effect))
+            case EraseEverything():
+                self.known = replace(self.known, mailbox=None)
+
+    def _record(self, record: Record) -> Event | None:
+        match record:
+            case Join(code):
+                return self._join(code)
+            case SetLanguage(language):
+                self.known = replace(self.known, language=language)
+            case OpenLink():
+                return LinkOpened(self._number("link"))
+            case SaveMailbox(account, _, cause):
+                self.known = replace(self.known, mailbox=Mailbox(account, "waiting" if cause else "works", cause))
+            case SwitchMailbox(on):
+                state = "works" if on else "off"
+                self.known = replace(self.known, mailbox=replace(self.known.mailbox, state=state))
+            case RemoveMailbox():
+                self.known = replace(self.known, mailbox=None)
+            case OpenCase():
+                return CaseOpened(7)
+        return None
+
+    def _join(self, code: str) -> Event:
+        if code != CODE.replace("-", ""):
+            return JoinRefused("unknown")
+        self.known = replace(self.known, agency="Agency", role="member")
+        return Joined("Agency")
+
+    def _answer(self, effect: Effect) -> Event:
+        match effect:
+            case Discover(address):
+                return self.found.get(address) or ServerFound(account_of(address))
+            case TestLogin(account):
+                return self.logins.pop(0) if self.logins else LoginWorked(account)
+        raise AssertionError(effect)
+
+    def _facts_about(self, envelope: Envelope) -> Facts:
+        domain = subject(envelope).rpartition("@")[2]
+        return replace(self.known, provider=self.providers.get(domain))
+
+    def _number(self, prefix: str) -> str:
+        self.numbers += 1
+        return f"{prefix}-{self.numbers}"
+
+    def _new(self, before: int) -> str:
+        return "\n---\n".join(message.body for message in self.messages[before:])
+
+
+def account_of(address: str) -> Account:
+    """The account of an address on its domain's own server."""
+    return Account(address, address, Server(f"mail.{address.rpartition('@')[2]}", 465, "tls"))
+
+
+def member(**changes) -> Player:
+    """A member who has been greeted and stands in the menu."""
+    player = Player(known=facts(**changes))
+    player.write("hi")
+    return player
+
+
+def with_mailbox(**changes) -> Player:
+    """A member whose mailbox works."""
+    return member(mailbox=WORKS, **changes)
+
+
+def asked_for_the_secret(**changes) -> Player:
+    """A member who has given the address and is asked for the secret."""
+    player = member(**changes)
+    player.tap("setup")
+    player.write(ADDRESS)
+    return player
+
+
+def erased(player: Player) -> list[str]:
+    """The ids of all secrets that were erased."""
+    return [effect.secret_id for effect in player.effects if isinstance(effect, EraseSecret)]
+
+
+def names(effects) -> list[str]:
+    """The names of all that is said among effects."""
+    return [effect.name for effect in effects if isinstance(effect, Say)]

@@ -1,0 +1,67 @@
+"""What the tests of the playground share: the product and the stage, joined as `serve` joins them, in one process."""
+
+import threading
+import tomllib
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from browser import served
+
+from bot.app import Parts, create_app, create_worker, join
+from bot.playground.stage import Stage
+from bot.settings import load
+from bot.vault import new_key
+from bot.web.playground import playground
+from flows import speech
+
+TEXTS = Path(__file__).parents[1] / "flows" / "texts"
+
+
+def sentence(name, language, **values):
+    fragment = TEXTS / f"playground.{language}.toml"
+    if not fragment.exists() or not name.startswith("playground."):
+        return speech.sentence(name, language, **values)
+    return dict(speech._flatten(tomllib.loads(fragment.read_text(encoding="utf-8")), ""))[name].format(**values)
+
+
+@dataclass
+class Site:
+    """The served product on its stage. `parts` are for looking into the database."""
+
+    address: str
+    stage: Stage
+    parts: Parts
+    app: object
+
+
+@contextmanager
+def performed(home, database_url, *, worker=True):
+    """A site, with the worker that speaks and sends unless the test does without."""
+    apps = []
+    with served(lambda environ, start: apps[0](environ, start)) as address, Stage(home, f"{address}/whatsapp") as stage:
+        parts = join(_settings(address, stage, home, database_url), database_url)
+        apps.append(_app(parts))
+        hands = create_worker(parts)
+        thread = threading.Thread(target=hands.run, name="worker")
+        if worker:
+            thread.start()
+        try:
+            yield Site(address, stage, parts, apps[0])
+        finally:
+            hands.stop()
+            if worker:
+                thread.join(30)
+            parts.close()
+
+
+def _settings(address, stage, home, database_url):
+    own = {"PUBLIC_URL": address, "DATA_DIR": str(home), "DATABASE_URL": database_url, "SECRET_KEYS": new_key()}
+    return load(own | stage.environment())
+
+
+def _app(parts):
+    app = create_app(parts)
+    if "playground" not in app.blueprints:
+        app.register_blueprint(playground(parts))
+    return app

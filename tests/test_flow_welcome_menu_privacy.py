@@ -1,0 +1,165 @@
+"""The door, the menu and the erasure, step by step; and the form that questions share."""
+
+from dataclasses import replace
+
+import pytest
+
+from flows import menu, privacy, welcome
+from flows.forms import Field, Form, Problem, without
+from flows.welcome import AwaitingCode
+from flows.words import (
+    Ask,
+    Chose,
+    Code,
+    Declined,
+    Done,
+    EraseEverything,
+    Join,
+    Joined,
+    JoinRefused,
+    OpenCase,
+    Option,
+    Said,
+    Say,
+    SetLanguage,
+    Shared,
+    Start,
+)
+from tests.flowkit import CODE, HOUSE, WORKS, facts
+
+STRANGER = facts(agency="", role="")
+MEMBER = facts()
+JOIN = Join(CODE.replace("-", ""))
+WELCOME = Say("welcome.joined", {"agency": "Agency"})
+
+AT_THE_DOOR = {
+    "a code is tried": (Said(f"My code is {CODE}."), (AwaitingCode(), [JOIN])),
+    "no code is explained": (Said("hello"), Declined("welcome.no_code")),
+    "welcome, now the mailbox": (Joined("Agency"), (AwaitingCode(), [WELCOME, Start("mailbox")])),
+    "a bad code is explained": (JoinRefused("expired"), Declined("welcome.refused.expired")),
+    "a person": (Chose("person"), (AwaitingCode(), [OpenCase("asked")])),
+}
+
+
+@pytest.mark.parametrize("told", AT_THE_DOOR)
+def test_the_door_takes_each_step_as_told(told):
+    event, expected = AT_THE_DOOR[told]
+    assert welcome.step(AwaitingCode(), event, STRANGER) == expected
+
+
+def test_somebody_who_joins_with_a_mailbox_goes_to_the_menu():
+    again = facts(mailbox=WORKS)
+    assert welcome.step(AwaitingCode(), Joined("Agency"), again) == (AwaitingCode(), [WELCOME, Start("menu")])
+
+
+def test_the_door_asks_for_a_code_and_offers_a_person():
+    assert welcome.start("", STRANGER) == (AwaitingCode(), [])
+    asked = Ask("code", "welcome.code", {"example": Code(CODE)}, (Option("person", "button.person"),))
+    assert welcome.ask(AwaitingCode(), STRANGER) == asked
+
+
+# --- the menu ---------------------------------------------------------------------------------------------------------
+
+HERE, LANGUAGE = menu.Choosing(), menu.ChoosingLanguage()
+IN_THE_MENU = {
+    "set-up": (HERE, Chose("setup"), (HERE, [Start("mailbox")])),
+    "the mailbox": (HERE, Chose("mailbox"), (HERE, [Start("mailbox", "manage")])),
+    "a mail": (HERE, Chose("write"), (HERE, [Start("compose")])),
+    "the language": (HERE, Chose("language"), (LANGUAGE, [])),
+    "my data": (HERE, Chose("privacy"), (HERE, [Start("privacy")])),
+    "a person": (HERE, Chose("person"), (HERE, [OpenCase("asked")])),
+    "another agency's code": (HERE, Said(CODE.lower()), (HERE, [JOIN])),
+    "another agency": (HERE, Joined("Agency"), (HERE, [WELCOME])),
+    "a bad code": (HERE, JoinRefused("used"), Declined("welcome.refused.used")),
+    "small talk": (HERE, Said("nice weather"), Declined()),
+    "a language by button": (LANGUAGE, Chose("es"), (Done(), [SetLanguage("es"), Say("menu.language_set")])),
+    "a language by name": (LANGUAGE, Said("inglês"), (Done(), [SetLanguage("en"), Say("menu.language_set")])),
+    "no language": (LANGUAGE, Said("klingon"), Declined()),
+    "a command that is no language": (LANGUAGE, Said("help"), Declined()),
+    "a choice that is no language": (LANGUAGE, Chose("setup"), Declined()),
+    "a picture is no language": (LANGUAGE, Shared("image"), Declined()),
+}
+
+
+@pytest.mark.parametrize("told", IN_THE_MENU)
+def test_the_menu_takes_each_step_as_told(told):
+    state, event, expected = IN_THE_MENU[told]
+    assert menu.step(state, event, MEMBER) == expected
+
+
+@pytest.mark.parametrize(
+    ("mailbox", "name", "values"),
+    [
+        (None, "menu.without_mailbox", ["setup", "language", "privacy", "person"]),
+        (WORKS, "menu.with_mailbox", ["write", "mailbox", "language", "privacy", "person"]),
+        (replace(WORKS, state="off"), "menu.with_mailbox", ["mailbox", "language", "privacy", "person"]),
+    ],
+)
+def test_the_menu_offers_what_makes_sense_today(mailbox, name, values):
+    asked = menu.ask(HERE, facts(mailbox=mailbox))
+    assert (asked.name, [option.value for option in asked.options]) == (name, values)
+
+
+def test_the_menu_can_begin_with_its_question_for_the_language():
+    assert menu.start("", MEMBER) == (HERE, [])
+    assert menu.start("language", MEMBER) == (LANGUAGE, [])
+    assert [option.value for option in menu.ask(LANGUAGE, MEMBER).options] == ["en", "pt", "es"]
+
+
+# --- erasure ----------------------------------------------------------------------------------------------------------
+
+ERASED = (Done(ask=False), [Say("privacy.erased"), EraseEverything()])
+ERASURE = {
+    "yes": (Chose("erase"), ERASED),
+    "the word that led here, said again": (Said("Apagar!"), ERASED),
+    "no": (Chose("keep"), (Done(), [Say("privacy.kept")])),
+    "something else": (Said("hm"), Declined()),
+}
+
+
+@pytest.mark.parametrize("told", ERASURE)
+def test_only_a_clear_yes_erases(told):
+    event, expected = ERASURE[told]
+    assert privacy.step(privacy.ConfirmingErasure(), event, MEMBER) == expected
+
+
+def test_what_is_stored_is_said_with_the_question():
+    state, effects = privacy.start("", MEMBER)
+    asked = privacy.ask(state, MEMBER)
+    assert effects == []
+    assert asked.values == {"days": HOUSE.retention_days, "url": HOUSE.privacy_url}
+    assert [option.value for option in asked.options] == ["erase", "keep"]
+
+
+# --- forms ------------------------------------------------------------------------------------------------------------
+
+
+def _short(text, _facts):
+    return text if len(text) < 9 else Problem("too_long", {"most": 8})
+
+
+FORM = Form("shop", (Field("colour", _short, (Option("red"),)), Field("note", _short, free=True)))
+
+
+@pytest.mark.parametrize(
+    ("asking", "event", "taken"),
+    [
+        ("colour", Said("blue"), {"colour": "blue"}),
+        ("colour", Chose("red"), {"colour": "red"}),
+        ("colour", Said("aquamarine"), Declined("too_long", {"most": 8})),
+        ("colour", Said("menu"), {"colour": "menu"}),
+        ("note", Said("menu"), Declined("talk.doubt")),
+        ("note", Said("menu", literal=True), {"note": "menu"}),
+        ("note", Shared("voice"), Declined()),
+    ],
+)
+def test_a_form_takes_an_answer_or_says_why_not(asking, event, taken):
+    assert FORM.take({}, asking, event, MEMBER) == taken
+
+
+def test_a_form_asks_for_the_first_field_without_an_answer():
+    assert FORM.next({}) == "colour"
+    assert FORM.next({"colour": "red"}) == "note"
+    assert FORM.next({"colour": "red", "note": "-"}) is None
+    assert FORM.ask("colour", {"n": 1}) == Ask("colour", "shop.colour", {"n": 1}, (Option("red"),))
+    assert without({"colour": "red", "note": "-"}, "note") == {"colour": "red"}
