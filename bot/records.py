@@ -27,6 +27,7 @@ from flows.words import (
     Join,
     LinkOpened,
     LinkRefused,
+    MailQueued,
     MailsExhausted,
     OpenCase,
     OpenLink,
@@ -101,7 +102,7 @@ class Records:
         )
         return LinkOpened(str(opened))
 
-    def _send_mail(self, scene: Scene, mail: SendMail) -> Event | None:
+    def _send_mail(self, scene: Scene, mail: SendMail) -> Event:
         db, now, mailbox = scene.db, scene.now, scene.standing.facts.mailbox
         if mailbox is None or scene.standing.mailbox_id is None:
             raise LookupError("a mail without a mailbox")
@@ -131,7 +132,7 @@ class Records:
             due_at=now,
             at=now,
         )
-        return None
+        return MailQueued(str(mail_id))
 
     def _seal(self, scene: Scene, mail_id: UUID, mail: SendMail) -> UUID:
         words = Secret(f"{mail.subject}\n{mail.text}")

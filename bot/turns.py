@@ -40,6 +40,7 @@ from flows.conversation import (
     understand,
     worth_a_nudge,
 )
+from flows.reading import looks_like_a_leak
 from flows.speech import Plain, render
 from flows.words import (
     Answer,
@@ -247,7 +248,7 @@ class Turns:
                 return False
             held = people.who(db, inbound.identity, inbound.name, now)
             envelope = _envelope(held)
-            hidden = awaits_secret(envelope) or private(envelope)
+            hidden = awaits_secret(envelope) or private(envelope) or looks_like_a_leak(inbound.text)
             text = HIDDEN if hidden else inbound.text[:MAX_LINE]
             event = {"text": text, "button": inbound.button, "kind": inbound.kind}
             self.bury(db, held.id, event, error, now)

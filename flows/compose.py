@@ -16,6 +16,8 @@ from flows.words import (
     Done,
     Effect,
     Event,
+    MailQueued,
+    MailsExhausted,
     Option,
     Quote,
     Said,
@@ -85,16 +87,28 @@ class Correcting:
     answers: Answers
 
 
-State = Collecting | Previewing | Correcting | Done
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """The mail is being taken into our keeping."""
+
+    answers: Answers
+
+
+State = Collecting | Previewing | Correcting | Sending | Done
 
 
 def start(_entry: str, facts: Facts) -> tuple[State, list[Effect]]:
-    """Only a mailbox that works can send."""
+    """The first question, if anything can be sent."""
+    return _unable(facts) or (Collecting({}, "to"), [])
+
+
+def _unable(facts: Facts) -> tuple[State, list[Effect]] | None:
+    """Only a mailbox that works can send; anything else is set up or mended first."""
     if facts.mailbox is None:
         return Done(ask=False), [Say("compose.no_mailbox"), Start("mailbox")]
     if facts.mailbox.state != "works":
         return Done(ask=False), [Say("compose.not_working"), Start("mailbox", "manage")]
-    return Collecting({}, "to"), []
+    return None
 
 
 def step(state: State, event: Event, facts: Facts) -> Step:
@@ -105,6 +119,10 @@ def step(state: State, event: Event, facts: Facts) -> Step:
             return taken if isinstance(taken, Declined) else (_go_on(taken), [])
         case Previewing(answers), Chose("send"):
             return _send(answers, facts)
+        case Sending(), MailQueued():
+            return Done(ask=False), [Say("compose.sending")]
+        case Sending(answers), MailsExhausted(minutes):
+            return Previewing(answers), [Say("compose.too_many_mails", {"minutes": minutes})]
         case Previewing(answers), Chose("correct"):
             return Correcting(answers), []
         case Previewing(), Chose("drop"):
@@ -120,10 +138,8 @@ def _go_on(answers: Answers) -> State:
 
 
 def _send(answers: Answers, facts: Facts) -> tuple[State, list[Effect]]:
-    if facts.mailbox is None or facts.mailbox.state != "works":
-        return start("", facts)
     mail = SendMail(tuple(answers["to"].split()), answers["subject"], answers["text"])
-    return Done(ask=False), [mail, Say("compose.sending")]
+    return _unable(facts) or (Sending(answers), [mail])
 
 
 def ask(state: State, facts: Facts) -> Ask:
@@ -134,6 +150,8 @@ def ask(state: State, facts: Facts) -> Ask:
         case Previewing(answers):
             options = tuple(Option(value, f"compose.button.{value}") for value in ("send", "correct", "drop"))
             return Ask("preview", "compose.preview", {**_sender(facts), **_shown(answers)}, options)
+        case Sending():
+            return Ask("sending", "compose.sending")
         case _:
             return Ask("correct", "compose.which_part", {}, CORRECTABLE)
 
@@ -163,10 +181,11 @@ def reopen(state: State, part: str) -> State | None:
 
 FLOW = Flow(
     "compose",
-    (Collecting, Previewing, Correcting),
+    (Collecting, Previewing, Correcting, Sending),
     start,
     step,
     ask,
+    world=(Sending,),
     back=(Collecting, Previewing),
     fields=("to", "subject", "text"),
     reopen=reopen,

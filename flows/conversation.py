@@ -28,7 +28,6 @@ from flows.words import (
     Lay,
     MailAccepted,
     MailRefused,
-    MailsExhausted,
     MailUnknown,
     OpenCase,
     Option,
@@ -77,6 +76,7 @@ class Envelope:
 
     `ticket` grows with every step of a flow: an answer with another ticket is late. `misses`: how often the question
     was not understood. `doubt`: words that are either a command or free text. `silent`: the person wants no messages.
+    `lost`: it could not be read and begins anew; never saved, because the first turn apologises.
     """
 
     flow: str = ""
@@ -88,6 +88,7 @@ class Envelope:
     doubt: str = ""
     greeted: bool = False
     silent: bool = False
+    lost: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,13 +170,15 @@ def private(envelope: Envelope) -> bool:
 
 def converse(envelope: Envelope, event: Event, facts: Facts) -> Turn:
     """Apply one event. Answers must belong to the envelope's ticket (`is_late` tells); news never moves a flow."""
+    if envelope.silent and _by_the_person(event) and not _is_command(event, "start"):
+        return _stay_silent(envelope, event)
     if not _by_the_person(event):
         turn = _happened(_placed(envelope, facts), event, facts)
         return _unsaid(turn) if envelope.silent else turn
-    if envelope.silent and not _is_command(event, "start"):
-        return _stay_silent(envelope, event)
     if not envelope.greeted:
-        return _greet(envelope, event, facts)
+        return _begin(envelope, _intro(facts), event, facts)
+    if envelope.lost:
+        return _begin(envelope, Say("talk.restarted"), event, facts)
     return _heard(_placed(envelope, facts, anew=True), event, facts)
 
 
@@ -208,8 +211,6 @@ def _happened(envelope: Envelope, event: Event, facts: Facts) -> Turn:
         case CaseOpened(number):
             values: Values = {"number": number, "contact": Code(facts.house.support_contact)}
             return Turn(envelope, (Say("handoff.opened", values),), ask=True)
-        case MailsExhausted(minutes):
-            return Turn(envelope, (Say("compose.too_many_mails", {"minutes": minutes}),), ask=True)
         case MailAccepted() | MailRefused() | MailUnknown() | TestSlow() | Lay() | TurnFailed():
             return _news(envelope, event)
     return _step(envelope, event, facts) or Turn(envelope)
@@ -259,16 +260,19 @@ def _first(name: str, facts: Facts) -> State:
     return FLOWS[name].start("", facts)[0]
 
 
-def _greet(envelope: Envelope, event: Event, facts: Facts) -> Turn:
-    """The first message to anybody: whose assistant this is, that it is automatic, what is kept, how to erase."""
+def _intro(facts: Facts) -> Say:
+    """The first words to anybody: whose assistant this is, that it is automatic, what is kept, how to erase."""
     house = facts.house
-    about: Values = {"operator": house.operator, "days": house.retention_days, "url": house.privacy_url}
-    intro = Say("talk.intro", about)
-    greeted = replace(envelope, greeted=True, flow=_home(facts), state=_first(_home(facts), facts))
-    rest = converse(greeted, event, facts)
-    if rest.envelope.state == greeted.state and not _records(rest):
-        rest = Turn(greeted, ask=True)  # a first "hi" is no mistake: no complaint, just the first question
-    return Turn(greeted, (intro,)).then(rest)
+    return Say("talk.intro", {"operator": house.operator, "days": house.retention_days, "url": house.privacy_url})
+
+
+def _begin(envelope: Envelope, first: Say, event: Event, facts: Facts) -> Turn:
+    """A conversation at its beginning: these words first, then what the event leads to, or the first question."""
+    begun = _at_home(replace(envelope, greeted=True, lost=False), facts)
+    rest = converse(begun, event, facts)
+    if rest.envelope.state == begun.state and not _records(rest):
+        rest = Turn(begun, ask=True)  # a first "hi" is no mistake: no complaint, just the first question
+    return Turn(begun, (first,)).then(rest)
 
 
 def _records(turn: Turn) -> list[Effect]:
@@ -555,7 +559,7 @@ def subject(envelope: Envelope) -> str:
 
 def restarted(envelope: Envelope) -> Envelope:
     """A conversation whose saved state cannot be read any more: at its beginning, but not a stranger."""
-    return Envelope(greeted=True, silent=envelope.silent, ticket=envelope.ticket + 1)
+    return Envelope(greeted=True, silent=envelope.silent, ticket=envelope.ticket + 1, lost=True)
 
 
 def guess_language(address: str | None, external_id: str | None = None) -> Language:

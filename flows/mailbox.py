@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from flows.facts import Facts
+from flows.facts import Facts, MailboxState
 from flows.flow import Flow, Step
 from flows.forms import Answers, Field, Form, Problem
 from flows.reading import address as read_address
@@ -77,7 +77,8 @@ def port(text: str, facts: Facts) -> str | Problem:
     return typed if typed in allowed else Problem("mailbox.port_unusual", values)
 
 
-FORM = Form("mailbox", (Field("address", address), Field("host", host), Field("port", port, PORTS)))
+HOSTS = (Option("unknown", "button.dont_know"), PERSON)
+FORM = Form("mailbox", (Field("address", address), Field("host", host, HOSTS), Field("port", port, PORTS)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,13 +203,17 @@ def step(state: State, event: Event, facts: Facts) -> Step:
 
 def _towards_the_server(state: State, event: Event, facts: Facts) -> Step:
     match state, event:
+        case Collecting(answers, "host"), Chose("unknown"):
+            return state, [Say("mailbox.ask_around", {"address": Code(answers["address"])})]
+        case Collecting(_, "host"), Chose("person"):
+            return state, [OpenCase("stuck")]
         case Collecting(answers, asking), Said() | Chose():
             taken = FORM.take(answers, asking, event, facts)
             return taken if isinstance(taken, Declined) else _collected(taken)
         case Finding(), ServerFound(account, confirm):
             return _demands(account, facts, confirm=confirm)
         case Finding(typed), ServerUnknown(found):
-            return Collecting({"address": found or typed}, "host"), [Say("mailbox.unknown_server")]
+            return Collecting({"address": found or typed}, "host"), []
         case Finding(), AddressRefused():
             return Collecting({}, "address"), [Say("mailbox.no_address")]
         case Confirming(account), Chose("yes"):
@@ -331,12 +336,20 @@ def _failed(state: Testing, failure: LoginFailed, facts: Facts) -> Step:
 SECRET_CAUSES = frozenset({"wrong_credentials", "app_password_required", "less_secure_blocked"})
 
 
+# What can be switched, from which verdict: what does not work is off already.
+SWITCHES: dict[str, MailboxState] = {"on": "off", "off": "works"}
+
+
 def _with_the_saved_one(state: State, event: Event, facts: Facts) -> Step:
     match state, event:
-        case Managing(), Chose("password"):
-            return start("password", facts)
+        case _, Chose("password" | "on" | "off" | "remove" | "yes") if facts.mailbox is None:
+            return Collecting({}, "address"), [Say("mailbox.none_yet")]  # it was removed meanwhile
+        case Managing(), Chose("password") if facts.mailbox:
+            return AwaitingLink(facts.mailbox.account), [OpenLink(facts.mailbox.account)]
         case Managing(), Chose("change"):
             return Collecting({}, "address"), []
+        case Managing(), Chose("on" | "off" as wish) if facts.mailbox and facts.mailbox.state != SWITCHES[wish]:
+            return state, [Say("talk.closed")]
         case Managing(), Chose("on" | "off" as wish):
             return Done(), [SwitchMailbox(on=wish == "on"), Say(f"mailbox.switched_{wish}")]
         case Managing(), Chose("remove"):
@@ -395,7 +408,7 @@ def _ask_manage(facts: Facts) -> Ask:
         return Ask(
             "manage", "mailbox.none_yet", {}, (Option("change", "menu.button.setup"), Option("menu", "button.menu"))
         )
-    toggle = {"off": ("on",), "works": ("off",)}.get(facts.mailbox.state, ())  # what does not work is off already
+    toggle = [wish for wish, verdict in SWITCHES.items() if verdict == facts.mailbox.state]
     options = [Option(value, f"mailbox.button.{value}") for value in ("password", "change", *toggle, "remove")]
     values: Values = {
         "address": Code(facts.mailbox.account.address),

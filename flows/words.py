@@ -236,6 +236,13 @@ class LoginFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class MailQueued:
+    """The mail is kept and will be sent; its outcome comes as news."""
+
+    mail_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class MailsExhausted:
     """Too many mails from this mailbox; this one was not sent. The next may leave in so many minutes."""
 
@@ -316,6 +323,7 @@ Answer = (
     | LoginWorked
     | LoginFailed
     | CaseOpened
+    | MailQueued
     | MailsExhausted
     | TestsExhausted
 )
@@ -384,7 +392,7 @@ class RemoveMailbox:
 
 @dataclass(frozen=True, slots=True)
 class SendMail:
-    """Send a mail from the saved mailbox. MailsExhausted, or news: MailAccepted, MailRefused, MailUnknown."""
+    """Send a mail from the saved mailbox. MailQueued or MailsExhausted; its outcome is news."""
 
     recipients: tuple[str, ...]
     subject: str

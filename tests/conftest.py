@@ -5,7 +5,7 @@ import pytest
 from bot.store import schema
 from bot.store.engine import connect
 from tests import database
-from tests.browser import browser  # noqa: F401
+from tests.browser import chromium  # noqa: F401
 from tests.mailservers import mail_servers  # noqa: F401
 
 
@@ -18,3 +18,7 @@ def migrate(url):
 postgres = pytest.fixture(scope="session")(database.postgres)
 test_database = pytest.fixture(scope="session")(database.prepared_by(migrate))
 database_url = pytest.fixture(database.database_url)
+
+
+def pytest_addoption(parser):
+    parser.addoption("--update", action="store_true", help="write the stories anew")

@@ -34,6 +34,7 @@ from flows.words import (
     JoinRefused,
     LinkOpened,
     LoginWorked,
+    MailQueued,
     OpenCase,
     OpenLink,
     Record,
@@ -43,6 +44,7 @@ from flows.words import (
     SecretStored,
     SecretSuspected,
     SecretTyped,
+    SendMail,
     Server,
     ServerFound,
     SetLanguage,
@@ -165,7 +167,8 @@ class Player:
         closed = close(turn, self._facts_about(turn.envelope))
         self.effects += [*records(turn), *closed.effects]
         self.saved = json.dumps(saved.dump_envelope(closed.envelope))
-        assert self.envelope == closed.envelope
+        kept = self.envelope.trail  # all of it, unless it was too long
+        assert self.envelope == replace(closed.envelope, trail=closed.envelope.trail[-len(kept) :] if kept else ())
         for effect in closed.effects:
             self._promised(through_json(effect), closed.envelope.ticket)
         if not self.hold:
@@ -207,6 +210,8 @@ class Player:
                 self.known = replace(self.known, mailbox=None)
             case OpenCase():
                 return CaseOpened(7)
+            case SendMail():
+                return MailQueued(self._number("mail"))
         return None
 
     def _join(self, code: str) -> Event:

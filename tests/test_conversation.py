@@ -40,7 +40,6 @@ from flows.words import (
     LoginWorked,
     MailAccepted,
     MailRefused,
-    MailsExhausted,
     MailUnknown,
     OpenCase,
     Option,
@@ -673,10 +672,6 @@ def test_a_slow_test_is_announced_only_while_it_runs():
     assert player.happens(TestSlow()) == EN["news.test_slow"]
 
 
-def test_too_many_mails_are_explained():
-    assert "15" in with_mailbox().happens(MailsExhausted(15))
-
-
 def test_an_answer_that_nobody_waits_for_changes_nothing():
     player = member()
     before = player.envelope
@@ -856,8 +851,19 @@ def test_flows_that_start_one_another_in_a_circle_end_in_the_menu(monkeypatch):
 
 def test_a_conversation_that_starts_again_is_no_stranger_and_keeps_its_silence_and_its_tickets():
     again = restarted(Envelope(silent=True, ticket=4))
-    assert again == Envelope(greeted=True, silent=True, ticket=5)
-    assert "What would you like to do?" in Player(known=facts()).happens(TurnFailed())
+    assert again == Envelope(greeted=True, silent=True, ticket=5, lost=True)
+
+
+def test_a_conversation_that_cannot_be_read_any_more_begins_anew_with_an_apology():
+    known = facts()
+    turn = converse(restarted(Envelope()), Said("Girafa, I think"), known)
+    speak = close(turn, known).effects[0]
+    assert [part.name for part in speak.parts] == ["talk.restarted", "menu.without_mailbox"]
+    assert not turn.envelope.lost
+    obeyed = close(converse(restarted(Envelope()), Said("stop"), known), known)
+    assert [part.name for part in obeyed.effects[0].parts] == ["talk.restarted", "talk.stopped"]
+    silent = converse(restarted(Envelope(silent=True)), Said("hello"), known)
+    assert silent.effects == (Say("talk.silent"),)
 
 
 def test_nobody_has_a_subject_before_the_first_message():

@@ -11,6 +11,7 @@ from flows.compose import (
     Collecting,
     Correcting,
     Previewing,
+    Sending,
     ask,
     body,
     recipients,
@@ -19,7 +20,20 @@ from flows.compose import (
     step,
     subject,
 )
-from flows.words import Chose, Code, Declined, Done, Quote, Said, Say, SendMail, Shared, Start
+from flows.words import (
+    Chose,
+    Code,
+    Declined,
+    Done,
+    MailQueued,
+    MailsExhausted,
+    Quote,
+    Said,
+    Say,
+    SendMail,
+    Shared,
+    Start,
+)
 from tests.flowkit import ADDRESS, WORKS, facts
 
 OWNER = facts(mailbox=WORKS)
@@ -42,7 +56,14 @@ STORY = {
     ),
     "a picture is no text": (TEXT, Shared("image"), Declined()),
     "a tap is no text": (TEXT, Chose("new_link"), Declined()),
-    "sent": (Previewing(WRITTEN), Chose("send"), (Done(ask=False), [MAIL, Say("compose.sending")])),
+    "sent": (Previewing(WRITTEN), Chose("send"), (Sending(WRITTEN), [MAIL])),
+    "kept": (Sending(WRITTEN), MailQueued("m"), (Done(ask=False), [Say("compose.sending")])),
+    "too many mails: it waits in the preview": (
+        Sending(WRITTEN),
+        MailsExhausted(15),
+        (Previewing(WRITTEN), [Say("compose.too_many_mails", {"minutes": 15})]),
+    ),
+    "words meanwhile are no use": (Sending(WRITTEN), Said("hm"), Declined()),
     "to be corrected": (Previewing(WRITTEN), Chose("correct"), (Correcting(WRITTEN), [])),
     "dropped": (Previewing(WRITTEN), Chose("drop"), (Done(), [Say("compose.dropped")])),
     "neither": (Previewing(WRITTEN), Said("hm"), Declined()),

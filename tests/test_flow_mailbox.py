@@ -88,12 +88,12 @@ STORY = {
     "an unknown server is asked for": (
         Finding("Ana@AGENCY.test"),
         ServerUnknown(ADDRESS),
-        (AT_HOST, [Say("mailbox.unknown_server")]),
+        (AT_HOST, []),
     ),
     "an unknown server of an address that came back empty": (
         Finding(ADDRESS),
         ServerUnknown(""),
-        (AT_HOST, [Say("mailbox.unknown_server")]),
+        (AT_HOST, []),
     ),
     "an address that is none in the hands' eyes is asked again": (
         Finding(ADDRESS),
@@ -104,6 +104,12 @@ STORY = {
     "yes to the server": (Confirming(ELSEWHERE), Chose("yes"), (AwaitingLink(ELSEWHERE), [OpenLink(ELSEWHERE)])),
     "no to the server": (Confirming(ELSEWHERE), Chose("no"), (AT_HOST, [])),
     "something else to the server": (Confirming(ELSEWHERE), Said("hm"), Declined()),
+    "who does not know the server gets words to forward": (
+        AT_HOST,
+        Chose("unknown"),
+        (AT_HOST, [Say("mailbox.ask_around", {"address": Code(ADDRESS)})]),
+    ),
+    "a person at the server question": (AT_HOST, Chose("person"), (AT_HOST, [OpenCase("stuck")])),
     "a host leads to its port": (AT_HOST, Said("mail.agency.test"), (AT_PORT, [])),
     "an address instead of a host is explained": (
         AT_HOST,
@@ -252,8 +258,8 @@ def test_the_set_up_takes_each_step_as_told(told):
 MANAGED = {
     "a new password": (Managing(), Chose("password"), (AwaitingLink(ANA), [OpenLink(ANA)])),
     "another address": (Managing(), Chose("change"), (AT_ADDRESS, [])),
+    "an old button cannot switch on what is on": (Managing(), Chose("on"), (Managing(), [Say("talk.closed")])),
     "switched off": (Managing(), Chose("off"), (Done(), [SwitchMailbox(on=False), Say("mailbox.switched_off")])),
-    "switched on": (Managing(), Chose("on"), (Done(), [SwitchMailbox(on=True), Say("mailbox.switched_on")])),
     "removal is asked about": (Managing(), Chose("remove"), (ConfirmingRemoval(), [])),
     "back to the menu": (Managing(), Chose("menu"), (Done(), [])),
     "something else": (Managing(), Said("hm"), Declined()),
@@ -267,6 +273,21 @@ MANAGED = {
 def test_a_saved_mailbox_takes_each_step_as_told(told):
     state, event, expected = MANAGED[told]
     assert step(state, event, OWNER) == expected
+
+
+def test_only_what_is_off_is_switched_on_and_only_what_works_is_switched_off():
+    off, broken = (facts(mailbox=Mailbox(ANA, state)) for state in ("off", "broken"))
+    switched = (Done(), [SwitchMailbox(on=True), Say("mailbox.switched_on")])
+    assert step(Managing(), Chose("on"), off) == switched
+    assert step(Managing(), Chose("on"), broken) == (Managing(), [Say("talk.closed")])
+    assert step(Managing(), Chose("off"), broken) == (Managing(), [Say("talk.closed")])
+
+
+@pytest.mark.parametrize("wish", ["password", "on", "off", "remove"])
+def test_nothing_is_done_with_a_mailbox_that_was_removed_meanwhile(wish):
+    begins = (AT_ADDRESS, [Say("mailbox.none_yet")])
+    assert step(Managing(), Chose(wish), MEMBER) == begins
+    assert step(ConfirmingRemoval(), Chose("yes"), MEMBER) == begins
 
 
 @pytest.mark.parametrize("demand", ["sign_in_only", "impossible"])
@@ -316,7 +337,7 @@ def _values(answers_of):
     ("state", "question", "name", "values"),
     [
         (AT_ADDRESS, "address", "mailbox.address", []),
-        (AT_HOST, "host", "mailbox.host", []),
+        (AT_HOST, "host", "mailbox.host", ["unknown", "person"]),
         (AT_PORT, "port", "mailbox.port", [one.value for one in PORTS]),
         (Confirming(ELSEWHERE), "server", "mailbox.confirm_server", ["yes", "no"]),
         (SECRET, "secret", "mailbox.secret", ["new_link", "forgotten", "person"]),

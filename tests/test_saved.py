@@ -169,7 +169,7 @@ def test_an_unreadable_conversation_keeps_its_wish_for_silence_and_starts_again(
     assert not was_silent(raw(silent=False))
     assert not was_silent({"silent": "yes"})
     again = restarted(Envelope(silent=was_silent(raw())))
-    assert (again.silent, again.greeted, again.flow) == (True, True, "")
+    assert (again.silent, again.greeted, again.lost, again.flow) == (True, True, True, "")
 
 
 def test_an_older_shape_is_lifted_one_version_at_a_time(monkeypatch):

@@ -73,6 +73,12 @@ def look(db: Connection, conversation_id: UUID) -> Held | None:
     return _held(db.execute(query.where(conversation.c.id == conversation_id)).one_or_none())
 
 
+def id_by_address(db: Connection, channel: str, address: str) -> UUID | None:
+    """The conversation of whoever has this address."""
+    query = select(conversation.c.id).join(contact, contact.c.id == conversation.c.contact_id)
+    return db.execute(query.where(contact.c.channel == channel, contact.c.address == address)).scalar_one_or_none()
+
+
 def hold_by_identity(db: Connection, channel: str, address: str | None, external_id: str | None) -> list[Held]:
     """Lock the conversations of everybody known by this address or second id: mostly one, at most two."""
     known = []

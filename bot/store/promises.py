@@ -66,6 +66,12 @@ def unfinished(db: Connection, conversation_id: UUID) -> int:
     return int(db.execute(select(func.count()).select_from(promise).where(*mine)).scalar_one())
 
 
+def due(db: Connection, conversation_id: UUID, now: datetime) -> int:
+    """How many promises of a conversation are being done, or should be."""
+    open_ = and_(promise.c.conversation_id == conversation_id, promise.c.state.in_(("todo", "doing")))
+    return int(db.execute(select(func.count()).select_from(promise).where(open_, promise.c.due_at <= now)).scalar_one())
+
+
 def nudge_at(db: Connection, conversation_id: UUID, due_at: datetime | None, at: datetime) -> None:
     """The one reminder of a conversation: at this time, or none."""
     mine = (promise.c.conversation_id == conversation_id, promise.c.kind == NUDGE, promise.c.state == "todo")

@@ -78,7 +78,7 @@ function startOver() {
 
 const MARKS = [
   [/```([^`\n]+)```/u, (found) => element("code", found[1])],
-  [/https?:\/\/[^\s<>"]*[^\s<>".,;:!?)\]*_~]/u, link],
+  [/https?:\/\/[^\s<>"]*[^\s<>".,;:!?)\]*~]/u, link], // a token may end with "_"
   [/(?<![\p{L}\p{N}*])\*(?=\S)([^*\n]*\S)\*(?![\p{L}\p{N}*])/u, (found) => element("strong", ...inline(found[1]))],
   [/(?<![\p{L}\p{N}_])_(?=\S)([^_\n]*\S)_(?![\p{L}\p{N}_])/u, (found) => element("em", ...inline(found[1]))],
   [/(?<![\p{L}\p{N}~])~(?=\S)([^~\n]*\S)~(?![\p{L}\p{N}~])/u, (found) => element("s", ...inline(found[1]))],

@@ -1,0 +1,150 @@
+"""Plays: talks written down as plain text, with everything the assistant says. They are tests and documentation.
+
+    # A title, and any remark
+    people: Ana +5511999990001
+    Ana has an invitation in pt
+    Ana: oi
+        bot: Olá! ...
+    Ana: {invitation}
+    Ana taps: 2
+    Ana's page: right password | wrong password | any words
+    (sandbox: auth_down)   (sandbox: well)
+    (2 hours later)        (restart)
+    (inbox of bruno@sandbox.test: Olá)
+
+Lines that begin with four blanks are the assistant's; playing writes them anew, so that a play that still says the
+same is unchanged.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+from bot.channels import Identity
+from bot.channels.terminal import render
+from bot.playground.theatre import Theatre
+from flows.speech import Message
+from flows.words import LANGUAGES
+
+INDENT = "    "
+LINK = re.compile(r"http://\S+/s/[A-Za-z0-9_-]+")
+WRONG = "not-the-password"
+SPAN = {"minutes": 1, "hours": 60, "days": 1440, "minute": 1, "hour": 60, "day": 1440}
+
+
+class BadPlay(Exception):
+    """A line of a play cannot be understood."""
+
+
+@dataclass
+class Actor:
+    """One person in a play, with what they saw last."""
+
+    name: str
+    number: str
+    invitation: str = ""
+    last: Message | None = None
+    link: str = ""
+    said: list[Message] = field(default_factory=list)
+
+
+class Play:
+    """Plays a script in a theatre and writes it down."""
+
+    def __init__(self, home: Path, database: str = "", port: int = 8000) -> None:
+        self._actors: dict[str, Actor] = {}
+        self.theatre = Theatre(home, self._shown, port, database)
+
+    def _shown(self, to: Identity, message: Message) -> None:
+        actor = next(one for one in self._actors.values() if one.number == to.address)
+        actor.last = message
+        actor.said.append(message)
+        if found := LINK.search(message.body):
+            actor.link = found.group()
+
+    def play(self, script: str) -> str:
+        """Play a script; what it looks like now."""
+        return "\n".join(self._lines(script)) + "\n"
+
+    def _lines(self, script: str) -> Iterator[str]:
+        for line in script.rstrip().splitlines():
+            if line.startswith(INDENT):
+                continue
+            yield line
+            if line.strip() and not line.startswith("#"):
+                self._act(line.strip())
+                yield from self._heard()
+
+    def _heard(self) -> Iterator[str]:
+        for actor in self._actors.values():
+            self.theatre.settle(actor.number)
+        for actor in self._actors.values():
+            whom = f" (to {actor.name})" if len(self._actors) > 1 else ""
+            for message in actor.said:
+                yield from self._written(f"bot{whom}: ", render(message))
+            actor.said.clear()
+
+    def _written(self, who: str, words: str) -> Iterator[str]:
+        first, *rest = self._steady(words).splitlines()
+        yield f"{INDENT}{who}{first}"
+        for line in rest:
+            yield f"{INDENT}  {line}".rstrip() if line else INDENT.rstrip() or INDENT
+
+    def _steady(self, words: str) -> str:
+        """Without what differs each time."""
+        usual_ports = re.sub(r"465 / 587( / \d+)+", "465 / 587", words)
+        return LINK.sub("http://(link)", usual_ports).replace(self.theatre.parts.settings.domain, "(our domain)")
+
+    def _act(self, line: str) -> None:  # noqa: C901 - the table of what may stand in a play
+        match_ = re.match
+        if found := match_(r"people: (.+)", line):
+            for name, number in re.findall(r"(\w+) (\+\d+)", found[1]):
+                self._actors[name] = Actor(name, number)
+        elif found := match_(r"(\w+) has an invitation in (\w\w)$", line):
+            actor = self._actor(found[1])
+            language = next(one for one in LANGUAGES if one == found[2])
+            actor.invitation = self.theatre.invitation(language, actor.name)
+        elif found := match_(r"(\w+) taps: (\d+)$", line):
+            self._tap(self._actor(found[1]), int(found[2]))
+        elif found := match_(r"(\w+)'s page: (.+)$", line):
+            self._fill_in(self._actor(found[1]), found[2])
+        elif found := match_(r"\(sandbox: (\w+)\)$", line):
+            self.theatre.sandbox.refuse(None if found[1] == "well" else found[1])
+        elif found := match_(r"\((\d+) (\w+) later\)$", line):
+            self.theatre.pass_time(timedelta(minutes=int(found[1]) * SPAN[found[2]]))
+        elif line == "(restart)":
+            self.theatre.restart()
+        elif found := match_(r"\(inbox of (\S+): (.+)\)$", line):
+            self._look_into(found[1], found[2])
+        elif found := match_(r"(\w+): (.+)$", line):
+            actor = self._actor(found[1])
+            text = found[2].replace("{invitation}", actor.invitation).replace("\\n", "\n")
+            self.theatre.say(actor.number, text.replace("{right password}", self._password(actor)), actor.name)
+        else:
+            raise BadPlay(f"This line of the play cannot be understood: {line}")
+
+    def _actor(self, name: str) -> Actor:
+        if name not in self._actors:
+            raise BadPlay(f"Nobody is called {name}; the line `people: {name} +15550000001` is missing.")
+        return self._actors[name]
+
+    def _tap(self, actor: Actor, number: int) -> None:
+        if actor.last is None or number > len(actor.last.buttons):
+            raise BadPlay(f"{actor.name} has no button {number} to tap.")
+        self.theatre.say(actor.number, f"[{actor.last.buttons[number - 1].id}]", actor.name)
+
+    def _fill_in(self, actor: Actor, what: str) -> None:
+        secret = {"right password": self._password(actor), "wrong password": WRONG}.get(what, what)
+        if not self.theatre.fill_in(actor.link, secret):
+            raise BadPlay(f"{actor.name}'s link is closed.")
+
+    def _password(self, actor: Actor) -> str:
+        view = self.theatre.links.look(actor.link.rsplit("/", 1)[-1]) if actor.link else None
+        return self.theatre.sandbox.passwords.get(view.address, WRONG) if view else WRONG
+
+    def _look_into(self, address: str, subject: str) -> None:
+        inbox = self.theatre.sandbox.mailboxes().get(address, {}).get("INBOX", [])
+        if all(mail.subject != subject for mail in inbox):
+            raise BadPlay(f"There is no mail with the subject {subject} in the inbox of {address}.")

@@ -1,0 +1,164 @@
+"""A small theatre: the whole assistant in one process, on a database of its own, with the sandbox's mail server.
+
+`make talk` plays in it, and the stories of the tests do. Everything is real but the channel, which is a terminal, and
+the clock, which can be moved.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from datetime import timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from uuid import UUID
+
+import yaml
+
+from bot import people
+from bot.app import Parts, create_worker, join
+from bot.channels import Identity
+from bot.channels.terminal import CHANNEL, Terminal, read
+from bot.clock import MovableClock
+from bot.database import migrated
+from bot.links import LinkBook
+from bot.playground.mail import Sandbox
+from bot.settings import Settings, load
+from bot.store import conversations, promises
+from bot.store import people as people_store
+from bot.store.embedded import Embedded
+from bot.store.engine import reading
+from bot.vault import Secret
+from bot.worker import Worker
+from flows.speech import Message, sentence
+from flows.words import Language
+
+AGENCY = "Agência Sol"
+SETTLE_TIME = 30.0  # seconds; a sandbox answers within milliseconds
+LOOK = 0.005
+
+
+class Theatre:
+    """One installation for playing. `home` keeps its database between two plays, if it is kept."""
+
+    def __init__(self, home: Path, show: Callable[[Identity, Message], None], port: int, database: str = "") -> None:
+        self._home = home
+        self._show = show
+        self._port = port
+        self._database = database
+        self._stack = ExitStack()
+        self.clock = MovableClock()
+        self.sandbox = Sandbox(home)
+        self.parts: Parts
+        self._worker: Worker
+        self._thread: threading.Thread
+        self._heard = 0
+
+    def __enter__(self) -> Self:
+        self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._stack.enter_context(self.sandbox)
+        if not self._database:
+            embedded = self._stack.enter_context(Embedded(self._home))
+            migrated(embedded.url)
+            self._database = embedded.url
+        self._begin()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end()
+        self._stack.__exit__(kind, error, trace)
+
+    def _begin(self) -> None:
+        terminal = Terminal(self._show)
+        self.parts = join(self._settings(), self._database, clock=self.clock, channels={CHANNEL: terminal})
+        self._worker = create_worker(self.parts)
+        self._thread = threading.Thread(target=self._worker.run, name="worker", daemon=True)
+        self._thread.start()
+
+    def _end(self) -> None:
+        self._worker.stop()
+        self._thread.join()
+        self.parts.close()
+
+    def restart(self) -> None:
+        """Everything but the database begins anew: nobody in the talk may notice."""
+        self._end()
+        self._begin()
+
+    def _settings(self) -> Settings:
+        ports = self.sandbox.ports
+        return load(
+            {
+                "DATA_DIR": str(self._home),
+                "PORT": str(self._port),
+                "SMTP_ALLOW_NETWORKS": "127.0.0.0/8 ::1/128",
+                "SMTP_ALLOW_PORTS": f"{ports['smtps']} {ports['submission']}",
+                "SSL_CERT_FILE": str(self.sandbox.ca_pem),
+                "PROVIDERS_EXTRA": str(self._providers()),
+            }
+        )
+
+    def _providers(self) -> Path:
+        """The sandbox as a provider in the table, so that its addresses need no typed server."""
+        server = {"host": self.sandbox.host, "port": self.sandbox.ports["smtps"], "security": "tls"}
+        row = {
+            "id": "sandbox",
+            "family": "sandbox",
+            "name": "Sandbox Mail",
+            "domains": ["sandbox.test"],
+            "servers": [server],
+            "checked": self.clock.now().date(),
+        }
+        path = self._home / "providers.yaml"
+        path.write_text(yaml.safe_dump({"providers": [row]}), encoding="utf-8")
+        return path
+
+    # --- what people do ---
+
+    def invitation(self, language: Language, name: str = "", role: str = "member") -> str:
+        """An invitation to the demo agency, as the text that a person sends."""
+        now = self.clock.now()
+        with self.parts.engine.begin() as db:
+            row = people_store.agency_by_name(db, AGENCY)
+            zone = "America/Sao_Paulo"
+            agency_id = row.id if row else people_store.add_agency(db, AGENCY, language, zone, now)
+            made = people.invite(db, agency_id, role=role, name=name, language=language, uses=1, now=now)
+        return sentence("invitation.text", language, code=made.code)
+
+    def say(self, who: str, text: str, name: str) -> None:
+        """Somebody writes (`[flow.question:value]` taps a button)."""
+        self._heard += 1
+        self.parts.turns.receive(read(text, who, time.time_ns() + self._heard, name))
+
+    def fill_in(self, link: str, secret: str) -> bool:
+        """Somebody types a secret on the page behind a link; whether the page took it."""
+        return self.links.submit(link.rsplit("/", 1)[-1], Secret(secret), "") == "taken"
+
+    @property
+    def links(self) -> LinkBook:
+        """The one-time links."""
+        return self.parts.links
+
+    def pass_time(self, by: timedelta) -> None:
+        """Let time pass at once."""
+        self.clock.move(by)
+
+    def settle(self, who: str) -> None:
+        """Wait until everything that is due for somebody has been done. Raises TimeoutError."""
+        until = time.monotonic() + SETTLE_TIME
+        while self._busy(who):
+            if time.monotonic() > until:
+                raise TimeoutError(f"something promised to {who} is still not done")
+            time.sleep(LOOK)
+
+    def _busy(self, who: str) -> bool:
+        with reading(self.parts.engine) as db:
+            found = conversations.id_by_address(db, CHANNEL, who)
+            return found is not None and self._due(found)
+
+    def _due(self, conversation_id: UUID) -> bool:
+        with reading(self.parts.engine) as db:
+            return promises.due(db, conversation_id, self.clock.now()) > 0
