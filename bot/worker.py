@@ -45,6 +45,7 @@ class Worker:
         self._clock: Clock = tools.clock
         self._retention = retention
         self._hands = hands
+        self._places = dict(lanes)
         self._free = dict(lanes)
         self._lock = threading.Condition()
         self._stopping = threading.Event()
@@ -178,8 +179,5 @@ class Worker:
     def _wait_for_the_busy(self) -> None:
         until = time.monotonic() + STOP_TIME
         with self._lock:
-            while self._busy() and (left := until - time.monotonic()) > 0:
+            while self._free != self._places and (left := until - time.monotonic()) > 0:
                 self._lock.wait(left)
-
-    def _busy(self) -> bool:
-        return any(thread.name in self._free and thread.is_alive() for thread in threading.enumerate())

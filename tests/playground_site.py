@@ -39,7 +39,11 @@ class Site:
 def performed(home, database_url, *, worker=True):
     """A site, with the worker that speaks and sends unless the test does without."""
     apps = []
-    with served(lambda environ, start: apps[0](environ, start)) as address, Stage(home, f"{address}/whatsapp") as stage:
+
+    def app(environ, start):  # it needs to know its own address, so the server is there first
+        return apps[0](environ, start)
+
+    with served(app) as address, Stage(home, f"{address}/whatsapp") as stage:
         parts = join(_settings(address, stage, home, database_url), database_url)
         apps.append(_app(parts))
         hands = create_worker(parts)

@@ -82,7 +82,7 @@ class Stage:
             "TWILIO_API_URL": self.twilio.url,
             "PLAYGROUND_URL": self.url,
             "SMTP_ALLOW_NETWORKS": "127.0.0.0/8 ::1/128",
-            "SMTP_ALLOW_PORTS": " ".join(str(self.sandbox.ports[name]) for name in ("smtps", "submission", "imaps")),
+            "SMTP_ALLOW_PORTS": f"{self.sandbox.ports['smtps']} {self.sandbox.ports['submission']}",
             "SSL_CERT_FILE": str(self.sandbox.ca_pem.resolve()),
             "PROVIDERS_EXTRA": str(self._providers.resolve()),
             "PRIVACY_URL": f"{self._site}/privacy",

@@ -80,6 +80,8 @@ class Theatre:
 
     def _end(self) -> None:
         self._worker.stop()
+        with self.parts.engine.begin() as db:
+            promises.wake(db)  # or it would listen for the rest of its second
         self._thread.join()
         self.parts.close()
 
