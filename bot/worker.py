@@ -68,10 +68,11 @@ class Worker:
         self._stopping.set()
 
     def _look(self) -> None:
-        now = self._clock.now()
-        self._sweep(now)
-        for lane in self._free:
-            for promise in self._claim(lane, self._free[lane]):
+        self._sweep(self._clock.now())
+        for lane, free in dict(self._free).items():
+            for promise in self._claim(lane, free):
+                with self._lock:
+                    self._free[lane] -= 1
                 threading.Thread(target=self._work, args=(promise,), daemon=True, name=lane).start()
 
     def _sweep(self, now: datetime) -> None:
@@ -85,25 +86,24 @@ class Worker:
                 housekeeping.sweep(db, now, self._retention)
 
     def _claim(self, lane: str, most: int) -> list[Promise]:
-        """Claim up to so many promises; each takes a place in its lane."""
+        """Claim up to so many promises of a lane."""
         if most < 1 or self._stopping.is_set():
             return []
         now = self._clock.now()
         with self._engine.begin() as db:
-            claimed = promises.claim(db, lane, most, now, now + max(LEASE, *LEASES.values()))
-        with self._lock:
-            self._free[lane] -= len(claimed)
-        return claimed
+            return promises.claim(db, lane, most, now, now + max(LEASE, *LEASES.values()))
 
     def _work(self, promise: Promise) -> None:
-        """Perform a promise; then whatever is next in this lane, since a place is free."""
+        """Perform a promise; then, in the same place, whatever is next in this lane."""
         following: Promise | None = promise
-        while following is not None:
-            self._keep(following)
+        try:
+            while following is not None:
+                self._keep(following)
+                following = self._next(promise.lane)
+        finally:
             with self._lock:
-                self._free[following.lane] += 1
+                self._free[promise.lane] += 1
                 self._lock.notify_all()
-            following = self._next(following.lane)
 
     def _next(self, lane: str) -> Promise | None:
         try:

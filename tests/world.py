@@ -38,13 +38,14 @@ from tests.dns_server import DnsServer
 from tests.mailservers import LOOPBACK, MailServers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from playwright.sync_api import Browser, Page
 
     from flows.words import Language
 
 ROOT = Path(__file__).parent.parent
+AGENCIES: Mapping[Language, str] = {"en": "Seaside Homes", "pt": "Casa do Açaí", "es": "Inmobiliaria Ñandú"}
 DOMAIN_IN_THE_TABLE = "tabela.test"
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
@@ -95,9 +96,7 @@ class Phone:
         bubble = shown[wanted - 1]
         self._heard.append(bubble)
         choices = "".join(f"\n{number} {label}" for number, (_, label) in enumerate(bubble.buttons, 1))
-        wording = "\n\n".join(_pattern(name, self._language) for name in names)
-        wording += re.escape(f"\n{choices}") if choices else ""
-        assert re.fullmatch(wording, bubble.body, re.DOTALL), f"{names} was expected, not: {bubble.body}"
+        assert says(bubble.body.removesuffix(f"\n{choices}"), names, self._language), f"{names}, not: {bubble.body}"
         return bubble.body
 
     def link(self) -> str:
@@ -113,8 +112,12 @@ class Phone:
         return len(self.messages()) == len(self._heard)
 
 
+def says(body: str, names: Sequence[str], language: Language) -> bool:
+    """Whether a message consists of exactly these sentences, by their names in the texts, with any values."""
+    return re.fullmatch("\n\n".join(_pattern(name, language) for name in names), body, re.DOTALL) is not None
+
+
 def _pattern(name: str, language: Language) -> str:
-    """A sentence of the texts as a regular expression; its values may be anything."""
     return "(.+?)".join(re.escape(piece) for piece in re.split(r"\{\w+\}", texts(language)[name]))
 
 
@@ -135,6 +138,7 @@ class World:
         self._dns = DnsServer({mail.host: [LOOPBACK]})
         self._processes: dict[Name, subprocess.Popen[bytes]] = {}
         self._engine = connect(database_url, pool=1)
+        self._agencies: set[str] = set()
         self._visits: list[Visit] = []
         self._stack = contextlib.ExitStack()
 
@@ -167,9 +171,12 @@ class World:
         assert done.returncode == 0, done.stderr.decode()
         return json.loads(done.stdout)
 
-    def invitation(self, agency: str, language: Language, person: str) -> Invitation:
-        """A new agency that speaks a language, and an invitation of one of its members."""
-        self.command("agency", "add", agency, "--language", language)
+    def invitation(self, language: Language, person: str) -> Invitation:
+        """An invitation to `AGENCIES[language]`, which is added when it is needed first."""
+        agency = AGENCIES[language]
+        if agency not in self._agencies:
+            self.command("agency", "add", agency, "--language", language)
+            self._agencies.add(agency)
         made = self.command("invite", agency, "--name", person)
         link = urlsplit(made["link"])
         assert f"{link.scheme}://{link.netloc}{link.path}" == f"https://wa.me/{self._digits}"
@@ -220,13 +227,14 @@ class World:
         """End web and worker, and start them again. SIGKILL strikes at rest: what it interrupts is another test's."""
         if how == signal.SIGKILL:
             self.settle()
-        for name, process in self._processes.items():
+        for process in self._processes.values():
             if how == signal.SIGKILL:
                 os.killpg(process.pid, how)
             else:
                 process.send_signal(how)
-            status = process.wait(STOP_SECONDS)
-            assert status == (-how if how == signal.SIGKILL else 0), f"{name}: {status}\n{self.last_lines()}"
+        ended = {name: process.wait(STOP_SECONDS) for name, process in self._processes.items()}
+        wanted = -how if how == signal.SIGKILL else 0
+        assert ended == dict.fromkeys(NAMES, wanted), f"{ended}\n{self.last_lines()}"
         self.start(*NAMES)
 
     def settle(self) -> None:
@@ -234,6 +242,11 @@ class World:
         self._wait(lambda: not self._unfinished(), "the promises that are due to be kept")
 
     # --- what was written down ---
+
+    @property
+    def own_secrets(self) -> tuple[str, ...]:
+        """What the operator entrusted to the processes."""
+        return self._environment["SECRET_KEYS"], self._environment["TWILIO_AUTH_TOKEN"]
 
     def dump(self) -> str:
         """The whole database as `pg_dump` writes it, binary columns in hexadecimal."""
