@@ -424,5 +424,5 @@ HANDS: dict[str, Hand] = {
     "SendMail": send_mail,
     promises.NUDGE: remind,
 }
-LEASES: dict[str, timedelta] = {"TestLogin": timedelta(minutes=3), "SendMail": timedelta(minutes=10)}
-LEASE = timedelta(seconds=60)
+# How long a lane's promises may take at most; then their worker counts as dead, and they are done again.
+LEASES = {"speak": timedelta(minutes=1), "work": timedelta(minutes=3), "mail": timedelta(minutes=10)}

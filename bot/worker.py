@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from bot.clock import Clock
-from bot.hands import HANDS, LEASE, LEASES, Again, Ended, Hand, Outcome, Tools, backoff
+from bot.hands import HANDS, LEASES, Again, Ended, Hand, Outcome, Tools, backoff
 from bot.store import housekeeping, promises
 from bot.store.engine import Connection, DatabaseDown, Engine
 from bot.store.promises import Promise
@@ -91,7 +91,7 @@ class Worker:
             return []
         now = self._clock.now()
         with self._engine.begin() as db:
-            return promises.claim(db, lane, most, now, now + max(LEASE, *LEASES.values()))
+            return promises.claim(db, lane, most, now, now + LEASES[lane])
 
     def _work(self, promise: Promise) -> None:
         """Perform a promise; then, in the same place, whatever is next in this lane."""
@@ -114,7 +114,7 @@ class Worker:
     def _keep(self, promise: Promise) -> None:
         started = time.monotonic()
         outcome = self._perform(promise)
-        self._insist(lambda: self._finish(promise, outcome))
+        self._insist(lambda: self._finish(promise, outcome), LEASES[promise.lane])
         _log.info(
             "promise",
             id=promise.id,
@@ -163,9 +163,9 @@ class Worker:
             if promises.finish(db, promise, "failed", redacted_trace(error)) and promise.conversation_id is not None:
                 self._turns.bury(db, promise.conversation_id, event, error, now)
 
-    def _insist(self, write: Callable[[], None]) -> None:
+    def _insist(self, write: Callable[[], None], lease: timedelta) -> None:
         """Write as soon as PostgreSQL answers again; when the lease is over anyway, somebody else does it anew."""
-        until = time.monotonic() + LEASE.total_seconds()
+        until = time.monotonic() + lease.total_seconds()
         while True:
             try:
                 write()
