@@ -29,6 +29,7 @@ from bot.turns import Turns
 from bot.vault import BadKey, Vault, new_key
 from bot.web import pages
 from bot.web.headers import secure
+from bot.web.playground import playground
 from bot.web.secret_page import secret_page
 from bot.worker import Worker
 from flows.facts import House
@@ -205,6 +206,8 @@ def create_app(parts: Parts) -> Flask:
         )
     )
     app.register_blueprint(pages.pages(parts))
+    if settings.playground_url:
+        app.register_blueprint(playground(parts))
     return app
 
 

@@ -425,4 +425,4 @@ HANDS: dict[str, Hand] = {
     promises.NUDGE: remind,
 }
 # How long a lane's promises may take at most; then their worker counts as dead, and they are done again.
-LEASES = {"speak": timedelta(minutes=1), "work": timedelta(minutes=3), "mail": timedelta(minutes=10)}
+LEASES = {"speak": timedelta(minutes=2), "work": timedelta(minutes=3), "mail": timedelta(minutes=10)}

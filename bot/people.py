@@ -28,7 +28,7 @@ def who(db: Connection, identity: Identity, name: str, now: datetime) -> Held:
         people.add_contact(
             db,
             channel=identity.channel,
-            address=None if _taken(identity, found) else identity.address,
+            address=identity.address,
             external_id=identity.external_id,
             name=name[:MAX_NAME],
             language=guess_language(identity.address, identity.external_id),
@@ -61,10 +61,6 @@ def _same_person(db: Connection, identity: Identity, found: list[Held]) -> Held 
             return None
         people.touch(db, by_address.contact_id, external_id=identity.external_id)
     return by_address
-
-
-def _taken(identity: Identity, found: list[Held]) -> bool:
-    return any(one.address == identity.address and one.external_id is None for one in found)
 
 
 def _release_number(db: Connection, former: Held) -> None:

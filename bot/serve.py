@@ -22,7 +22,10 @@ from bot.database import opened
 from bot.settings import Settings, SettingsError
 
 STOP_TIME = 25.0  # seconds for a child; a worker needs up to 20
-PAUSE = 1.0  # seconds before a child that ended is started again
+PAUSE = 1.0  # seconds before a child that ended is started again, twice as long each time
+LONGEST_PAUSE = 30.0
+EARLY = 5.0  # seconds: a child that ends sooner did not really start
+MAX_EARLY = 3  # such ends in a row; then the trouble is not one that passes
 GUNICORN = Path(__file__).parent.parent / "deploy" / "gunicorn.py"
 _log = structlog.get_logger(__name__)
 
@@ -32,7 +35,7 @@ def serve(settings: Settings, environment: Mapping[str, str]) -> None:
     _port_is_free(settings.bind, settings.port)
     stop = _until_signalled()
     with opened(settings) as database_url, _stage(settings) as stage:
-        shared = {**environment, **stage, "DATABASE_URL": database_url}
+        shared = {**environment, **stage, "DATABASE_URL": database_url, "PUBLIC_URL": settings.url}
         if not (settings.secret_keys or settings.secret_keys_file):
             shared["SECRET_KEYS_FILE"] = str(_key_told(settings))
         children = [_Child("worker", _worker(), shared), _Child("web", web_command(settings), shared)]
@@ -53,6 +56,8 @@ class _Child:
         self._name = name
         self._command = command
         self._environment = dict(environment)
+        self._early = 0
+        self._again_at: float | None = None
         self._process = self._start()
 
     def _start(self) -> subprocess.Popen[bytes]:
@@ -61,12 +66,19 @@ class _Child:
         return subprocess.Popen(self._command, env=self._environment, start_new_session=True)
 
     def look(self) -> None:
+        """Start it again when it ended. Raises SettingsError when it cannot start at all."""
         if self._process.poll() is None:
             return
-        if time.monotonic() - self._started < PAUSE:
-            return
-        _log.error("a process ended and is started again", name=self._name, status=self._process.returncode)
-        self._process = self._start()
+        now = time.monotonic()
+        if self._again_at is None:
+            self._early = self._early + 1 if now - self._started < EARLY else 0
+            if self._early >= MAX_EARLY:
+                raise SettingsError(f"The {self._name} process does not start; its own words stand above.")
+            self._again_at = now + min(PAUSE * 2**self._early, LONGEST_PAUSE)
+            _log.error("a process ended and is started again", name=self._name, status=self._process.returncode)
+        elif now >= self._again_at:
+            self._again_at = None
+            self._process = self._start()
 
     def stop(self) -> None:
         if self._process.poll() is None:

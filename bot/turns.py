@@ -15,11 +15,11 @@ from bot import people
 from bot.calendar import nudge_time
 from bot.channels import Inbound
 from bot.clock import Clock
-from bot.facts import FactReader, Standing
+from bot.facts import FactReader, Standing, language
 from bot.people import WINDOW
 from bot.records import Records, Scene
 from bot.safe import SUSPECTED, UNCLAIMED, Safe, use_of
-from bot.store import conversations, promises
+from bot.store import conversations, mailboxes, promises
 from bot.store import people as people_store
 from bot.store.conversations import Held
 from bot.store.engine import Connection, DatabaseDown, Engine
@@ -40,7 +40,7 @@ from flows.conversation import (
     understand,
     worth_a_nudge,
 )
-from flows.reading import looks_like_a_leak
+from flows.reading import looks_like_a_leak, written
 from flows.speech import Plain, render
 from flows.words import (
     Answer,
@@ -49,6 +49,7 @@ from flows.words import (
     EraseAtProvider,
     EraseEverything,
     Event,
+    Language,
     Quote,
     Said,
     Say,
@@ -57,13 +58,13 @@ from flows.words import (
     SecretTyped,
     Speak,
     TestLogin,
-    TurnFailed,
 )
 
 HIDDEN = "(hidden)"
 MAX_ROUNDS = 5  # records that answer one another within one turn
 MAX_LINE = 2_000  # characters of one line in the transcript
-MAX_UNFINISHED = 100  # promises of one conversation
+MAX_UNFINISHED = 100  # promises of one conversation; beyond it nothing more is heard until some are kept
+UNNOTICED = frozenset({"EraseAtProvider", promises.NUDGE})  # nobody waits for these: a failure is the operator's
 LANES: dict[type, str] = {
     Speak: "speak",
     EraseEverything: "speak",  # behind the last word to the person
@@ -120,7 +121,7 @@ class Turns:
         if isinstance(event, get_args(Answer)) and is_late(envelope, ticket):
             _log.info("late answer dropped", conversation=str(conversation_id), event=type(event).__name__)
             return
-        self._run(db, held, envelope, Heard(event, ""), self._clock.now())
+        self._happened(db, held, envelope, event, self._clock.now())
 
     def announce(self, promise: Promise, event: Event) -> None:
         """Something to be told while a promise is still being performed."""
@@ -133,7 +134,7 @@ class Turns:
         envelope = _envelope(held)
         if not awaits_secret(envelope):
             return False
-        after = self._run(db, held, envelope, Heard(event, ""), self._clock.now())
+        after = self._happened(db, held, envelope, event, self._clock.now())
         return bool(after.state != envelope.state)
 
     # --- within the transaction ---
@@ -142,22 +143,31 @@ class Turns:
         if not conversations.claim_inbound(db, inbound.identity.channel, inbound.message_id, now):
             return False
         held = people.who(db, inbound.identity, inbound.name, now)
+        if held.unfinished >= MAX_UNFINISHED:
+            _log.warning("too much is still to be done for this conversation", conversation=str(held.id))
+            return True
         name = inbound.name or held.name
         people_store.touch(
             db, held.contact_id, window_until=now + WINDOW, last_message_id=inbound.message_id, name=name[:120]
         )
         held = replace(held, name=name, last_message_id=inbound.message_id)
         envelope = _envelope(held)
-        self._run(db, held, envelope, self._heard(db, held, envelope, inbound, now), now, by_person=True)
+        standing = self._facts.read(db, held, envelope, now)
+        heard = self._heard(db, held, envelope, standing, inbound, now)
+        after = self._run(db, held, envelope, standing, heard, now)
+        if worth_a_nudge(after) or worth_a_nudge(envelope):
+            due = nudge_time(now, standing.timezone) if worth_a_nudge(after) else None
+            promises.nudge_at(db, held.id, due, now)
         return True
 
-    def _heard(self, db: Connection, held: Held, envelope: Envelope, inbound: Inbound, now: datetime) -> Heard:
+    def _heard(
+        self, db: Connection, held: Held, envelope: Envelope, standing: Standing, inbound: Inbound, now: datetime
+    ) -> Heard:
         """What a message means. Text that may be a secret is sealed here and goes no further in clear."""
-        facts = self._facts.read(db, held, envelope, now).facts
-        event = understand(envelope, inbound.text, inbound.button, inbound.kind, facts)
+        event = understand(envelope, inbound.text, inbound.button, inbound.kind, standing.facts)
         if isinstance(event, Secretive):
             return Heard(self._seal(db, held, envelope, inbound.text, event, now), HIDDEN)
-        if isinstance(event, SecretLeaked) or awaits_secret(envelope):
+        if isinstance(event, SecretLeaked) or awaits_secret(envelope) or envelope.lost:
             return Heard(event, HIDDEN)
         if isinstance(event, Said) and private(envelope):
             return Heard(event, f"({len(event.text)} characters of a mail)")
@@ -179,24 +189,26 @@ class Turns:
         )
         return SecretTyped(str(secret_id)) if judged.taken else SecretSuspected(str(secret_id))
 
+    def _happened(self, db: Connection, held: Held, envelope: Envelope, event: Event, now: datetime) -> Envelope:
+        """An event of the world, of which the transcript says nothing by itself."""
+        return self._run(db, held, envelope, self._facts.read(db, held, envelope, now), Heard(event, ""), now)
+
     def _run(
-        self, db: Connection, held: Held, envelope: Envelope, heard: Heard, now: datetime, *, by_person: bool = False
+        self, db: Connection, held: Held, envelope: Envelope, standing: Standing, heard: Heard, now: datetime
     ) -> Envelope:
-        standing = self._facts.read(db, held, envelope, now)
         turn = converse(envelope, heard.event, standing.facts)
         held, standing, turn = self._write_records(db, held, standing, turn, now)
         closed = close(turn, standing.facts)
         after = closed.envelope
         conversations.save(db, held.id, saved.dump_envelope(after), after.ticket, now)
+        if awaits_secret(envelope) and not awaits_secret(after):
+            mailboxes.close_links(db, held.id, now)
         lines: list[tuple[str, str, int | None]] = [("in", heard.line, None)] if heard.line else []
         for effect in closed.effects:
             promise_id = self._promise(db, held, effect, after.ticket, now)
-            if isinstance(effect, Speak) and promise_id:
-                lines.append(("out", _line(effect, standing), promise_id))
+            if isinstance(effect, Speak):
+                lines.append(("out", _line(effect, standing.facts.language), promise_id))
         conversations.note(db, held.id, lines, now)
-        if by_person and (worth_a_nudge(after) or worth_a_nudge(envelope)):
-            due = nudge_time(now, standing.timezone) if worth_a_nudge(after) else None
-            promises.nudge_at(db, held.id, due, now)
         if closed.effects or records(turn):
             promises.wake(db)
         return after
@@ -222,8 +234,8 @@ class Turns:
                 turn = turn.then(converse(turn.envelope, answer, standing.facts))
         return held, standing, turn
 
-    def _promise(self, db: Connection, held: Held, effect: Effect, ticket: int, now: datetime) -> int | None:
-        """Keep one effect as a promise; None when this conversation has too many unfinished ones."""
+    def _promise(self, db: Connection, held: Held, effect: Effect, ticket: int, now: datetime) -> int:
+        """Keep one effect as a promise; its id."""
         payload: dict[str, Any] = {"effect": saved.dump(effect)}
         if isinstance(effect, EraseAtProvider):
             payload["message"] = held.last_message_id
@@ -236,7 +248,6 @@ class Turns:
             ticket=ticket,
             due_at=now + _delay(effect),
             at=now,
-            most=MAX_UNFINISHED,
         )
 
     # --- when a step raises ---
@@ -248,48 +259,77 @@ class Turns:
                 return False
             held = people.who(db, inbound.identity, inbound.name, now)
             envelope = _envelope(held)
-            hidden = awaits_secret(envelope) or private(envelope) or looks_like_a_leak(inbound.text)
-            text = HIDDEN if hidden else inbound.text[:MAX_LINE]
-            event = {"text": text, "button": inbound.button, "kind": inbound.kind}
-            self.bury(db, held.id, event, error, now)
+            secretive = awaits_secret(envelope) or envelope.lost or looks_like_a_leak(inbound.text)
+            text = HIDDEN if secretive or private(envelope) else written(inbound.text[:MAX_LINE])
+            conversations.note(db, held.id, [("in", text, None)], now)
+            self._bury(
+                db, held.id, {"text": text, "button": inbound.button, "kind": inbound.kind}, redacted_trace(error), now
+            )
             return True
 
-    def bury(self, db: Connection, conversation_id: UUID, event: Any, error: Exception, now: datetime) -> None:
-        """Keep an event whose step raised, as a dead letter; its state stays as it was."""
-        where = redacted_trace(error)
+    def bury_result(self, db: Connection, promise: Promise, event: Event | None, where: str) -> None:
+        """Keep as a dead letter what became of a promise and could not be applied; without an event, the promise.
+
+        `where` it broke, in words without anything personal.
+        """
+        if promise.conversation_id is None:
+            return
+        kept = {"promise": promise.id} if event is None else {"event": saved.dump(event), "ticket": promise.ticket}
+        self._bury(db, promise.conversation_id, kept, where, self._clock.now(), tell=promise.kind not in UNNOTICED)
+
+    def _bury(
+        self, db: Connection, conversation_id: UUID, event: Any, where: str, now: datetime, *, tell: bool = True
+    ) -> None:
         letter = conversations.lay_dead(db, conversation_id, event, where, now)
         _log.error("turn failed", conversation=str(conversation_id), dead_letter=letter, where=where)
-        promises.add(
-            db,
-            conversation_id=conversation_id,
-            lane="speak",
-            kind="Speak",
-            payload={"effect": saved.dump(Speak((Say("news.turn_failed"),)))},
-            ticket=0,
-            due_at=now,
-            at=now,
-        )
+        if tell:
+            self._apologise(db, conversation_id, now)
+
+    def _apologise(self, db: Connection, conversation_id: UUID, now: datetime) -> None:
+        held = conversations.hold(db, conversation_id)
+        if held is None:
+            return
+        sorry = Speak((Say("news.turn_failed"),))
+        promise_id = self._promise(db, held, sorry, held.ticket, now)
+        conversations.note(db, held.id, [("out", _line(sorry, language(held.language)), promise_id)], now)
         promises.wake(db)
 
     def replay(self, letter: int) -> bool:
-        """Apply a dead letter's event again; whether it went through. Raises LookupError for an unknown one."""
+        """Apply a dead letter's event again; False when its question is no longer asked.
+
+        Raises LookupError when there is no such letter, or nothing was kept that could be replayed.
+        """
         now = self._clock.now()
         with self._engine.begin() as db:
             row = conversations.dead_letter_by_id(db, letter)
             held = conversations.hold(db, row.conversation_id) if row and row.conversation_id else None
             if row is None or held is None:
                 raise LookupError(f"There is no dead letter {letter} to replay.")
-            envelope = _envelope(held)
-            self._run(db, held, envelope, self._revived(db, held, envelope, row.event, now), now)
+            in_time = self._revive(db, held, row.event, now)
             conversations.mark_replayed(db, letter, now)
-        return True
+        return in_time
 
-    def _revived(self, db: Connection, held: Held, envelope: Envelope, event: Any, now: datetime) -> Heard:
-        if "is" in event:
-            return Heard(saved.load(event), "")
-        facts = self._facts.read(db, held, envelope, now).facts
-        meant = understand(envelope, event["text"], event["button"], event["kind"], facts)
-        return Heard(TurnFailed() if isinstance(meant, Secretive) else meant, event["text"])
+    def _revive(self, db: Connection, held: Held, event: Any, now: datetime) -> bool:
+        envelope = _envelope(held)
+        match event:
+            case {"promise": int(promise_id)}:
+                if not promises.revive(db, promise_id, now):
+                    raise LookupError("That promise is too old: it was erased.")
+                promises.wake(db)
+                return True
+            case {"event": dict(dumped), "ticket": int(ticket)}:
+                happened = _event(dumped)
+                if isinstance(happened, get_args(Answer)) and is_late(envelope, ticket):
+                    return False
+                self._happened(db, held, envelope, happened, now)
+                return True
+            case {"text": str(text), "button": button, "kind": str(kind)} if text != HIDDEN:
+                standing = self._facts.read(db, held, envelope, now)
+                meant = understand(envelope, text, button, kind, standing.facts)
+                if not isinstance(meant, Secretive):
+                    self._run(db, held, envelope, standing, Heard(meant, ""), now)
+                    return True
+        raise LookupError("Its words were not kept, because they may be private: the person has to write again.")
 
 
 def redacted_trace(error: Exception) -> str:
@@ -309,12 +349,20 @@ def _envelope(held: Held) -> Envelope:
         return restarted(Envelope(ticket=held.ticket, silent=saved.was_silent(held.envelope)))
 
 
+def _event(dumped: Any) -> Event:
+    try:
+        found: Event = saved.load(dumped)
+    except saved.Unreadable:
+        raise LookupError("This version does not know that event any more.") from None
+    return found
+
+
 def _delay(effect: Effect) -> timedelta:
     """Twilio lets go of a message a minute after it took it: twilio.com/docs/api/errors/20009."""
     return timedelta(minutes=1) if isinstance(effect, EraseAtProvider) else timedelta()
 
 
-def _line(speak: Speak, standing: Standing) -> str:
+def _line(speak: Speak, spoken: Language) -> str:
     """A message for the transcript: no address of a one-time link, none of the person's own mail."""
     hidden = replace(
         speak,
@@ -323,5 +371,5 @@ def _line(speak: Speak, standing: Standing) -> str:
             for part in speak.parts
         ),
     )
-    message = render(hidden, standing.facts.language, Plain(), lambda _link: HIDDEN)
+    message = render(hidden, spoken, Plain(), lambda _link: HIDDEN)
     return message.body[:MAX_LINE]

@@ -19,7 +19,6 @@ from bot.store.engine import Connection, DatabaseDown, Engine
 from bot.store.promises import Promise
 from bot.store.wake import Ear
 from bot.turns import Turns, redacted_trace
-from flows import saved
 
 LOOK = 1.0  # seconds: a lost wake-up costs no more
 STOP_TIME = 15.0  # seconds for what is under way
@@ -146,22 +145,22 @@ class Worker:
         except DatabaseDown:
             raise
         except Exception as error:  # noqa: BLE001 - the step raised: the promise ends all the same
-            self._bury(promise, outcome, error, now)
+            self._bury(promise, outcome, error)
 
     def _after(self, db: Connection, promise: Promise, outcome: Ended) -> None:
         if outcome.provider_id and promise.kind == "Speak":
             housekeeping.said(db, promise.id, outcome.provider_id)
         if outcome.event is not None and promise.conversation_id is not None:
             self._turns.result(db, promise.conversation_id, outcome.event, promise.ticket)
-        elif outcome.state == "failed" and promise.lane != "speak" and promise.conversation_id is not None:
-            error = RuntimeError(outcome.words)
-            self._turns.bury(db, promise.conversation_id, {"promise": promise.id}, error, self._clock.now())
+        elif outcome.state == "failed" and promise.lane != "speak":
+            self._turns.bury_result(db, promise, None, outcome.words)
 
-    def _bury(self, promise: Promise, outcome: Outcome, error: Exception, now: datetime) -> None:
-        event = saved.dump(outcome.event) if isinstance(outcome, Ended) and outcome.event else {}
+    def _bury(self, promise: Promise, outcome: Outcome, error: Exception) -> None:
+        event = outcome.event if isinstance(outcome, Ended) else None
+        where = redacted_trace(error)
         with self._engine.begin() as db:
-            if promises.finish(db, promise, "failed", redacted_trace(error)) and promise.conversation_id is not None:
-                self._turns.bury(db, promise.conversation_id, event, error, now)
+            if promises.finish(db, promise, "failed", where):
+                self._turns.bury_result(db, promise, event, where)
 
     def _insist(self, write: Callable[[], None], lease: timedelta) -> None:
         """Write as soon as PostgreSQL answers again; when the lease is over anyway, somebody else does it anew."""
@@ -172,7 +171,7 @@ class Worker:
             except DatabaseDown:
                 if time.monotonic() > until:
                     return
-                self._stopping.wait(LOOK)
+                time.sleep(LOOK)
             else:
                 return
 

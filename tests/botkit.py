@@ -20,7 +20,7 @@ from sqlalchemy import select
 from bot import people
 from bot.app import Parts, create_worker, join
 from bot.channels import Accepted, Identity, Inbound
-from bot.hands import HANDS
+from bot.hands import HANDS, LEASES
 from bot.safe import use_of
 from bot.settings import load
 from bot.store import conversations, mailboxes, promises, tables
@@ -288,7 +288,7 @@ class Kit:
     def claim(self, lane: str) -> list[Promise]:
         """Claim what is due in a lane, as a worker does."""
         with self.engine.begin() as db:
-            return promises.claim(db, lane, 10, self.clock.now(), self.clock.now()+timedelta(minutes=1))
+            return promises.claim(db, lane, 10, self.clock.now(), self.clock.now() + LEASES[lane])
 
     def work(self, *, rounds: int = 50) -> int:
         """Perform all that is due now, and what follows from it; how many promises were performed."""

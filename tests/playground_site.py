@@ -2,7 +2,7 @@
 
 import threading
 import tomllib
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,25 +38,32 @@ class Site:
 @contextmanager
 def performed(home, database_url, *, worker=True):
     """A site, with the worker that speaks and sends unless the test does without."""
-    apps = []
+    apps, joined = [], []
 
     def app(environ, start):  # it needs to know its own address, so the server is there first
         return apps[0](environ, start)
 
-    with served(app) as address, Stage(home, f"{address}/whatsapp") as stage:
+    with ExitStack() as running:
+        address = running.enter_context(served(app))
+        running.callback(lambda: [parts.close() for parts in joined])  # when nobody asks any more
+        stage = running.enter_context(Stage(home, f"{address}/whatsapp"))
         parts = join(_settings(address, stage, home, database_url), database_url)
+        joined.append(parts)
         apps.append(_app(parts))
-        hands = create_worker(parts)
-        thread = threading.Thread(target=hands.run, name="worker")
         if worker:
-            thread.start()
-        try:
-            yield Site(address, stage, parts, apps[0])
-        finally:
-            hands.stop()
-            if worker:
-                thread.join(30)
-            parts.close()
+            running.enter_context(_working(create_worker(parts)))
+        yield Site(address, stage, parts, apps[0])
+
+
+@contextmanager
+def _working(worker):
+    thread = threading.Thread(target=worker.run, name="worker")
+    thread.start()
+    try:
+        yield
+    finally:
+        worker.stop()
+        thread.join(30)
 
 
 def _settings(address, stage, home, database_url):

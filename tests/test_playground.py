@@ -271,8 +271,9 @@ def test_a_mail_with_a_broken_date_and_an_endless_text_is_shown_all_the_same(sta
 
 
 def post(stage, subject, to, date="Wed, 25 Nov 2026 13:00:00 +0000", text="Olá"):
-    raw = f"From: {ANA}\nTo: {BRUNO}\nSubject: {subject}\nDate: {date}\nContent-Type: text/plain; charset=utf-8\n\n{text}\n"
-    raw = raw.replace("\n", "\r\n").encode()
+    head = ["Content-Type: text/plain; charset=utf-8", f"From: {ANA}", f"To: {BRUNO}"]
+    lines = [*head, f"Subject: {subject}", f"Date: {date}", "", *text.split("\n"), ""]
+    raw = "\r\n".join(lines).encode()
     trusting = ssl.create_default_context(cafile=stage.sandbox.ca_pem)
     with smtplib.SMTP_SSL("localhost", stage.sandbox.ports["smtps"], context=trusting, timeout=PATIENCE) as client:
         client.login(ANA, stage.sandbox.passwords[ANA])

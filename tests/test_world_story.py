@@ -20,7 +20,7 @@ NUMBERS = {"en": "+1555010", "pt": "+5511987", "es": "+3460000"}
 PASSWORDS = {
     "en": ("Wrong-Horse & 7 <staples>", "Correct-Horse & 7 <staples>"),
     "pt": ("Onça-parda {11} não", "Onça-pintada {11} ipê"),
-    "es": ("Ñandú'viejo 100% \"no\"", "Ñandú'nuevo 100% \"sí\""),
+    "es": ('Ñandú\'viejo 100% "no"', 'Ñandú\'nuevo 100% "sí"'),
 }
 WORDS = {
     "en": ("Ana Smith", "Your viewing on Friday", "Dear Bruno,\n\nsee you on Friday.\n.\nAna"),

@@ -101,7 +101,7 @@ class Phone:
 
     def link(self) -> str:
         """The address of the one-time page in the message heard last."""
-        return re.findall(rf"{re.escape(self._world.url)}/s/\S+", self._heard[-1].body)[0]
+        return str(re.findall(rf"{re.escape(self._world.url)}/s/\S+", self._heard[-1].body)[0])
 
     def messages(self) -> list[str]:
         """All that the bot said, whether it was expected or not."""

@@ -22,7 +22,7 @@ def claim_inbound(db: Connection, channel: str, message_id: str, at: datetime) -
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A conversation, locked until the transaction ends, with its contact."""
+    """A conversation with its contact, locked until the transaction ends; and how many promises are unfinished."""
 
     id: UUID
     contact_id: UUID
@@ -37,8 +37,16 @@ class Held:
     member_id: UUID | None
     last_message_id: str | None
     window_until: datetime | None
+    unfinished: int
 
 
+_unfinished = (
+    select(func.count())
+    .select_from(promise)
+    .where(promise.c.conversation_id == conversation.c.id, promise.c.state.in_(("todo", "doing")))
+    .correlate(conversation)
+    .scalar_subquery()
+)
 _HELD = (
     conversation.c.id,
     conversation.c.contact_id,
@@ -53,7 +61,11 @@ _HELD = (
     contact.c.member_id,
     contact.c.last_message_id,
     contact.c.window_until,
+    _unfinished.label("unfinished"),
 )
+# Both rows: PostgreSQL reads only a locked row anew after it waited for the lock, and the turn before may have changed
+# the contact, too (it joined, it has another language).
+_BOTH = (conversation, contact)
 
 
 def hold(db: Connection, conversation_id: UUID) -> Held | None:
@@ -62,7 +74,7 @@ def hold(db: Connection, conversation_id: UUID) -> Held | None:
         select(*_HELD)
         .join(contact, contact.c.id == conversation.c.contact_id)
         .where(conversation.c.id == conversation_id)
-        .with_for_update(of=conversation)
+        .with_for_update(of=_BOTH)
     )
     return _held(db.execute(query).one_or_none())
 
@@ -91,7 +103,7 @@ def hold_by_identity(db: Connection, channel: str, address: str | None, external
         .join(contact, contact.c.id == conversation.c.contact_id)
         .where(and_(contact.c.channel == channel, or_(*known)))
         .order_by(conversation.c.id)
-        .with_for_update(of=conversation)
+        .with_for_update(of=_BOTH)
     )
     return [held for row in db.execute(query) if (held := _held(row))]
 

@@ -13,7 +13,7 @@ from uuid import UUID
 from sqlalchemy import and_, delete, exists, func, insert, select, text, update
 
 from bot.store.engine import Connection
-from bot.store.tables import conversation, promise
+from bot.store.tables import promise
 
 WAKE = "ally_promises"
 NUDGE = "remind"
@@ -44,10 +44,8 @@ _CLAIMED = (
 
 
 def add(db: Connection, *, conversation_id: UUID | None, lane: str, kind: str, payload: Any, ticket: int,
-        due_at: datetime, at: datetime, most: int | None = None) -> int | None:  # fmt: skip
-    """A new promise; its id. None when the conversation already has `most` unfinished ones."""
-    if most is not None and conversation_id is not None and unfinished(db, conversation_id) >= most:
-        return None
+        due_at: datetime, at: datetime) -> int:  # fmt: skip
+    """A new promise; its id."""
     row = insert(promise).values(
         conversation_id=conversation_id,
         lane=lane,
@@ -58,12 +56,6 @@ def add(db: Connection, *, conversation_id: UUID | None, lane: str, kind: str, p
         created_at=at,
     )
     return int(db.execute(row.returning(promise.c.id)).scalar_one())
-
-
-def unfinished(db: Connection, conversation_id: UUID) -> int:
-    """How many promises of a conversation are still to be done."""
-    mine = (promise.c.conversation_id == conversation_id, promise.c.state.in_(("todo", "doing")))
-    return int(db.execute(select(func.count()).select_from(promise).where(*mine)).scalar_one())
 
 
 def due(db: Connection, conversation_id: UUID, now: datetime) -> int:
@@ -113,7 +105,14 @@ def claim(db: Connection, lane: str, most: int, now: datetime, leased_until: dat
 
 def finish(db: Connection, mine: Promise, state: str, outcome: str = "", provider_id: str | None = None) -> bool:
     """End a promise that is still ours; False: somebody else owns it now, and our result counts for nothing."""
-    values = {"state": state, "outcome": outcome[:2000], "leased_until": None, "provider_id": provider_id}
+    values: dict[str, Any] = {
+        "state": state,
+        "outcome": outcome[:2000],
+        "leased_until": None,
+        "provider_id": provider_id,
+    }
+    if mine.lane == "speak":
+        values["payload"] = {}  # what was said may show a mail of the person's; the transcript keeps what may be kept
     return _still(db, mine, values)
 
 
@@ -122,14 +121,15 @@ def put_off(db: Connection, mine: Promise, due_at: datetime, outcome: str) -> bo
     return _still(db, mine, {"state": "todo", "due_at": due_at, "leased_until": None, "outcome": outcome[:2000]})
 
 
-def extend(db: Connection, mine: Promise, leased_until: datetime) -> bool:
-    """We are alive and still at it."""
-    return _still(db, mine, {"leased_until": leased_until})
-
-
 def _still(db: Connection, mine: Promise, values: Mapping[str, Any]) -> bool:
     ours = (promise.c.id == mine.id, promise.c.attempt == mine.attempt, promise.c.state == "doing")
     return db.execute(update(promise).where(*ours).values(values)).rowcount == 1
+
+
+def revive(db: Connection, promise_id: int, now: datetime) -> bool:
+    """Do a promise again that nobody could keep; False when it is not there any more."""
+    failed = (promise.c.id == promise_id, promise.c.state == "failed")
+    return db.execute(update(promise).where(*failed).values(state="todo", due_at=now)).rowcount == 1
 
 
 def take_back(db: Connection, now: datetime) -> int:
@@ -149,11 +149,6 @@ def drop_speech(db: Connection, conversation_id: UUID) -> None:
     """A person took over: what the bot still wanted to say is dropped."""
     mine = (promise.c.conversation_id == conversation_id, promise.c.lane == "speak", promise.c.state == "todo")
     db.execute(update(promise).where(*mine).values(state="dropped"))
-
-
-def owner(db: Connection, conversation_id: UUID) -> str | None:
-    """Who owns the conversation, read again before a message leaves; None when it is erased."""
-    return db.execute(select(conversation.c.owner).where(conversation.c.id == conversation_id)).scalar_one_or_none()
 
 
 def depth(db: Connection, now: datetime) -> list[tuple[str, str, int]]:
