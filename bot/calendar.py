@@ -5,9 +5,11 @@ from zoneinfo import ZoneInfo
 
 from bot.people import WINDOW
 
+UTC = "UTC"  # the zone of whom we know nothing
 LEFT_LYING = timedelta(hours=20)
 EARLIEST = time(9)
-LATEST = time(19)
+LATEST = time(18, 45)  # planned; a worker that is late may still speak until the end of the day
+END = time(19)
 SOONEST = timedelta(hours=2)  # less than that is no "left lying", it is a lunch
 SATURDAY = 5
 MARGIN = timedelta(minutes=15)
@@ -25,8 +27,14 @@ def nudge_time(last: datetime, timezone: str) -> datetime | None:
     return good if in_window and good.weekday() < SATURDAY else None
 
 
+def is_by_day(now: datetime, timezone: str) -> bool:
+    """Whether somebody may be written to unasked at this moment: 9 to 19 h there, Monday to Friday."""
+    there = now.astimezone(ZoneInfo(timezone))
+    return EARLIEST <= there.time() <= END and there.weekday() < SATURDAY
+
+
 def _within_the_day(wish: datetime) -> datetime:
-    """The wish itself by day; before nine the evening before, after seven in the evening that same evening."""
+    """The wish itself by day; before nine the evening before, late in the evening that same evening."""
     if wish.time() < EARLIEST:
         return datetime.combine(wish.date() - timedelta(days=1), LATEST, wish.tzinfo)
     if wish.time() > LATEST:

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
+from bot.calendar import UTC
 from bot.mail.knowledge.providers import Demand, Providers
 from bot.mail.knowledge.providers import Provider as Known
 from bot.mail.knowledge.providers import Server as WireServer
@@ -65,7 +66,7 @@ class FactReader:
             member_id=held.member_id if row else None,
             mailbox_id=row.mailbox_id if row else None,
             mailbox_version=(row.version or 0) if row else 0,
-            timezone=row.timezone if row else "UTC",
+            timezone=row.timezone if row else UTC,
         )
 
     def provider(self, address: str, now: datetime) -> facts.Provider | None:

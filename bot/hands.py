@@ -13,6 +13,7 @@ from uuid import UUID
 
 import structlog
 
+from bot.calendar import UTC, is_by_day
 from bot.channels import Accepted, Identity, Later, Refused, SendError, Unclear
 from bot.clock import Clock
 from bot.facts import language, on_the_wire
@@ -59,6 +60,7 @@ MAX_MAIL_TRIES = 8
 MAX_ERASE_TRIES = 14
 SLOW = 5.0  # seconds after which a live test says that it goes on
 MAX_WORDS = 200
+CHANGED = ""  # the cause of a refusal that no mail server spoke: the mailbox is not as it was
 _log = structlog.get_logger(__name__)
 
 
@@ -182,7 +184,9 @@ def _already_said(tools: Tools, promise: Promise, held: Held) -> str | None:
     shown: Speak = saved.load(promise.payload["effect"])
     style = tools.channels[held.channel].style
     message = render(shown, language(held.language), style, lambda _link: f"{tools.public_url}/s/")
-    return tools.channels[held.channel].find(_identity(held), message, since)
+    found = tools.channels[held.channel].find(_identity(held), message, since)
+    with reading(tools.engine) as db:  # the same words may have been said a moment before, for another promise
+        return None if found and conversations.belongs_to_another(db, found, promise.id) else found
 
 
 def _stop(tools: Tools, held: Held) -> None:
@@ -267,10 +271,13 @@ def _password(tools: Tools, account: Account, secret_id: UUID) -> Secret:
 
 
 def remind(tools: Tools, promise: Promise) -> Outcome:
-    """A set-up was left lying."""
-    held = _look(tools, promise)
-    open_window = held is not None and held.window_until is not None and held.window_until > tools.clock.now()
-    return Ended(event=Lay()) if open_window else Ended("dropped")
+    """A set-up was left lying. Dropped where this comes so late that it would be at night, or outside the window."""
+    held, now = _look(tools, promise), tools.clock.now()
+    if held is None or held.window_until is None or held.window_until <= now:
+        return Ended("dropped")
+    with reading(tools.engine) as db:
+        member = mailboxes.standing(db, held.member_id) if held.member_id else None
+    return Ended(event=Lay()) if is_by_day(now, member.timezone if member else UTC) else Ended("dropped")
 
 
 # --- erasing ----------------------------------------------------------------------------------------------------------
@@ -316,18 +323,18 @@ def send_mail(tools: Tools, promise: Promise) -> Outcome:
     mail_id = UUID(promise.payload["mail"])
     with reading(tools.engine) as db:
         mail = mailboxes.mail(db, mail_id)
-    if mail is None:
-        return Ended("dropped")
+    if mail is None:  # the mailbox was removed, and its mails with it
+        return Ended("dropped", MailRefused(str(mail_id), CHANGED, "user", retry=False))
     if mail.state == "accepted":
         return _mail_ended(tools, mail_id, MailAccepted(str(mail_id), ", ".join(mail.recipients)))
     if mail.state == "handing":  # an earlier try died in the middle
         return _unknown(tools, mail_id, "the process ended while the mail was handed over")
     if mail.version != mail.mailbox_version or mail.mailbox_state != "works" or mail.secret_id is None:
-        return _refused(tools, mail_id, "sender_not_allowed", "user", "the mailbox was changed meanwhile")
+        return _refused(tools, mail_id, CHANGED, "user", "the mailbox was changed meanwhile")
     try:
         return _hand_over(tools, promise, mail)
     except Unopenable as gone:
-        return _refused(tools, mail_id, "wrong_credentials", "user", str(gone))
+        return _refused(tools, mail_id, CHANGED, "user", str(gone))
     except BadAddress as bad:
         return _refused(tools, mail_id, "recipient_rejected", "user", str(bad))
     except (BadCredential, send.BadMessage) as bad:
@@ -338,7 +345,8 @@ def _hand_over(tools: Tools, promise: Promise, mail: Row) -> Outcome:
     account = Account(mail.address, mail.user_name, Server(mail.host, mail.port, mail.security))
     secret = _password(tools, account, mail.secret_id)
     message = _written(tools, mail)
-    _move(tools, mail.id, to="handing", of=("todo",))
+    if not _move(tools, mail.id, to="handing", of=("todo",)):
+        return Again(LEASES["mail"].total_seconds(), "another process is handing it over")
     outcome = send.send(
         on_the_wire(account),
         secret.reveal(),
@@ -350,7 +358,7 @@ def _hand_over(tools: Tools, promise: Promise, mail: Row) -> Outcome:
     )
     match outcome:
         case send.Accepted():
-            return _mail_ended(tools, mail.id, MailAccepted(str(mail.id), _taken(mail, outcome)))
+            return _mail_ended(tools, mail.id, _accepted(mail, outcome))
         case send.Unknown(raw):
             return _unknown(tools, mail.id, raw)
         case send.Refused(cause=cause, who=who, raw=raw):
@@ -380,9 +388,10 @@ def _written(tools: Tools, mail: Row) -> EmailMessage:
     )
 
 
-def _taken(mail: Row, outcome: send.Accepted) -> str:
-    declined = {one.address for one in outcome.declined}
-    return ", ".join(one for one in mail.recipients if one not in declined)
+def _accepted(mail: Row, outcome: send.Accepted) -> MailAccepted:
+    declined = [one.address for one in outcome.declined]
+    taken = [one for one in mail.recipients if one not in declined]
+    return MailAccepted(str(mail.id), ", ".join(taken), ", ".join(declined))
 
 
 def _move(tools: Tools, mail_id: UUID, *, to: str, of: tuple[str, ...], reply: str = "") -> bool:

@@ -18,6 +18,10 @@ from flows import saved
 from flows.words import Account, SecretStored
 
 
+class _NotAwaited(Exception):
+    """The link is closed, or its conversation does not wait for a secret any more."""
+
+
 class LinkBook:
     """Arms links when their message leaves, shows them, and takes the secret that comes through one."""
 
@@ -47,19 +51,23 @@ class LinkBook:
         """Use the link up and let the conversation go on, both or neither."""
         del source  # the turn needs no network address; the web room has counted it
         now = self._clock.now()
-        with self._engine.begin() as db:
-            row = mailboxes.link_by_token(db, token_hash(clear))
-            held = conversations.hold(db, row.conversation_id) if row else None
-            if row is None or held is None or not mailboxes.close_link(db, row.id, now):
-                return "closed"
-            account: Account = saved.load(row.account)
-            secret_id = self._safe.put(
-                db, secret, kind="mailbox.password", owner=held.contact_id, use=use_of(account), now=now
-            )
-            taken = self._turns.secret(db, held, SecretStored(str(secret_id), str(row.id)))
-            if not taken:
-                db.rollback()
-            return "taken" if taken else "closed"
+        try:
+            with self._engine.begin() as db:
+                self._take(db, token_hash(clear), secret, now)
+        except _NotAwaited:
+            return "closed"
+        return "taken"
+
+    def _take(self, db: Connection, hashed: str, secret: Secret, now: datetime) -> None:
+        """Close the link, seal the secret, go on with the conversation. Raises _NotAwaited: nothing of it happened."""
+        row = mailboxes.link_by_token(db, hashed)
+        held = conversations.hold(db, row.conversation_id) if row else None
+        if row is None or held is None or not mailboxes.close_link(db, row.id, now):
+            raise _NotAwaited
+        use = use_of(saved.load(row.account))
+        secret_id = self._safe.put(db, secret, kind="mailbox.password", owner=held.contact_id, use=use, now=now)
+        if not self._turns.secret(db, held, SecretStored(str(secret_id), str(row.id))):
+            raise _NotAwaited
 
     def _view(self, row: Row, now: datetime) -> LinkView:
         account: Account = saved.load(row.account)

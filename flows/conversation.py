@@ -468,10 +468,12 @@ def _words_for(flow: str, field_name: str) -> tuple[str, ...]:
 def _news(envelope: Envelope, event: Event) -> Turn:
     """Said at once; the question that was open is asked again after it, unless nothing was (or a test runs)."""
     match event:
-        case MailAccepted(recipients=recipients):
-            return Turn(envelope, (Say("news.mail_accepted", {"to": Code(recipients)}),), ask=True)
+        case MailAccepted(recipients=recipients, declined=declined):
+            accepted = Say("news.mail_accepted", {"to": Code(recipients)})
+            partly = (Say("news.mail_partly", {"declined": Code(declined)}),) if declined else ()
+            return Turn(envelope, (accepted, *partly), ask=True)
         case MailRefused(cause=cause, retry=retry):
-            said = Say("news.mail_refused", {"why": Text(f"cause.{cause}")})
+            said = Say("news.mail_refused", {"why": Text(f"cause.{cause}" if cause else "news.mailbox_changed")})
             offer = () if retry else (Option(f"{GO}mailbox.manage", "menu.button.mailbox"),)
             return Turn(envelope, (said,), ask=True, offer=offer)
         case MailUnknown():

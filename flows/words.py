@@ -270,15 +270,16 @@ class TestsExhausted:
 
 @dataclass(frozen=True, slots=True)
 class MailAccepted:
-    """The server took the mail (its final 250)."""
+    """The server took the mail (its final 250) for these recipients, and not for the declined ones."""
 
     mail_id: str
     recipients: str
+    declined: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class MailRefused:
-    """The server refused the mail; it was not sent."""
+    """The mail was not sent: the server refused it, or (without a cause) the mailbox is not as it was."""
 
     mail_id: str
     cause: str

@@ -153,6 +153,12 @@ def proof(db: Connection, promise_id: int) -> tuple[str | None, datetime]:
     return row.provider_id, row.created_at
 
 
+def belongs_to_another(db: Connection, provider_id: str, promise_id: int) -> bool:
+    """Whether the provider's message is known to be what another promise said."""
+    other = (message.c.provider_id == provider_id, message.c.promise_id != promise_id)
+    return db.execute(select(message.c.id).where(*other).limit(1)).one_or_none() is not None
+
+
 def lay_dead(db: Connection, conversation_id: UUID | None, event: Any, error: str, at: datetime) -> int:
     """Keep a turn that raised: its redacted event and where it broke."""
     values = {"conversation_id": conversation_id, "event": event, "error": error, "at": at}

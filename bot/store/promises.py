@@ -105,15 +105,9 @@ def claim(db: Connection, lane: str, most: int, now: datetime, leased_until: dat
 
 def finish(db: Connection, mine: Promise, state: str, outcome: str = "", provider_id: str | None = None) -> bool:
     """End a promise that is still ours; False: somebody else owns it now, and our result counts for nothing."""
-    values: dict[str, Any] = {
-        "state": state,
-        "outcome": outcome[:2000],
-        "leased_until": None,
-        "provider_id": provider_id,
-    }
-    if mine.lane == "speak":
-        values["payload"] = {}  # what was said may show a mail of the person's; the transcript keeps what may be kept
-    return _still(db, mine, values)
+    values = {"state": state, "outcome": outcome[:2000], "leased_until": None, "provider_id": provider_id}
+    # What was said may show a mail of the person's: of that the redacted transcript is enough.
+    return _still(db, mine, {**values, "payload": {}} if mine.lane == "speak" else values)
 
 
 def put_off(db: Connection, mine: Promise, due_at: datetime, outcome: str) -> bool:

@@ -1,0 +1,58 @@
+"""What the documents say can be checked: settings, commands, files, and the story that the README tells."""
+
+import re
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from bot.__main__ import main
+from bot.settings import Settings
+from flows.speech import texts
+
+HOME = Path(__file__).parents[1]
+DOCUMENTS = [HOME / "README.md", HOME / "deploy" / "RUNBOOK.md", *sorted((HOME / "docs").glob("*.md"))]
+
+
+def test_the_example_names_every_setting_and_no_other():
+    lines = (HOME / "deploy" / "env.example").read_text(encoding="utf-8").splitlines()
+    named = [line.partition("=")[0] for line in lines if re.match(r"[A-Z_]+=", line)]
+    assert sorted(named) == sorted(name.upper() for name in Settings.model_fields)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_file_that_a_document_names_is_there(document):
+    words = document.read_text(encoding="utf-8")
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", words) if "://" not in link]
+    paths = re.findall(r"`((?:flows|bot|tests|deploy|docs)/[\w./-]+)`", words)
+    missing = [link for link in links if not (document.parent / link).exists()]
+    assert missing + [path for path in paths if not (HOME / path).exists()] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_command_that_a_document_names_is_there(document):
+    words = document.read_text(encoding="utf-8")
+    for command in set(re.findall(r"python -m bot ([a-z-]+)", words)):
+        answer = CliRunner().invoke(main, [command, "--help"])
+        assert answer.exit_code == 0, f"{document.name}: {command}"
+
+
+@pytest.mark.parametrize("target", ["run", "talk", "test", "check", "bench", "world"])
+def test_make_knows_what_the_readme_promises(target):
+    makefile = (HOME / "Makefile").read_text(encoding="utf-8")
+    assert re.search(rf"^{target}:", makefile, re.MULTILINE)
+    assert f"make {target}" in (HOME / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_readme_tells_the_conversation_as_it_is():
+    readme = " ".join(re.sub(r"^> ?", "", (HOME / "README.md").read_text(encoding="utf-8"), flags=re.MULTILINE).split())
+    english = texts("en")
+    values = {"agency": "*Agência Sol*", "address": "ana@sandbox.test"}
+    for name in ("mailbox.address", "mailbox.testing", "mailbox.works"):
+        assert english[name].format(**values) in readme
+    assert english["mailbox.secret"].partition(" (it begins")[0].format(**values) in readme
+
+
+def test_no_committed_text_names_a_package_index():
+    for lock in (HOME / "deploy").glob("*.lock"):
+        assert "://" not in lock.read_text(encoding="utf-8")
