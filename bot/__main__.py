@@ -1,6 +1,7 @@
 """The command line: `python -m bot ...`. Exit status 0: done; 1: it did not work; 2: asked in the wrong way."""
 
 import json
+import logging
 import os
 import signal
 import sys
@@ -114,7 +115,9 @@ def talk(script: Path | None, record: Path | None) -> None:
     """Talk to the assistant in this terminal, with the sandbox's mail server."""
     from bot.talk import talk as run  # noqa: PLC0415 - needs the playground's libraries
 
-    run(_settings(), script, record)
+    settings = _settings()
+    logging.getLogger().setLevel(logging.WARNING)  # the talk is what this terminal is for
+    run(settings, script, record)
 
 
 @main.command("new-key")

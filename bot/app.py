@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from ipaddress import ip_address
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from flask import Flask
 
@@ -16,7 +18,7 @@ from bot.facts import FactReader
 from bot.hands import Channel, Tools
 from bot.limits import Limits
 from bot.links import LinkBook
-from bot.mail.knowledge.providers import Providers
+from bot.mail.knowledge.providers import BadTable, Providers
 from bot.mail.wire.guard import Guard
 from bot.mail.wire.smtp import Network, tls_context
 from bot.records import Records
@@ -36,6 +38,7 @@ from flows.facts import House
 from flows.speech import sentence
 
 WEB_POOL = 10
+IPV6 = 6
 
 
 class Contents:
@@ -95,7 +98,7 @@ def join(
     with engine.begin() as db:
         safe.check(db)
     limits = Limits(engine, clock)
-    providers = Providers.load(extra_providers or settings.providers_extra)
+    providers = known_providers(extra_providers or settings.providers_extra)
     turns = Turns(engine, clock, FactReader(house(settings), providers), Records(safe, limits), safe)
     links = LinkBook(engine, clock, turns, safe, providers, chat_url(settings))
     joined: dict[str, Channel] = dict(channels or {})
@@ -143,9 +146,35 @@ def network(settings: Settings) -> Network:
             context.load_verify_locations(cafile=str(settings.ssl_cert_file))
         except OSError:
             raise SettingsError(f"SSL_CERT_FILE: {settings.ssl_cert_file} holds no readable certificate.") from None
-    name = settings.domain.partition(":")[0]
-    full = name if "." in name and not name.replace(".", "").isdecimal() else f"[{name}]"
-    return Network(guard, context, full if full != "[localhost]" else "[127.0.0.1]")
+    try:
+        return Network(guard, context, _own_name(settings))
+    except ValueError:
+        raise SettingsError(f"PUBLIC_URL: {settings.domain} is no full host name; mail servers refuse it.") from None
+
+
+def _own_name(settings: Settings) -> str:
+    """What we call ourselves to mail servers: our host, or an address in brackets (RFC 5321 §4.1.3)."""
+    host = urlsplit(settings.url).hostname or ""
+    try:
+        return f"[IPv6:{host}]" if ip_address(host).version == IPV6 else f"[{host}]"
+    except ValueError:
+        return host if "." in host else "[127.0.0.1]"
+
+
+def known_providers(path: Path | None) -> Providers:
+    """Our table of providers, widened by the operator's file. Raises SettingsError."""
+    try:
+        return Providers.load(path)
+    except BadTable as bad:
+        raise SettingsError(f"PROVIDERS_EXTRA: {bad}") from None
+
+
+def look_over(settings: Settings) -> None:
+    """Find what is wrong about settings before a database is needed. Raises SettingsError."""
+    if settings.secret_keys or settings.secret_keys_file:
+        keys(settings)
+    network(settings)
+    known_providers(settings.providers_extra)
 
 
 def keys(settings: Settings) -> Vault:

@@ -41,7 +41,6 @@ from flows.words import (
 )
 
 LINK_TIME = timedelta(minutes=30)
-MAX_OPEN_LINKS = 5
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 A child that ends is started again. SIGTERM and Ctrl-C stop all of it, in order, in bounded time.
 """
 
+import errno
 import os
 import signal
 import socket
@@ -46,6 +47,8 @@ def serve(settings: Settings, environment: Mapping[str, str]) -> None:
                     child.look()
         finally:
             for child in children:
+                child.ask_to_stop()
+            for child in children:
                 child.stop()
 
 
@@ -80,9 +83,12 @@ class _Child:
             self._again_at = None
             self._process = self._start()
 
-    def stop(self) -> None:
+    def ask_to_stop(self) -> None:
         if self._process.poll() is None:
             self._process.terminate()
+
+    def stop(self) -> None:
+        self.ask_to_stop()
         try:
             self._process.wait(STOP_TIME)
         except subprocess.TimeoutExpired:
@@ -96,9 +102,8 @@ def _worker() -> list[str]:
 
 def web_command(settings: Settings) -> list[str]:
     """How gunicorn is started; `Procfile` and containers use the same."""
-    bind = f"{settings.bind}:{settings.port}"
     threads = str(settings.web_threads)
-    return [sys.executable, "-m", "gunicorn", "-c", str(GUNICORN), "-b", bind, "--threads", threads, "bot.wsgi:app()"]
+    return [sys.executable, "-m", "gunicorn", "-c", str(GUNICORN), "-b", settings.listen, "--threads", threads, "bot.wsgi:app()"]
 
 
 def _until_signalled() -> threading.Event:
@@ -118,7 +123,9 @@ def _port_is_free(bind: str, port: int) -> None:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((bind, port))
-        except OSError:
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise SettingsError(f"BIND, PORT: we cannot listen at {bind}, {port}: {error.strerror}.") from None
             raise SettingsError(
                 f"PORT: {port} is taken by another program; stop that one, or choose another: PORT=8001 make run"
             ) from None

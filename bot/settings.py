@@ -17,6 +17,8 @@ from bot.store.engine import driver_url
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
+MAX_PORT = 65535
+
 
 class SettingsError(Exception):
     """A setting is wrong; the message is one plain sentence that names it."""
@@ -34,7 +36,7 @@ class Settings(BaseModel):
     secret_keys_file: Path | None = None
     twilio_account_sid: str = Field(default="", pattern=r"^(AC[0-9a-f]{32})?$")
     twilio_auth_token: str = Field(default="", repr=False)
-    twilio_whatsapp_from: str = ""
+    twilio_whatsapp_from: str = Field(default="", pattern=r"^((whatsapp:)?\+[0-9]{6,15})?$")
     twilio_messaging_service_sid: str = Field(default="", pattern=r"^(MG[0-9a-f]{32})?$")
     twilio_api_url: str = ""
     support_contact: str = ""
@@ -42,13 +44,13 @@ class Settings(BaseModel):
     privacy_url: str = ""
     smtp_allow_networks: tuple[str, ...] = ()
     smtp_allow_ports: tuple[str, ...] = ()
-    dns_server: str = Field(default="", pattern=r"^([0-9a-fA-F.:]+)?$")
+    dns_server: str = ""
     providers_extra: Path | None = None
     log_format: Literal["text", "json"] = "text"
     retention_days: int = Field(default=90, ge=1, le=3650)
     metrics_token: str = Field(default="", repr=False)
     bind: str = "127.0.0.1"
-    port: int = Field(default=8000, ge=1, le=65535)
+    port: int = Field(default=8000, ge=1, le=MAX_PORT)
     web_threads: int = Field(default=8, ge=1, le=200)
     lane_speak: int = Field(default=8, ge=1, le=200)
     lane_work: int = Field(default=32, ge=1, le=2000)
@@ -69,9 +71,18 @@ class Settings(BaseModel):
     @field_validator("public_url", "privacy_url", "twilio_api_url", "playground_url")
     @classmethod
     def _web_address(cls, value: str) -> str:
-        if value and (urlsplit(value).scheme not in {"http", "https"} or not urlsplit(value).hostname):
+        parts = urlsplit(value)
+        beyond = parts.query or parts.fragment or parts.username is not None
+        if value and (parts.scheme not in {"http", "https"} or not parts.hostname or parts.port == 0 or beyond):
             raise ValueError("it must be a web address such as https://bot.example.com")
         return value.rstrip("/")
+
+    @field_validator("dns_server")
+    @classmethod
+    def _name_server(cls, value: str) -> str:
+        if value:
+            _address_and_port(value)
+        return value
 
     @field_validator("smtp_allow_networks")
     @classmethod
@@ -83,7 +94,7 @@ class Settings(BaseModel):
     @field_validator("smtp_allow_ports")
     @classmethod
     def _real_ports(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if not all(word.isdecimal() and 0 < int(word) < 65536 for word in value):  # noqa: PLR2004 - a TCP port
+        if not all(word.isdecimal() and word.isascii() and 0 < int(word) <= MAX_PORT for word in value):
             raise ValueError("it must be port numbers, with blanks between them")
         return value
 
@@ -132,7 +143,12 @@ class Settings(BaseModel):
     @property
     def url(self) -> str:
         """Where people reach us."""
-        return self.public_url or f"http://{self.bind}:{self.port}"
+        return self.public_url or f"http://{self.listen}"
+
+    @property
+    def listen(self) -> str:
+        """Where the web server listens, as address and port."""
+        return f"[{self.bind}]:{self.port}" if ":" in self.bind else f"{self.bind}:{self.port}"
 
     @property
     def domain(self) -> str:
@@ -147,10 +163,7 @@ class Settings(BaseModel):
     @property
     def nameserver(self) -> tuple[str, int] | None:
         """The name server to ask instead of the system's, as address and port."""
-        address, _, port = (
-            self.dns_server.rpartition(":") if self.dns_server.count(":") == 1 else (self.dns_server, "", "53")
-        )
-        return (address, int(port)) if self.dns_server else None
+        return _address_and_port(self.dns_server) if self.dns_server else None
 
     @property
     def ports(self) -> tuple[int, ...]:
@@ -166,6 +179,19 @@ def load(environment: Mapping[str, str]) -> Settings:
         return Settings(**given)
     except ValidationError as error:
         raise SettingsError(_sentence(error)) from None
+
+
+def _address_and_port(text: str) -> tuple[str, int]:
+    """A name server as it is written: 192.0.2.1, 192.0.2.1:5353 or 2001:db8::1. Raises ValueError."""
+    address, _, port = text.rpartition(":") if text.count(":") == 1 else (text, "", "53")
+    try:
+        ipaddress.ip_address(address)
+        number = int(port)
+    except ValueError:
+        number = 0
+    if not 0 < number <= MAX_PORT:
+        raise ValueError("it must be an address such as 192.0.2.1 or 192.0.2.1:53")
+    return address, number
 
 
 def _sentence(error: ValidationError) -> str:

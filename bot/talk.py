@@ -22,6 +22,7 @@ from bot.playground.plays import INDENT, LINK, BadPlay, Play
 from bot.playground.theatre import Theatre
 from bot.settings import Settings, SettingsError
 from flows.speech import Message
+from flows.words import LANGUAGES
 
 YOU = "+5511999990000"
 
@@ -55,6 +56,7 @@ class _Talk:
         self._written: list[str] = [f"people: You {YOU}", "You has an invitation in pt"]
         self._record = record
         self._link = ""
+        self._invitations: list[str] = []
         self._theatre = Theatre(settings.data_dir / "talk", self._show, _free_port())
 
     def run(self) -> None:
@@ -79,13 +81,12 @@ class _Talk:
     def _greet(self) -> None:
         sandbox = self._theatre.sandbox
         passwords = "\n".join(f"  {address}   {password}" for address, password in sandbox.passwords.items())
-        invitation = self._theatre.invitation("pt")
+        self._invitations = [self._theatre.invitation(language) for language in LANGUAGES]
         click.echo(
             "Write as you would on WhatsApp. /page types a password on the open page, /quit ends.\n"
-            f"An invitation to begin with:\n  {invitation}\n"
+            "To begin, send one of these invitations:\n" + "".join(f"  {one}\n" for one in self._invitations) + "\n"
             f"Addresses of the sandbox's mail server and their passwords:\n{passwords}\n"
         )
-        self._invitation = invitation
 
     def _listen(self) -> None:
         while True:
@@ -98,9 +99,19 @@ class _Talk:
             if line == "/page":
                 self._fill_in()
             elif line:
-                self._written.append(f"You: {line.replace(self._invitation, '{invitation}')}")
+                self._write(line)
                 self._theatre.say(YOU, line, "You")
             self._theatre.settle(YOU)
+
+    def _write(self, line: str) -> None:
+        """Keep a line for the play; a password typed into the chat is no part of it."""
+        if line in self._theatre.sandbox.passwords.values():
+            line = "{right password}"
+        for language, invitation in zip(LANGUAGES, self._invitations, strict=True):
+            if invitation in line:
+                self._written[1] = f"You has an invitation in {language}"
+                line = line.replace(invitation, "{invitation}")
+        self._written.append(f"You: {line}")
 
     def _fill_in(self) -> None:
         token = self._link.rsplit("/", 1)[-1]

@@ -19,11 +19,13 @@ class Timers:
         self._cancelled: set[int] = set()
         self._numbers = itertools.count()
         self._changed = threading.Condition()
-        threading.Thread(target=self._run, daemon=True, name="timers").start()
+        self._thread = threading.Thread(target=self._run, daemon=True, name="timers")
 
     def later(self, seconds: float, call: Callable[[], None]) -> Callable[[], None]:
         """Call after so many seconds; the answer cancels it."""
         with self._changed:
+            if self._thread.ident is None:  # on first use: not every process has something to wait for
+                self._thread.start()
             number = next(self._numbers)
             heapq.heappush(self._due, (time.monotonic() + seconds, number, call))
             self._changed.notify()

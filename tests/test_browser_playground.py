@@ -38,7 +38,7 @@ class Visit:
     def __init__(self, page, site, language="en"):
         self.page, self.site, self.language = page, site, language
         page.goto(f"{site.address}/playground?language={language}")
-        expect(page.get_by_role("tab")).to_have_count(len(MAILBOXES) + 1)
+        expect(page.locator("#tabs button")).to_have_count(len(MAILBOXES) + 1)
 
     def text(self, name, **values):
         return sentence(name, self.language, **values)

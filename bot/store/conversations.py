@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from bot.channels import Status
 from bot.store.engine import Connection, Row
-from bot.store.tables import case, contact, conversation, dead_letter, inbound, message, promise
+from bot.store.tables import case, contact, conversation, dead_letter, inbound, message, outgoing_mail, promise
 
 
 def claim_inbound(db: Connection, channel: str, message_id: str, at: datetime) -> bool:
@@ -207,8 +207,9 @@ def cases(db: Connection) -> list[Row]:
 
 
 def forget_old(db: Connection, before: datetime) -> int:
-    """Erase transcripts and the provider's ids of before a day; how many lines went."""
+    """Erase transcripts, mails and the provider's ids of before a day; how many lines went."""
     gone = db.execute(delete(message).where(message.c.at < before)).rowcount
+    db.execute(delete(outgoing_mail).where(outgoing_mail.c.at < before))
     db.execute(delete(inbound).where(inbound.c.at < before))
     db.execute(delete(dead_letter).where(dead_letter.c.at < before))
     return gone

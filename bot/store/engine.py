@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 __all__ = ["Connection", "DatabaseDown", "Engine", "Row", "connect", "driver_url", "reading"]
@@ -24,7 +24,12 @@ def driver_url(url: str) -> str:
     scheme, mark, rest = url.partition("://")
     if not mark or scheme not in {"postgres", "postgresql", "postgresql+psycopg"}:
         raise ValueError("it must begin with postgresql://")
-    return f"postgresql+psycopg://{rest}"
+    address = f"postgresql+psycopg://{rest}"
+    try:
+        make_url(address)
+    except (ArgumentError, ValueError):  # without what stands in it: that may be a password
+        raise ValueError("it is no address such as postgresql://user:password@host/name") from None
+    return address
 
 
 def connect(url: str, *, pool: int = 20) -> Engine:

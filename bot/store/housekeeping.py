@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from bot.store import conversations, limits, mailboxes, promises, secrets
+from bot.store import conversations, limits, mailboxes, people, promises, secrets
 from bot.store.engine import Connection
 from bot.store.tables import content, message
 
@@ -20,6 +20,7 @@ def sweep(db: Connection, now: datetime, retention: timedelta) -> None:
     mailboxes.forget_links(db, now - KEEP_LINKS)
     limits.forget_expired(db, now)
     conversations.forget_old(db, now - retention)
+    people.forget_invitations(db, now - retention)
 
 
 def said(db: Connection, promise_id: int, provider_id: str) -> None:

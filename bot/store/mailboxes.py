@@ -93,12 +93,6 @@ def open_link(db: Connection, *, conversation_id: UUID, member_id: UUID, account
     return new
 
 
-def open_links(db: Connection, conversation_id: UUID, now: datetime) -> int:
-    """How many links of a conversation are open."""
-    mine = (link.c.conversation_id == conversation_id, link.c.closed_at.is_(None), link.c.expires_at > now)
-    return int(db.execute(select(func.count()).select_from(link).where(*mine)).scalar_one())
-
-
 def close_links(db: Connection, conversation_id: UUID, at: datetime) -> None:
     """A new link voids the old ones."""
     mine = (link.c.conversation_id == conversation_id, link.c.closed_at.is_(None))

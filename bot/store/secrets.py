@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import delete, insert, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
 
 from bot.store.engine import Connection
 from bot.store.tables import key_check, mailbox, outgoing_mail, secret
@@ -55,8 +56,11 @@ def erase_of(db: Connection, owners: Iterable[UUID]) -> None:
 
 
 def forget_expired(db: Connection, now: datetime) -> int:
-    """Erase what nobody claimed in time; never what a mailbox or a mail under way still needs."""
-    used = select(mailbox.c.secret_id).where(mailbox.c.secret_id.is_not(None))
+    """Erase what had its time; never what a mailbox signs in with, or a mail under way still needs.
+
+    The secret of a mailbox that only waits for its server has its time, too.
+    """
+    used = select(mailbox.c.secret_id).where(mailbox.c.secret_id.is_not(None), mailbox.c.state != "waiting")
     under_way = select(outgoing_mail.c.content_id).where(outgoing_mail.c.content_id.is_not(None))
     old = (secret.c.expires_at < now, secret.c.id.not_in(used), secret.c.id.not_in(under_way))
     return db.execute(delete(secret).where(*old)).rowcount
@@ -68,5 +72,5 @@ def checks(db: Connection) -> list[tuple[str, bytes, bytes]]:
 
 
 def add_check(db: Connection, key_id: str, nonce: bytes, box: bytes) -> None:
-    """Keep the check of a key that is used for the first time."""
-    db.execute(insert(key_check).values(key_id=key_id, nonce=nonce, box=box))
+    """Keep the check of a key that is used for the first time; harmless when another process was faster."""
+    db.execute(upsert(key_check).values(key_id=key_id, nonce=nonce, box=box).on_conflict_do_nothing())
