@@ -13,16 +13,17 @@ from typing import Any
 import click
 
 from bot import commands
-from bot.app import Parts, create_worker, join
+from bot.app import Parts, create_worker, join, look_over
 from bot.database import opened
 from bot.log import setup
 from bot.safe import WrongKey
 from bot.settings import Settings, SettingsError, load
 from bot.store.embedded import EmbeddedFailed
+from bot.store.engine import DatabaseDown
 from bot.store.schema import WrongSchema
 from bot.vault import new_key
 
-OPERATOR_ERRORS = (SettingsError, WrongSchema, WrongKey, EmbeddedFailed, commands.Unknown, LookupError)
+OPERATOR_ERRORS = (SettingsError, WrongSchema, WrongKey, EmbeddedFailed, commands.CannotBe)
 as_json = click.option("--json", "wants_json", is_flag=True, help="Answer in JSON.")
 
 
@@ -104,7 +105,7 @@ def migrate(draft: str | None) -> None:
 @main.command("check-config")
 def check_config() -> None:
     """Say whether the settings are right."""
-    _settings()
+    look_over(_settings())
     click.echo("The settings are right.")
 
 
@@ -227,8 +228,7 @@ def dead_letters_list(wants_json: bool) -> None:  # noqa: FBT001
 def dead_letters_replay(letter: int) -> None:
     """Apply one again, after its cause was mended."""
     with _joined() as parts:
-        parts.turns.replay(letter)
-        click.echo("Done.")
+        click.echo(commands.replay(parts, letter))
 
 
 def _listed(find: Callable[[Parts], list[dict[str, Any]]], wants_json: bool) -> None:  # noqa: FBT001
@@ -240,6 +240,9 @@ def run() -> None:
     """The command line, with every expected failure as one plain sentence."""
     try:
         main(standalone_mode=True)
+    except DatabaseDown:
+        sys.stderr.write("DATABASE_URL: the database does not answer.\n")
+        sys.exit(1)
     except OPERATOR_ERRORS as wrong:
         sys.stderr.write(f"{wrong}\n")
         sys.exit(1)

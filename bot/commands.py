@@ -16,19 +16,22 @@ from flows.speech import sentence
 from flows.words import Language
 
 MAX_USES = 500
+MAX_NAME = 120
 
 
-class Unknown(Exception):
-    """Nothing of that name; the message is one plain sentence."""
+class CannotBe(Exception):
+    """What was asked for cannot be done; the message is one plain sentence."""
 
 
 def add_agency(parts: Parts, name: str, language: Language, zone: str, admin: str) -> dict[str, Any]:
     """A new agency, and the invitation of its admin, ready to be forwarded."""
     timezone(zone)
+    _check_name(name)
+    _check_name(admin or name)
     now = parts.clock.now()
     with parts.engine.begin() as db:
         if people_store.agency_by_name(db, name) is not None:
-            raise Unknown(f"There is an agency called {name} already.")
+            raise CannotBe(f"There is an agency called {name} already.")
         agency_id = people_store.add_agency(db, name, language, zone, now)
         made = people.invite(db, agency_id, role="admin", name=admin, language=language, uses=1, now=now)
     return {"agency": name, "id": str(agency_id), **invitation_texts(parts, made, language)}
@@ -36,10 +39,16 @@ def add_agency(parts: Parts, name: str, language: Language, zone: str, admin: st
 
 def invite(parts: Parts, agency: str, role: str, name: str, uses: int) -> dict[str, Any]:
     """An invitation to an agency."""
+    _check_name(name or agency)
     with parts.engine.begin() as db:
         row = _agency(db, agency)
         made = people.invite(db, row.id, role=role, name=name, language=row.language, uses=uses, now=parts.clock.now())
     return {"agency": row.name, "role": role, "uses": uses, **invitation_texts(parts, made, row.language)}
+
+
+def _check_name(name: str) -> None:
+    if not name.strip() or not name.isprintable() or len(name) > MAX_NAME:
+        raise CannotBe(f"A name has 1 to {MAX_NAME} characters, on one line.")
 
 
 def invitation_texts(parts: Parts, made: people.Invitation, language: Language) -> dict[str, Any]:
@@ -54,7 +63,7 @@ def invitation_texts(parts: Parts, made: people.Invitation, language: Language) 
 def _agency(db: Connection, name: str) -> Row:
     row = people_store.agency_by_name(db, name)
     if row is None:
-        raise Unknown(f"There is no agency called {name}; python -m bot agency list shows them.")
+        raise CannotBe(f"There is no agency called {name}; python -m bot agency list shows them.")
     return row
 
 
@@ -102,6 +111,15 @@ def dead_letters(parts: Parts) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
+def replay(parts: Parts, letter: int) -> str:
+    """Apply a dead letter again; what became of it."""
+    try:
+        in_time = parts.turns.replay(letter)
+    except LookupError as missing:
+        raise CannotBe(str(missing)) from None
+    return "Done." if in_time else "It came too late: the conversation has gone on without it."
+
+
 def forget_contact(parts: Parts, known: str) -> dict[str, Any]:
     """Erase all that is stored about a contact."""
     with parts.engine.begin() as db:
@@ -111,21 +129,24 @@ def forget_contact(parts: Parts, known: str) -> dict[str, Any]:
 
 
 def export(parts: Parts, known: str) -> dict[str, Any]:
-    """All that is stored about a contact; of secrets only that they exist."""
+    """All that is stored about a contact; of secrets and of mails' texts only that they exist."""
     with reading(parts.engine) as db:
         contact = _contact(db, known)
-        conversation_id = people_store.conversation_of(db, contact.id)
-        lines = conversations.transcript(db, conversation_id, last=10_000) if conversation_id else []
+        found = people_store.everything_about(db, contact.id)
     return {
-        "contact": {name: _plain(value) for name, value in contact._mapping.items()},  # noqa: SLF001 - public mapping
-        "messages": [{"at": _moment(line.at), "direction": line.direction, "text": line.text} for line in lines],
+        "contact": _plain_row(contact),
+        **{name: [_plain_row(row) for row in rows] for name, rows in found.items()},
     }
+
+
+def _plain_row(row: Row) -> dict[str, Any]:
+    return {name: _plain(value) for name, value in row._mapping.items()}  # noqa: SLF001 - public mapping
 
 
 def _contact(db: Connection, known: str) -> Row:
     found = people_store.find_contact(db, known)
     if len(found) != 1:
-        raise Unknown(f"There is no one contact known as {known}.")
+        raise CannotBe(f"There is no one contact known as {known}.")
     return found[0]
 
 

@@ -3,6 +3,8 @@
 What a hand may rely on stands in `Tools`. A hand that raises is tried again a few times; see `bot.worker`.
 """
 
+import random
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -28,7 +30,7 @@ from bot.mail.wire.smtp import Network
 from bot.safe import Safe, use_of
 from bot.store import conversations, mailboxes, people, promises, secrets
 from bot.store.conversations import Held
-from bot.store.engine import Connection, Engine, Row, reading
+from bot.store.engine import Connection, DatabaseDown, Engine, Row, reading
 from bot.store.promises import Promise
 from bot.vault import Secret, Unopenable
 from flows import saved
@@ -60,6 +62,7 @@ MAX_MAIL_TRIES = 8
 MAX_ERASE_TRIES = 14
 SLOW = 5.0  # seconds after which a live test says that it goes on
 MAX_WORDS = 200
+INSIST = 30.0  # seconds that the word of a mail server waits for our database
 CHANGED = ""  # the cause of a refusal that no mail server spoke: the mailbox is not as it was
 _log = structlog.get_logger(__name__)
 
@@ -126,8 +129,11 @@ Hand = Callable[[Tools, Promise], Outcome]
 
 
 def backoff(attempt: int, wished: float | None = None, longest: float = 3600.0) -> float:
-    """Seconds until the next try: what the provider wished, else 2, 4, 8 ... up to an hour."""
-    return min(wished if wished is not None else 2.0**attempt, longest)
+    """Seconds until the next try: what the provider wished, else about 2, 4, 8 ... up to an hour.
+
+    A little is added by chance, so that what failed together does not come back together.
+    """
+    return min(wished if wished is not None else 2.0**attempt, longest) * random.uniform(1.0, 1.25)  # noqa: S311 - no secret
 
 
 # --- speaking ---------------------------------------------------------------------------------------------------------
@@ -355,6 +361,7 @@ def _hand_over(tools: Tools, promise: Promise, mail: Row) -> Outcome:
         network=tools.network,
         provider=_family(tools, account),
         on_accepted=partial(_note_accepted, tools, mail.id),
+        on_handing=partial(_note_handing, tools, mail.id),
     )
     match outcome:
         case send.Accepted():
@@ -367,9 +374,31 @@ def _hand_over(tools: Tools, promise: Promise, mail: Row) -> Outcome:
             return _later(tools, promise, mail.id, cause, who, raw)
 
 
+class _TakenError(Exception):
+    """Somebody else is handing this mail over, or has: a process that was frozen and came back finds it so."""
+
+
+def _note_handing(tools: Tools, mail_id: UUID) -> None:
+    """Stored before the final dot: from here on nobody hands this mail over again without knowing what became of it."""
+    if not _move(tools, mail_id, to="handing", of=("todo",)):
+        raise _TakenError
+
+
 def _note_accepted(tools: Tools, mail_id: UUID, reply: str) -> None:
-    """Stored at the final 250, before QUIT: whatever happens afterwards, this mail is never handed over again."""
-    _move(tools, mail_id, to="accepted", of=("handing",), reply=reply)
+    """Stored at the final 250, before QUIT: whatever happens afterwards, this mail is never handed over again.
+
+    A database that is away for a moment is waited for: nobody else knows what the server said.
+    """
+    until = time.monotonic() + INSIST
+    while True:
+        try:
+            _move(tools, mail_id, to="accepted", of=("handing",), reply=reply)
+        except DatabaseDown:
+            if time.monotonic() > until:
+                raise
+            time.sleep(INSIST / 100)
+        else:
+            return
 
 
 def _written(tools: Tools, mail: Row) -> EmailMessage:

@@ -3,14 +3,20 @@
 import logging
 import re
 import sys
-from typing import Literal, TextIO
+import traceback
+from collections.abc import Iterator
+from typing import Literal
 
 import structlog
-from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
+from structlog.typing import EventDict, Processor, WrappedLogger
 
 LINK = re.compile(r"/s/(?!done/|static/)[A-Za-z0-9_-]{8,}")
 # At DEBUG or INFO these would write addresses, bodies or bound values.
 QUIET = ("twilio", "twilio.http_client", "urllib3", "sqlalchemy.engine", "alembic", "werkzeug")
+
+# They would write past us, the addresses of one-time links too.
+OWN_WAYS = ("gunicorn.error", "gunicorn.access")
+MAX_CHAIN = 5  # exceptions that led to one another
 
 
 def setup(form: Literal["text", "json"] = "text") -> None:
@@ -19,6 +25,7 @@ def setup(form: Literal["text", "json"] = "text") -> None:
     shared: list[Processor] = [
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        describe_exception,
         mask_links,
     ]
     structlog.configure(
@@ -36,15 +43,32 @@ def setup(form: Literal["text", "json"] = "text") -> None:
     logging.getLogger("mail.log").setLevel(logging.ERROR)  # the sandbox's server warns of its own ways
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+    for name in OWN_WAYS:
+        logging.getLogger(name).handlers.clear()
+        logging.getLogger(name).propagate = True
 
 
 def _console() -> Processor:
-    return structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0, exception_formatter=_no_values)
+    plain = structlog.dev.plain_traceback
+    return structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0, exception_formatter=plain)
 
 
-def _no_values(stream: TextIO, error: ExcInfo) -> None:
-    """A traceback without the values of variables: they may be personal."""
-    structlog.dev.plain_traceback(stream, error)
+def describe_exception(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """An exception as where it came from and what it says: without the values of variables, which may be personal."""
+    given = event.pop("exc_info", None)
+    error = sys.exc_info()[1] if given is True else given[1] if isinstance(given, tuple) else given
+    if isinstance(error, BaseException):
+        event["exception"] = "\n".join(_told(error))
+    return event
+
+
+def _told(error: BaseException, chain: int = MAX_CHAIN) -> Iterator[str]:
+    before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if before is not None and chain:
+        yield from _told(before, chain - 1)
+    yield "".join(traceback.format_tb(error.__traceback__)).rstrip()
+    from_the_database = type(error).__module__.startswith(("sqlalchemy", "psycopg"))  # its words hold values
+    yield type(error).__name__ if from_the_database else f"{type(error).__name__}: {error}"
 
 
 def mask_links(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -102,8 +102,8 @@ def _worker() -> list[str]:
 
 def web_command(settings: Settings) -> list[str]:
     """How gunicorn is started; `Procfile` and containers use the same."""
-    threads = str(settings.web_threads)
-    return [sys.executable, "-m", "gunicorn", "-c", str(GUNICORN), "-b", settings.listen, "--threads", threads, "bot.wsgi:app()"]
+    where = ["-b", settings.listen, "--threads", str(settings.web_threads)]
+    return [sys.executable, "-m", "gunicorn", "-c", str(GUNICORN), *where, "bot.wsgi:app()"]
 
 
 def _until_signalled() -> threading.Event:

@@ -9,6 +9,7 @@ from bot.app import create_app, join
 from bot.log import setup
 from bot.safe import WrongKey
 from bot.settings import SettingsError, load
+from bot.store.engine import DatabaseDown
 from bot.store.schema import WrongSchema
 
 
@@ -18,6 +19,8 @@ def app() -> Flask:
         settings = load(os.environ)
         setup(settings.log_format)
         return create_app(join(settings, settings.needed_database_url))
+    except DatabaseDown:
+        sys.stderr.write("DATABASE_URL: the database does not answer.\n")
     except (SettingsError, WrongSchema, WrongKey) as wrong:
         sys.stderr.write(f"{wrong}\n")
-        sys.exit(4)  # gunicorn: the application could not be loaded, do not try again
+    sys.exit(4)  # gunicorn: the application could not be loaded, do not try again

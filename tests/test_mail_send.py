@@ -358,3 +358,23 @@ def test_a_port_or_host_that_is_not_allowed_sends_nothing(good, client):
     assert isinstance(found, Refused)
     assert found.stage == "input"
     assert server.connections == 0
+
+
+def test_until_the_final_dot_nothing_was_sent(good, client):
+    """Who is told that only the dot is left may still break off: no server takes a message without it."""
+
+    class StopError(Exception):
+        pass
+
+    def stop():
+        raise StopError
+
+    with FaultySMTP(good) as server:
+        account = Account(ADDRESS, ADDRESS, Server("localhost", server.port, "tls"))
+        network = loopback_network(client, server.port, timeouts=replace(QUICK, leave=0.1))
+        with pytest.raises(StopError):
+            send(
+                account, SECRET, mail(), [BIA], network=network, provider=None,
+                on_accepted=pytest.fail, on_handing=stop,
+            )  # fmt: skip
+    assert server.messages == []

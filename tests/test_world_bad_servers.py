@@ -326,7 +326,7 @@ def test_a_bad_server_is_told_in_a_sentence_and_never_gets_the_password(opened, 
     ids=lambda value: getattr(value, "__name__", value),
 )
 def test_a_slow_server_is_given_up_and_never_gets_the_password(opened, tls, server, language):
-    with server(tls) as bad, opened(bad.port, timeouts=IMPATIENT) as house:
+    with server(tls) as bad, opened(bad.port, timeouts=replace(IMPATIENT, connect=0.8)) as house:
         ana = house.chat(language)
         ana.sets_up(bad.port)
         ana.hears(f"cause.{SLOW[server]}", "mailbox.stuck")

@@ -47,9 +47,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 AGENCIES: Mapping[Language, str] = {"en": "Seaside Homes", "pt": "Casa do Açaí", "es": "Inmobiliaria Ñandú"}
 DOMAIN_IN_THE_TABLE = "tabela.test"
-START_SECONDS = 60.0
+WAIT_SECONDS = 60.0
 STOP_SECONDS = 30.0
-ANSWER_SECONDS = 30.0
 COMMAND_SECONDS = 60.0
 # Below the ports that the system gives to outgoing connections: ours stays free while web is being restarted.
 PORTS = range(20_000, 32_000)
@@ -88,14 +87,11 @@ class Phone:
 
     def hears(self, *names: str) -> str:
         """The next message: exactly these sentences (by their names in the texts), then its choices. Its body."""
-        wanted = len(self._heard) + 1
-        try:
-            shown = self._twilio.wait_for(self._number, count=wanted, timeout=ANSWER_SECONDS)
-        except TimeoutError as late:
-            raise AssertionError(f"Waited in vain for {names}: {late}\n{self._world.last_lines()}") from late
-        bubble = shown[wanted - 1]
+        number = len(self._heard)
+        self._world.wait(lambda: len(self.messages()) > number, f"{names} on {self._number}")
+        bubble = self._twilio.phone(self._number)[number]
         self._heard.append(bubble)
-        choices = "".join(f"\n{number} {label}" for number, (_, label) in enumerate(bubble.buttons, 1))
+        choices = "".join(f"\n{count} {label}" for count, (_, label) in enumerate(bubble.buttons, 1))
         assert says(bubble.body.removesuffix(f"\n{choices}"), names, self._language), f"{names}, not: {bubble.body}"
         return bubble.body
 
@@ -221,7 +217,7 @@ class World:
                     stderr=log,
                     start_new_session=True,
                 )
-        self._wait(self._is_ready, "web to answer")
+        self.wait(self._is_ready, "web to answer")
 
     def restart(self, how: signal.Signals) -> None:
         """End web and worker, and start them again. SIGKILL strikes at rest: what it interrupts is another test's."""
@@ -239,7 +235,16 @@ class World:
 
     def settle(self) -> None:
         """Wait until everything that is due is done."""
-        self._wait(lambda: not self._unfinished(), "the promises that are due to be kept")
+        self.wait(lambda: not self._unfinished(), "the promises that are due to be kept")
+
+    def wait(self, condition: Callable[[], bool], what: str) -> None:
+        """Wait until it holds. RuntimeError with the logs' ends, at once when a process ended by itself."""
+        deadline = time.monotonic() + WAIT_SECONDS
+        while not condition():
+            dead = [name for name, process in self._processes.items() if process.poll() is not None]
+            if dead or time.monotonic() > deadline:
+                raise RuntimeError(f"Waited in vain for {what}; ended: {dead or 'nobody'}.\n{self.last_lines()}")
+            time.sleep(0.02)
 
     # --- what was written down ---
 
@@ -324,16 +329,8 @@ class World:
     def _is_ready(self) -> bool:
         with requests.Session() as session, contextlib.suppress(requests.ConnectionError):
             session.trust_env = False
-            return session.get(f"{self.url}/readyz", timeout=START_SECONDS).status_code == 200
+            return session.get(f"{self.url}/readyz", timeout=WAIT_SECONDS).status_code == 200
         return False
-
-    def _wait(self, condition: Callable[[], bool], what: str) -> None:
-        deadline = time.monotonic() + START_SECONDS
-        while not condition():
-            dead = [name for name, process in self._processes.items() if process.poll() is not None]
-            if dead or time.monotonic() > deadline:
-                raise RuntimeError(f"Waited in vain for {what}; ended: {dead or 'nobody'}.\n{self.last_lines()}")
-            time.sleep(0.02)
 
     def _kill_all(self) -> None:
         for process in self._processes.values():

@@ -9,7 +9,19 @@ from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from bot.store.engine import Connection, Row
-from bot.store.tables import agency, contact, conversation, invitation, mailbox, member, membership
+from bot.store.tables import (
+    agency,
+    case,
+    contact,
+    conversation,
+    invitation,
+    mailbox,
+    member,
+    membership,
+    message,
+    outgoing_mail,
+    secret,
+)
 
 
 def add_agency(db: Connection, name: str, language: str, timezone: str, at: datetime) -> UUID:
@@ -166,6 +178,31 @@ def find_contact(db: Connection, known: str) -> list[Row]:
     """Contacts by address, second id or our own id, for the operator's commands."""
     same = (contact.c.address == known) | (contact.c.external_id == known)
     return list(db.execute(select(contact).where(same | (func.cast(contact.c.id, contact.c.address.type) == known))))
+
+
+def everything_about(db: Connection, contact_id: UUID) -> dict[str, list[Row]]:
+    """What else is stored about a contact, table by table; nothing sealed, and no hash of a link."""
+    members = select(membership.c.member_id).where(membership.c.contact_id == contact_id)
+    talks = select(conversation.c.id).where(conversation.c.contact_id == contact_id)
+    boxes = (mailbox.c.address, mailbox.c.user_name, mailbox.c.host, mailbox.c.port, mailbox.c.security,
+             mailbox.c.state, mailbox.c.cause, mailbox.c.since)  # fmt: skip
+    mails = (outgoing_mail.c.date, outgoing_mail.c.recipients, outgoing_mail.c.message_id, outgoing_mail.c.state)
+    sealed = (secret.c.kind, secret.c.created_at, secret.c.expires_at)
+    queries = {
+        "members": select(agency.c.name.label("agency"), member.c.name, member.c.role, member.c.created_at)
+        .join(agency, agency.c.id == member.c.agency_id)
+        .where(member.c.id.in_(members)),
+        "mailboxes": select(*boxes).where(mailbox.c.member_id.in_(members)),
+        "mails": select(*mails).where(outgoing_mail.c.conversation_id.in_(talks)),
+        "cases": select(case.c.number, case.c.reason, case.c.opened_at, case.c.closed_at).where(
+            case.c.conversation_id.in_(talks)
+        ),
+        "secrets": select(*sealed).where(secret.c.owner_id == contact_id),
+        "messages": select(message.c.at, message.c.direction, message.c.text)
+        .where(message.c.conversation_id.in_(talks))
+        .order_by(message.c.id),
+    }
+    return {name: list(db.execute(query).all()) for name, query in queries.items()}
 
 
 def erase(db: Connection, contact_id: UUID) -> list[UUID]:

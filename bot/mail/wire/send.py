@@ -144,16 +144,18 @@ def send(
     network: Network,
     provider: str | None,
     on_accepted: Callable[[str], None],
+    on_handing: Callable[[], None] = lambda: None,
 ) -> Outcome:
     """Hand `message` over for `recipients` on a fresh connection.
 
     `on_accepted(reply)` is called at the final 250, before anything else is said to the server: what it stores is
-    true whatever happens afterwards; what it raises passes through. Raises BadAddress, BadMessage or BadCredential
-    before a byte is sent, and nothing that a server or a network could cause.
+    true whatever happens afterwards. `on_handing()` is called when all but the final dot is said: until then nothing
+    can have been sent. What either raises passes through. Raises BadAddress, BadMessage or BadCredential before a byte
+    is sent, and nothing that a server or a network could cause.
     """
     sender = check_account(account, secret)
     return _Sending(account, secret, network, provider).run(
-        sender, check_recipients(recipients), message.as_bytes(policy=_POLICY), on_accepted
+        sender, check_recipients(recipients), message.as_bytes(policy=_POLICY), on_accepted, on_handing
     )
 
 
@@ -167,14 +169,19 @@ class _Sending:
         self._declined: tuple[Declined, ...] = ()
 
     def run(
-        self, sender: str, recipients: tuple[str, ...], content: bytes, on_accepted: Callable[[str], None]
+        self,
+        sender: str,
+        recipients: tuple[str, ...],
+        content: bytes,
+        on_accepted: Callable[[str], None],
+        on_handing: Callable[[], None],
     ) -> Outcome:
         try:
             session = self._open()
         except (OSError, GuardError) as error:
             return self._not_sent(error)
         try:
-            code, reply = self._hand_over(session, sender, recipients, content)
+            code, reply = self._hand_over(session, sender, recipients, content, on_handing)
         except _AllDeclinedError:
             return self._all_declined()
         except OSError as error:
@@ -193,7 +200,12 @@ class _Sending:
         return open_session(server, endpoints, self._network, deadline, self._track)
 
     def _hand_over(
-        self, session: Session, sender: str, recipients: tuple[str, ...], content: bytes
+        self,
+        session: Session,
+        sender: str,
+        recipients: tuple[str, ...],
+        content: bytes,
+        on_handing: Callable[[], None],
     ) -> tuple[int, bytes]:
         self._track.enter("auth")
         sign_in(session, self._account.user, self._secret)
@@ -207,7 +219,7 @@ class _Sending:
         if len(self._declined) == len(recipients):
             raise _AllDeclinedError
         self._track.enter("data")
-        return session.hand_over(content, self._track, self._network.timeouts)
+        return session.hand_over(content, self._track, self._network.timeouts, on_handing)
 
     def _offer(self, session: Session, recipient: str) -> Declined | None:
         code, reply = session.rcpt(recipient)

@@ -12,6 +12,7 @@ import smtplib
 import socket
 import ssl
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -159,10 +160,13 @@ class Session(smtplib.SMTP):
         self.starttls(context=context)
         self._unread.clear()
 
-    def hand_over(self, content: bytes, track: Track, timeouts: Timeouts) -> tuple[int, bytes]:
+    def hand_over(
+        self, content: bytes, track: Track, timeouts: Timeouts, before_dot: Callable[[], None]
+    ) -> tuple[int, bytes]:
         """DATA, the message (every line ended by CRLF) and the final dot; the server's last reply.
 
-        Raises SMTPDataError when DATA itself is refused. While the track's stage is `data`, the final dot has not
+        `before_dot` is called when only the final dot is left to say: without it no server takes a message. Raises
+        SMTPDataError when DATA itself is refused. While the track's stage is `data`, the final dot has not
         left us and the message cannot have been taken; from `post_data` on it may have been.
         """
         code, reply = self.docmd("DATA")
@@ -170,6 +174,7 @@ class Session(smtplib.SMTP):
             raise smtplib.SMTPDataError(code, reply)
         self.deadline, self.patience = Deadline(timeouts.content), timeouts.content
         self.send(_LINE_START.sub(b"..", content))
+        before_dot()
         self.send(b".\r\n")
         track.enter("post_data")
         self.deadline, self.patience = Deadline(timeouts.final), timeouts.final
