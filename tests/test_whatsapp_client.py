@@ -392,6 +392,16 @@ def test_the_list_is_read_newest_first_over_several_pages_and_bounded(stand_in, 
     assert [one.body for one in twilio.sent_since(NUMBER, datetime.now(UTC) - timedelta(hours=1))] == list("4321")
 
 
+def test_what_was_written_to_us_and_never_told_is_found_in_the_list(stand_in, twilio, inbound):
+    before = datetime.now(UTC) - timedelta(minutes=1)
+    twilio.send(NUMBER, PLAIN, CALLBACK)
+    stand_in.say(NUMBER, "and this")
+    newest, oldest = twilio.received_since(before)
+    assert (newest.text, newest.kind, newest.identity.address) == ("and this", "text", NUMBER)
+    assert (oldest.message_id, oldest.kind) == (inbound, "other")
+    assert twilio.received_since(datetime.now(UTC) + timedelta(seconds=2)) == []
+
+
 # --- what is never written -------------------------------------------------------------------------------------------
 
 

@@ -21,9 +21,9 @@ from twilio.rest import Client
 from twilio.rest.content.v1.content import ContentList
 from urllib3.exceptions import NewConnectionError
 
-from bot.channels import Accepted, Later, Refused, SendError, Sent, Unclear
+from bot.channels import Accepted, Inbound, Later, Refused, SendError, Sent, Unclear
 from bot.channels.whatsapp.codes import BAD_CONTENT, LOST_CONTENT, TOO_EARLY, fate
-from bot.channels.whatsapp.read import PREFIX
+from bot.channels.whatsapp.read import PREFIX, BadWebhook, read
 from bot.channels.whatsapp.render import ContentSpec, Outgoing
 
 LISTED = 200  # messages looked through for one that may or may not have been taken
@@ -134,6 +134,22 @@ class Twilio:
             for one in listed
             if one.direction != "inbound" and one.date_created and one.date_created >= earliest
         ]
+
+    def received_since(self, when: datetime) -> list[Inbound]:
+        """What people have written to us since then, newest first, at most 200 looked through.
+
+        A webhook that is lost stays lost (https://www.twilio.com/docs/usage/webhooks): here it is found again. Names
+        and taps are not listed, only the words on the button. Raises like `send`.
+        """
+        earliest = when.astimezone(UTC).replace(microsecond=0)
+        ours = {"to": self._from["from_"]} if "from_" in self._from else {}
+        listed = self._call(lambda: self._client.messages.list(limit=LISTED, **ours))
+        return [
+            inbound
+            for one in listed
+            if one.direction == "inbound" and one.date_created and one.date_created >= earliest
+            and (inbound := _heard(one)) is not None
+        ]  # fmt: skip
 
     def close(self) -> None:
         """Close the pooled connections."""
@@ -301,6 +317,15 @@ def _request(spec: ContentSpec) -> Any:
 
 def _variables(outgoing: Outgoing) -> str:
     return json.dumps(dict(outgoing.variables), ensure_ascii=False)
+
+
+def _heard(listed: Any) -> Inbound | None:
+    """A listed message as its webhook would have told it; None for one that is no WhatsApp message."""
+    form = {"MessageSid": listed.sid, "From": listed.from_ or "", "Body": listed.body or ""}
+    try:
+        return read({**form, "NumMedia": str(listed.num_media or "0")})
+    except BadWebhook:
+        return None
 
 
 def _prefixed(address: str) -> str:
