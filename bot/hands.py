@@ -87,22 +87,31 @@ class Channel(Protocol):
         """Erase what a person sent at the provider. Raises Later or Refused."""
 
 
+def _nothing(_db: Connection) -> None:
+    """Nothing else is written."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The promise is kept, or will never be: final state, the event for the conversation, words for the operator."""
+    """The promise is kept, or will never be: final state, the event for the conversation, words for the operator.
+
+    `along` is written in the transaction that ends the promise: never by somebody who has lost it meanwhile.
+    """
 
     state: str = "done"
     event: Event | None = None
     provider_id: str | None = None
     words: str = ""
+    along: Callable[[Connection], None] = _nothing
 
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """Not now: try again after so many seconds."""
+    """Not now: try again after so many seconds. `along`: see `Ended`."""
 
     seconds: float
     words: str
+    along: Callable[[Connection], None] = _nothing
 
 
 Outcome = Ended | Again
@@ -339,6 +348,8 @@ def send_mail(tools: Tools, promise: Promise) -> Outcome:
         return _refused(tools, mail_id, CHANGED, "user", "the mailbox was changed meanwhile")
     try:
         return _hand_over(tools, promise, mail)
+    except _TakenError:
+        return Again(LEASES["mail"].total_seconds(), "another process is handing it over")
     except Unopenable as gone:
         return _refused(tools, mail_id, CHANGED, "user", str(gone))
     except BadAddress as bad:
@@ -351,8 +362,6 @@ def _hand_over(tools: Tools, promise: Promise, mail: Row) -> Outcome:
     account = Account(mail.address, mail.user_name, Server(mail.host, mail.port, mail.security))
     secret = _password(tools, account, mail.secret_id)
     message = _written(tools, mail)
-    if not _move(tools, mail.id, to="handing", of=("todo",)):
-        return Again(LEASES["mail"].total_seconds(), "another process is handing it over")
     outcome = send.send(
         on_the_wire(account),
         secret.reveal(),
@@ -431,26 +440,33 @@ def _move(tools: Tools, mail_id: UUID, *, to: str, of: tuple[str, ...], reply: s
 def _later(tools: Tools, promise: Promise, mail_id: UUID, cause: str, who: str, raw: str) -> Outcome:
     if promise.attempt >= MAX_MAIL_TRIES:
         return _refused(tools, mail_id, cause, who, raw)
-    _move(tools, mail_id, to="todo", of=("handing",), reply=raw)
-    return Again(backoff(promise.attempt + 4), raw)
+
+    def hold_again(db: Connection) -> None:
+        mailboxes.move_mail(db, mail_id, to="todo", of=("handing",), reply=raw, at=tools.clock.now())
+
+    return Again(backoff(promise.attempt + 4), raw, hold_again)
 
 
 def _refused(tools: Tools, mail_id: UUID, cause: str, who: str, raw: str) -> Outcome:
-    _move(tools, mail_id, to="refused", of=("todo", "handing"), reply=raw)
-    return _mail_ended(tools, mail_id, MailRefused(str(mail_id), cause, who, retry=False), state="failed", words=raw)
+    event = MailRefused(str(mail_id), cause, who, retry=False)
+    return _mail_ended(tools, mail_id, event, to="refused", state="failed", words=raw)
 
 
 def _unknown(tools: Tools, mail_id: UUID, raw: str) -> Outcome:
-    _move(tools, mail_id, to="unknown", of=("handing",), reply=raw)
-    return _mail_ended(tools, mail_id, MailUnknown(str(mail_id)), state="unknown", words=raw)
+    return _mail_ended(tools, mail_id, MailUnknown(str(mail_id)), to="unknown", state="unknown", words=raw)
 
 
-def _mail_ended(tools: Tools, mail_id: UUID, event: Event, state: str = "done", words: str = "") -> Ended:
-    """The outcome is known: the sealed content is erased."""
-    with tools.engine.begin() as db:
+def _mail_ended(
+    tools: Tools, mail_id: UUID, event: Event, *, to: str = "accepted", state: str = "done", words: str = ""
+) -> Ended:
+    """The outcome is known: it is noted, if the server's word was not yet, and the sealed content is erased."""
+
+    def note(db: Connection) -> None:
+        mailboxes.move_mail(db, mail_id, to=to, of=("todo", "handing"), reply=words, at=tools.clock.now())
         content = mailboxes.drop_content(db, mail_id)
         secrets.erase(db, [content] if content else [])
-    return Ended(state, event, words=words[:MAX_WORDS])
+
+    return Ended(state, event, words=words[:MAX_WORDS], along=note)
 
 
 HANDS: dict[str, Hand] = {

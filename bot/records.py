@@ -121,16 +121,7 @@ class Records:
             "at": now,
         }
         mailboxes.add_mail(db, mail_id, values)
-        promises.add(
-            db,
-            conversation_id=scene.held.id,
-            lane="mail",
-            kind="SendMail",
-            payload={"mail": str(mail_id)},
-            ticket=0,
-            due_at=now,
-            at=now,
-        )
+        promises.add(db, scene.held.id, [promises.Wanted("mail", "SendMail", now, {"mail": str(mail_id)})], now)
         return MailQueued(str(mail_id))
 
     def _seal(self, scene: Scene, mail_id: UUID, mail: SendMail) -> UUID:

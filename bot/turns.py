@@ -4,6 +4,7 @@ Nothing here touches the world: what has to is a promise, and its result comes b
 """
 
 import traceback
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, get_args
@@ -23,7 +24,7 @@ from bot.store import conversations, mailboxes, promises
 from bot.store import people as people_store
 from bot.store.conversations import Held
 from bot.store.engine import Connection, DatabaseDown, Engine
-from bot.store.promises import Promise
+from bot.store.promises import Promise, Wanted
 from bot.vault import Secret
 from flows import saved
 from flows.conversation import (
@@ -119,7 +120,7 @@ class Turns:
             return
         envelope = _envelope(held)
         if isinstance(event, get_args(Answer)) and is_late(envelope, ticket):
-            _log.info("late answer dropped", conversation=str(conversation_id), event=type(event).__name__)
+            _log.info("late answer dropped", conversation=str(conversation_id), answer=type(event).__name__)
             return
         self._happened(db, held, envelope, event, self._clock.now())
 
@@ -154,10 +155,7 @@ class Turns:
         envelope = _envelope(held)
         standing = self._facts.read(db, held, envelope, now)
         heard = self._heard(db, held, envelope, standing, inbound, now)
-        after = self._run(db, held, envelope, standing, heard, now)
-        if worth_a_nudge(after) or worth_a_nudge(envelope):
-            due = nudge_time(now, standing.timezone) if worth_a_nudge(after) else None
-            promises.nudge_at(db, held.id, due, now)
+        self._run(db, held, envelope, standing, heard, now, by_person=True)
         return True
 
     def _heard(
@@ -194,7 +192,15 @@ class Turns:
         return self._run(db, held, envelope, self._facts.read(db, held, envelope, now), Heard(event, ""), now)
 
     def _run(
-        self, db: Connection, held: Held, envelope: Envelope, standing: Standing, heard: Heard, now: datetime
+        self,
+        db: Connection,
+        held: Held,
+        envelope: Envelope,
+        standing: Standing,
+        heard: Heard,
+        now: datetime,
+        *,
+        by_person: bool = False,
     ) -> Envelope:
         turn = converse(envelope, heard.event, standing.facts)
         held, standing, turn = self._write_records(db, held, standing, turn, now)
@@ -204,13 +210,13 @@ class Turns:
         if awaits_secret(envelope) and not awaits_secret(after):
             mailboxes.close_links(db, held.id, now)
         lines: list[tuple[str, str, int | None]] = [("in", heard.line, None)] if heard.line else []
-        for effect in closed.effects:
-            promise_id = self._promise(db, held, effect, after.ticket, now)
-            if isinstance(effect, Speak):
-                lines.append(("out", _line(effect, standing.facts.language), promise_id))
+        lines += self._promise(db, held, closed.effects, standing.facts.language, after.ticket, now)
         conversations.note(db, held.id, lines, now)
-        if closed.effects or records(turn):
-            promises.wake(db)
+        if by_person and (worth_a_nudge(after) or worth_a_nudge(envelope)):
+            due = nudge_time(now, standing.timezone) if worth_a_nudge(after) else None
+            promises.nudge_at(db, held.id, due, now)
+        if closed.effects or records(turn):  # what a record promises only the record knows
+            promises.wake(db, () if records(turn) else {LANES[type(effect)] for effect in closed.effects})
         return after
 
     def _write_records(
@@ -234,21 +240,17 @@ class Turns:
                 turn = turn.then(converse(turn.envelope, answer, standing.facts))
         return held, standing, turn
 
-    def _promise(self, db: Connection, held: Held, effect: Effect, ticket: int, now: datetime) -> int:
-        """Keep one effect as a promise; its id."""
-        payload: dict[str, Any] = {"effect": saved.dump(effect)}
-        if isinstance(effect, EraseAtProvider):
-            payload["message"] = held.last_message_id
-        return promises.add(
-            db,
-            conversation_id=held.id,
-            lane=LANES[type(effect)],
-            kind=type(effect).__name__,
-            payload=payload,
-            ticket=ticket,
-            due_at=now + _delay(effect),
-            at=now,
-        )
+    def _promise(
+        self, db: Connection, held: Held, effects: Sequence[Effect], spoken: Language, ticket: int, now: datetime
+    ) -> list[tuple[str, str, int | None]]:
+        """Keep effects as promises; the lines of the transcript for what will be said."""
+        wanted = [
+            Wanted(LANES[type(effect)], type(effect).__name__, now + _delay(effect), _payload(effect, held), ticket)
+            for effect in effects
+        ]
+        ids = promises.add(db, held.id, wanted, now)
+        pairs = zip(effects, ids, strict=True)
+        return [("out", _line(effect, spoken), promise_id) for effect, promise_id in pairs if isinstance(effect, Speak)]
 
     # --- when a step raises ---
 
@@ -290,8 +292,8 @@ class Turns:
         if held is None:
             return
         sorry = Speak((Say("news.turn_failed"),))
-        promise_id = self._promise(db, held, sorry, held.ticket, now)
-        conversations.note(db, held.id, [("out", _line(sorry, language(held.language)), promise_id)], now)
+        lines = self._promise(db, held, [sorry], language(held.language), held.ticket, now)
+        conversations.note(db, held.id, lines, now)
         promises.wake(db)
 
     def replay(self, letter: int) -> bool:
@@ -335,7 +337,8 @@ class Turns:
 def redacted_trace(error: Exception) -> str:
     """Where an exception came from and of what kind it is, without a word of what it says."""
     frames = traceback.extract_tb(error.__traceback__)
-    places = [f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in frames]
+    ours = [frame for frame in frames if "site-packages" not in frame.filename]
+    places = [f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in ours or frames]
     return f"{type(error).__name__} at {' > '.join(places[-8:])}"
 
 
@@ -355,6 +358,11 @@ def _event(dumped: Any) -> Event:
     except saved.Unreadable:
         raise LookupError("This version does not know that event any more.") from None
     return found
+
+
+def _payload(effect: Effect, held: Held) -> dict[str, Any]:
+    about: dict[str, Any] = {"message": held.last_message_id} if isinstance(effect, EraseAtProvider) else {}
+    return {"effect": saved.dump(effect), **about}
 
 
 def _delay(effect: Effect) -> timedelta:

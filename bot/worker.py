@@ -7,7 +7,7 @@ runs out.
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
 
 import structlog
@@ -15,7 +15,7 @@ import structlog
 from bot.clock import Clock
 from bot.hands import HANDS, LEASES, Again, Ended, Hand, Outcome, Tools, backoff
 from bot.store import housekeeping, promises
-from bot.store.engine import Connection, DatabaseDown, Engine
+from bot.store.engine import Connection, DatabaseDown, Engine, reading
 from bot.store.promises import Promise
 from bot.store.wake import Ear
 from bot.turns import Turns, redacted_trace
@@ -48,17 +48,19 @@ class Worker:
         self._free = dict(lanes)
         self._lock = threading.Condition()
         self._stopping = threading.Event()
+        self._looked = float("-inf")
         self._swept: datetime | None = None
 
     def run(self) -> None:
         """Work until `stop`; then let what is under way end, for a bounded time."""
         ear = Ear(self._engine)
+        told: Collection[str] = ()
         while not self._stopping.is_set():
             try:
-                self._look()
+                self._look(told)
             except DatabaseDown as down:
                 _log.warning("the database does not answer", kind=type(down).__name__)
-            ear.wait(LOOK)
+            told = ear.wait(LOOK)
         ear.close()
         self._wait_for_the_busy()
 
@@ -66,15 +68,24 @@ class Worker:
         """Claim nothing more. May be called from a signal handler."""
         self._stopping.set()
 
-    def _look(self) -> None:
-        self._sweep(self._clock.now())
+    def _look(self, told: Collection[str]) -> None:
+        """Start what is due in the lanes we were told of; untold, and once a second whatever we were told, in all."""
+        whole = time.monotonic() - self._looked >= LOOK
+        self._start(self._places if whole or not told else told)
+        if whole:  # behind the start: somebody waits for that
+            self._looked = time.monotonic()
+            if self._sweep(self._clock.now()):
+                self._start(self._places)
+
+    def _start(self, lanes: Collection[str]) -> None:
         for lane, free in dict(self._free).items():
-            for promise in self._claim(lane, free):
+            for promise in self._claim(lane, free if lane in lanes else 0):
                 with self._lock:
                     self._free[lane] -= 1
                 threading.Thread(target=self._work, args=(promise,), daemon=True, name=lane).start()
 
-    def _sweep(self, now: datetime) -> None:
+    def _sweep(self, now: datetime) -> int:
+        """Tidy up; how many promises were taken back from the dead."""
         with self._engine.begin() as db:
             taken_back = promises.take_back(db, now)
         if taken_back:
@@ -83,13 +94,14 @@ class Worker:
             self._swept = now
             with self._engine.begin() as db:
                 housekeeping.sweep(db, now, self._retention)
+        return taken_back
 
     def _claim(self, lane: str, most: int) -> list[Promise]:
         """Claim up to so many promises of a lane."""
         if most < 1 or self._stopping.is_set():
             return []
         now = self._clock.now()
-        with self._engine.begin() as db:
+        with reading(self._engine) as db:  # one statement is a transaction by itself
             return promises.claim(db, lane, most, now, now + LEASES[lane])
 
     def _work(self, promise: Promise) -> None:
@@ -139,7 +151,8 @@ class Worker:
         try:
             with self._engine.begin() as db:
                 if isinstance(outcome, Again):
-                    promises.put_off(db, promise, now + timedelta(seconds=outcome.seconds), outcome.words)
+                    if promises.put_off(db, promise, now + timedelta(seconds=outcome.seconds), outcome.words):
+                        outcome.along(db)
                 elif promises.finish(db, promise, outcome.state, outcome.words, outcome.provider_id):
                     self._after(db, promise, outcome)
         except DatabaseDown:
@@ -148,6 +161,7 @@ class Worker:
             self._bury(promise, outcome, error)
 
     def _after(self, db: Connection, promise: Promise, outcome: Ended) -> None:
+        outcome.along(db)
         if outcome.provider_id and promise.kind == "Speak":
             housekeeping.said(db, promise.id, outcome.provider_id)
         if outcome.event is not None and promise.conversation_id is not None:
@@ -160,6 +174,7 @@ class Worker:
         where = redacted_trace(error)
         with self._engine.begin() as db:
             if promises.finish(db, promise, "failed", where):
+                outcome.along(db)
                 self._turns.bury_result(db, promise, event, where)
 
     def _insist(self, write: Callable[[], None], lease: timedelta) -> None:

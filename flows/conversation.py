@@ -174,6 +174,8 @@ def converse(envelope: Envelope, event: Event, facts: Facts) -> Turn:
         return _stay_silent(envelope, event)
     if not _by_the_person(event):
         turn = _happened(_placed(envelope, facts), event, facts)
+        if envelope.lost:
+            turn = replace(Turn(envelope, (Say("talk.restarted"),)).then(turn), ask=True)
         return _unsaid(turn) if envelope.silent else turn
     if not envelope.greeted:
         return _begin(envelope, _intro(facts), event, facts)

@@ -10,17 +10,22 @@ from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from itertools import count
 from typing import TYPE_CHECKING, Any, Self
+from unittest.mock import patch
 
+import pytest
 import yaml
 from sqlalchemy import event as sql_event
 from sqlalchemy import select
 
-from bot import people
+from bot import app, people
 from bot.app import Parts, create_worker, join
 from bot.channels import Accepted, Identity, Inbound
 from bot.hands import HANDS, LEASES
+from bot.mail.knowledge.providers import Provider, Providers
+from bot.mail.knowledge.providers import _read as read_table
 from bot.safe import use_of
 from bot.settings import load
 from bot.store import conversations, mailboxes, promises, tables
@@ -99,7 +104,6 @@ class Recorder:
     erase_failures: deque[Exception] = field(default_factory=deque)
     typed: list[str] = field(default_factory=list)
     looked_for: list[str] = field(default_factory=list)
-    numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
     def send(self, to: Identity, message: Message, promise_id: int) -> Accepted:
         """Remember a message, or fail as the test wishes."""
@@ -115,12 +119,15 @@ class Recorder:
         """The provider's id of the message that was sent as the so-manieth."""
         return f"SM{number:032d}"
 
-    def find(self, to: Identity, message: Message, since: datetime) -> str | None:  # noqa: ARG002 - as every channel
+    def find(self, to: Identity, message: Message, since: datetime) -> str | None:
         """The newest message with the same first line, as a provider lists it."""
         self.looked_for.append(message.body)
-        listed = list(enumerate(self.sent, start=1))
-        mine = [number for number, one in listed if one.to == to and one.body.split("/s/")[0] == message.body.split("/s/")[0]]
-        return self.id_of(mine[-1]) if mine else None
+        same = [
+            number
+            for number, one in enumerate(self.sent, start=1)
+            if one.to == to and one.body.partition("/s/")[0] == message.body.partition("/s/")[0]
+        ]
+        return self.id_of(same[-1]) if same else None
 
     def typing(self, message_id: str) -> None:
         """Remember."""
@@ -141,9 +148,14 @@ class Kit:
         self.clock = StandingClock()
         self.channel = Recorder()
         self.settings = load({"DATA_DIR": str(home), **settings})
-        self.parts: Parts = join(
-            self.settings, database_url, clock=self.clock, channels={CHANNEL: self.channel}, extra_providers=providers
-        )
+        with patch.object(app, "known_providers", _widened):
+            self.parts: Parts = join(
+                self.settings,
+                database_url,
+                clock=self.clock,
+                channels={CHANNEL: self.channel},
+                extra_providers=providers,
+            )
         self.hands: dict[str, Hand] = dict(HANDS)
         self.worker = self.new_worker()
         self._numbers = count(1)
@@ -303,6 +315,23 @@ class Kit:
         raise AssertionError("there is no end of promises")
 
 
+@cache
+def _shipped() -> tuple[Provider, ...]:
+    """The shipped table, read once: that takes longer than most tests."""
+    return tuple(Providers.load()._rows.values())
+
+
+def _widened(path: Path | None) -> Providers:
+    return Providers(_shipped() + (read_table(path) if path else ()))
+
+
+@pytest.fixture
+def kit(database_url: str, tmp_path: Path) -> Iterator[Kit]:
+    """The bot on a fresh database."""
+    with Kit(database_url, tmp_path, providers=table_of_providers(tmp_path)) as made:
+        yield made
+
+
 def table_of_providers(home: Path, port: int = 465) -> Path:
     """A table in which `DOMAIN` has its server on localhost."""
     row = {
@@ -341,6 +370,8 @@ def statements(engine: Engine) -> Iterator[list[str]]:
 def run_sql(url: str, statement: str, values: Mapping[str, Any] | None = None) -> None:
     """One statement from outside, as an operator or an attacker writes it."""
     engine = connect(url, pool=1)
-    with engine.begin() as db:
-        db.exec_driver_sql(statement, values)
-    engine.dispose()
+    try:
+        with engine.begin() as db:
+            db.exec_driver_sql(statement, values)
+    finally:
+        engine.dispose()

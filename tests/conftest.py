@@ -5,6 +5,7 @@ import pytest
 from bot.store import schema
 from bot.store.engine import connect
 from tests import database
+from tests.botkit import kit  # noqa: F401
 from tests.browser import chromium  # noqa: F401
 from tests.mailservers import mail_servers  # noqa: F401
 

@@ -12,7 +12,6 @@ from bot.app import Parts, create_app, create_worker, join
 from bot.playground.stage import Stage
 from bot.settings import load
 from bot.vault import new_key
-from bot.web.playground import playground
 from flows import speech
 
 TEXTS = Path(__file__).parents[1] / "flows" / "texts"
@@ -49,7 +48,7 @@ def performed(home, database_url, *, worker=True):
         stage = running.enter_context(Stage(home, f"{address}/whatsapp"))
         parts = join(_settings(address, stage, home, database_url), database_url)
         joined.append(parts)
-        apps.append(_app(parts))
+        apps.append(create_app(parts))
         if worker:
             running.enter_context(_working(create_worker(parts)))
         yield Site(address, stage, parts, apps[0])
@@ -69,10 +68,3 @@ def _working(worker):
 def _settings(address, stage, home, database_url):
     own = {"PUBLIC_URL": address, "DATA_DIR": str(home), "DATABASE_URL": database_url, "SECRET_KEYS": new_key()}
     return load(own | stage.environment())
-
-
-def _app(parts):
-    app = create_app(parts)
-    if "playground" not in app.blueprints:
-        app.register_blueprint(playground(parts))
-    return app

@@ -333,6 +333,8 @@ def test_the_page_speaks_the_language_that_was_chosen_or_that_the_browser_asks_f
     assert headline in page(client, Accept_Language=f"fr, {language};q=0.9")[1]
     assert headline in page(client, f"/playground?language={language}")[1]
     assert headline in page(client, Accept_Language="en, pt;q=0.5")[1]
+    without_script = page(client)[1].partition("<noscript>")[2].partition("</noscript>")[0]
+    assert sentence("playground.needs_script", language) in without_script
 
 
 def test_an_unknown_language_is_not_remembered(client):

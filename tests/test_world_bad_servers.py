@@ -416,7 +416,8 @@ def test_nobody_else_waits_for_a_server_that_hangs(opened, tls):
         awake.wait(ANSWER_SECONDS)
         peer.say(f"220 {HOST} ESMTP")
 
-    with FaultySMTP(tls.good(), greeting=greets_late) as server, opened(server.port, LANE_WORK="1") as house:
+    one_at_a_time = {"LANE_SPEAK": "1", "LANE_WORK": "1"}
+    with FaultySMTP(tls.good(), greeting=greets_late) as server, opened(server.port, **one_at_a_time) as house:
         ana, bruno = house.chat("pt"), house.chat("es")
         bruno.joins()
         ana.sets_up(server.port)

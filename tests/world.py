@@ -26,6 +26,7 @@ from urllib.parse import parse_qs, quote, quote_plus, urlsplit
 
 import requests
 import yaml
+from sqlalchemy import text
 
 from bot.playground.twilio import Bubble, TwilioStandIn
 from bot.store import promises
@@ -52,6 +53,10 @@ STOP_SECONDS = 30.0
 COMMAND_SECONDS = 60.0
 # Below the ports that the system gives to outgoing connections: ours stays free while web is being restarted.
 PORTS = range(20_000, 32_000)
+
+GONE_WITH_US = ("setpriv", "--pdeathsig", "KILL")  # whatever becomes of the tests' process: setpriv(1)
+
+LISTENING = "select count(*) from pg_stat_activity where datname = current_database() and query ilike 'listen %'"
 
 Name = Literal["web", "worker"]
 NAMES: tuple[Name, ...] = ("web", "worker")
@@ -205,11 +210,11 @@ class World:
     # --- the machine ---
 
     def start(self, *names: Name) -> None:
-        """Start processes; returns when web answers."""
+        """Start processes; returns when web answers and the worker listens."""
         for name in names:
             with (self.home / f"{name}.log").open("ab") as log:
                 self._processes[name] = subprocess.Popen(
-                    [sys.executable, "-m", "bot", name],
+                    [*GONE_WITH_US, sys.executable, "-m", "bot", name],
                     env=self._environment,
                     cwd=ROOT,
                     stdin=subprocess.DEVNULL,
@@ -217,7 +222,7 @@ class World:
                     stderr=log,
                     start_new_session=True,
                 )
-        self.wait(self._is_ready, "web to answer")
+        self.wait(lambda: self._listens() and self._is_ready(), "web to answer and the worker to listen")
 
     def restart(self, how: signal.Signals) -> None:
         """End web and worker, and start them again. SIGKILL strikes at rest: what it interrupts is another test's."""
@@ -231,6 +236,8 @@ class World:
         ended = {name: process.wait(STOP_SECONDS) for name, process in self._processes.items()}
         wanted = -how if how == signal.SIGKILL else 0
         assert ended == dict.fromkeys(NAMES, wanted), f"{ended}\n{self.last_lines()}"
+        self._processes.clear()
+        self.wait(lambda: not self._listens(), "PostgreSQL to see that the worker is gone")
         self.start(*NAMES)
 
     def settle(self) -> None:
@@ -325,6 +332,11 @@ class World:
     def _unfinished(self) -> bool:
         with reading(self._engine) as db:
             return bool(promises.depth(db, datetime.now(UTC)))
+
+    def _listens(self) -> bool:
+        """Whether a worker waits for wake-ups; from then on it also knows how to stop."""
+        with reading(self._engine) as db:
+            return bool(db.execute(text(LISTENING)).scalar_one())
 
     def _is_ready(self) -> bool:
         with requests.Session() as session, contextlib.suppress(requests.ConnectionError):

@@ -6,18 +6,32 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, delete, func, insert, or_, select, update
+from sqlalchemy import bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from bot.channels import Status
 from bot.store.engine import Connection, Row
-from bot.store.tables import case, contact, conversation, dead_letter, inbound, message, outgoing_mail, promise
+from bot.store.tables import (
+    case,
+    contact,
+    conversation,
+    dead_letter,
+    in_state,
+    inbound,
+    message,
+    outgoing_mail,
+    promise,
+)
+
+_REMEMBER = upsert(inbound).on_conflict_do_nothing().returning(inbound.c.at)
+_SAVE = update(conversation).where(conversation.c.id == bindparam("conversation"))
+_NOTE = insert(message)
 
 
 def claim_inbound(db: Connection, channel: str, message_id: str, at: datetime) -> bool:
     """Whether this provider's message is new. A second one waits for the first one's commit, then is a duplicate."""
-    row = upsert(inbound).values(channel=channel, message_id=message_id, at=at).on_conflict_do_nothing()
-    return db.execute(row.returning(inbound.c.at)).one_or_none() is not None
+    row = {"channel": channel, "message_id": message_id, "at": at}
+    return db.execute(_REMEMBER, row).one_or_none() is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +57,7 @@ class Held:
 _unfinished = (
     select(func.count())
     .select_from(promise)
-    .where(promise.c.conversation_id == conversation.c.id, promise.c.state.in_(("todo", "doing")))
+    .where(promise.c.conversation_id == conversation.c.id, in_state(promise, "todo", "doing"))
     .correlate(conversation)
     .scalar_subquery()
 )
@@ -66,23 +80,27 @@ _HELD = (
 # Both rows: PostgreSQL reads only a locked row anew after it waited for the lock, and the turn before may have changed
 # the contact, too (it joined, it has another language).
 _BOTH = (conversation, contact)
+_WITH_CONTACT = select(*_HELD).join(contact, contact.c.id == conversation.c.contact_id)
+_LOOK = _WITH_CONTACT.where(conversation.c.id == bindparam("conversation"))
+_HOLD = _LOOK.with_for_update(of=_BOTH)
+_HOLD_KNOWN = (
+    _WITH_CONTACT.where(
+        contact.c.channel == bindparam("channel"),
+        or_(contact.c.address == bindparam("address"), contact.c.external_id == bindparam("external_id")),
+    )
+    .order_by(conversation.c.id)
+    .with_for_update(of=_BOTH)
+)
 
 
 def hold(db: Connection, conversation_id: UUID) -> Held | None:
     """Lock a conversation; None when it was erased meanwhile."""
-    query = (
-        select(*_HELD)
-        .join(contact, contact.c.id == conversation.c.contact_id)
-        .where(conversation.c.id == conversation_id)
-        .with_for_update(of=_BOTH)
-    )
-    return _held(db.execute(query).one_or_none())
+    return _held(db.execute(_HOLD, {"conversation": conversation_id}).one_or_none())
 
 
 def look(db: Connection, conversation_id: UUID) -> Held | None:
     """A conversation as it is now, not locked; None when it was erased."""
-    query = select(*_HELD).join(contact, contact.c.id == conversation.c.contact_id)
-    return _held(db.execute(query.where(conversation.c.id == conversation_id)).one_or_none())
+    return _held(db.execute(_LOOK, {"conversation": conversation_id}).one_or_none())
 
 
 def id_by_address(db: Connection, channel: str, address: str) -> UUID | None:
@@ -93,19 +111,8 @@ def id_by_address(db: Connection, channel: str, address: str) -> UUID | None:
 
 def hold_by_identity(db: Connection, channel: str, address: str | None, external_id: str | None) -> list[Held]:
     """Lock the conversations of everybody known by this address or second id: mostly one, at most two."""
-    known = []
-    if address:
-        known.append(contact.c.address == address)
-    if external_id:
-        known.append(contact.c.external_id == external_id)
-    query = (
-        select(*_HELD)
-        .join(contact, contact.c.id == conversation.c.contact_id)
-        .where(and_(contact.c.channel == channel, or_(*known)))
-        .order_by(conversation.c.id)
-        .with_for_update(of=_BOTH)
-    )
-    return [held for row in db.execute(query) if (held := _held(row))]
+    known = {"channel": channel, "address": address, "external_id": external_id}  # null equals nothing
+    return [held for row in db.execute(_HOLD_KNOWN, known) if (held := _held(row))]
 
 
 def _held(row: Row | None) -> Held | None:
@@ -115,7 +122,7 @@ def _held(row: Row | None) -> Held | None:
 def save(db: Connection, conversation_id: UUID, envelope: Mapping[str, Any], ticket: int, at: datetime) -> None:
     """Keep the state of a conversation."""
     values = {"envelope": envelope, "ticket": ticket, "updated_at": at}
-    db.execute(update(conversation).where(conversation.c.id == conversation_id).values(values))
+    db.execute(_SAVE, {"conversation": conversation_id, **values})
 
 
 def note(db: Connection, conversation_id: UUID, lines: Sequence[tuple[str, str, int | None]], at: datetime) -> None:
@@ -125,7 +132,7 @@ def note(db: Connection, conversation_id: UUID, lines: Sequence[tuple[str, str, 
         for way, words, promise_id in lines
     ]
     if rows:
-        db.execute(insert(message), rows)
+        db.execute(_NOTE, rows)
 
 
 def transcript(db: Connection, conversation_id: UUID, last: int = 50) -> list[Row]:

@@ -5,13 +5,36 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import bindparam, delete, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from bot.store.engine import Connection, Row
 from bot.store.tables import agency, contact, conversation, link, link_token, mailbox, member, outgoing_mail
 
 MAX_TOKENS_PER_LINK = 10  # a question asked again gives the same link another address
+_STANDING = (
+    select(
+        member.c.id,
+        member.c.name,
+        member.c.role,
+        agency.c.id.label("agency_id"),
+        agency.c.name.label("agency"),
+        agency.c.timezone,
+        mailbox.c.id.label("mailbox_id"),
+        mailbox.c.address,
+        mailbox.c.user_name,
+        mailbox.c.host,
+        mailbox.c.port,
+        mailbox.c.security,
+        mailbox.c.state,
+        mailbox.c.cause,
+        mailbox.c.version,
+        mailbox.c.secret_id,
+    )
+    .join(agency, agency.c.id == member.c.agency_id)
+    .join(mailbox, mailbox.c.member_id == member.c.id, isouter=True)
+    .where(member.c.id == bindparam("member"), member.c.removed_at.is_(None), agency.c.closed_at.is_(None))
+)
 
 
 def of_member(db: Connection, member_id: UUID) -> Row | None:
@@ -21,30 +44,7 @@ def of_member(db: Connection, member_id: UUID) -> Row | None:
 
 def standing(db: Connection, member_id: UUID) -> Row | None:
     """A member with agency and mailbox, for the facts of a turn; None when removed or the agency is closed."""
-    query = (
-        select(
-            member.c.id,
-            member.c.name,
-            member.c.role,
-            agency.c.id.label("agency_id"),
-            agency.c.name.label("agency"),
-            agency.c.timezone,
-            mailbox.c.id.label("mailbox_id"),
-            mailbox.c.address,
-            mailbox.c.user_name,
-            mailbox.c.host,
-            mailbox.c.port,
-            mailbox.c.security,
-            mailbox.c.state,
-            mailbox.c.cause,
-            mailbox.c.version,
-            mailbox.c.secret_id,
-        )
-        .join(agency, agency.c.id == member.c.agency_id)
-        .join(mailbox, mailbox.c.member_id == member.c.id, isouter=True)
-        .where(member.c.id == member_id, member.c.removed_at.is_(None), agency.c.closed_at.is_(None))
-    )
-    return db.execute(query).one_or_none()
+    return db.execute(_STANDING, {"member": member_id}).one_or_none()
 
 
 def save(db: Connection, member_id: UUID, values: Mapping[str, Any]) -> UUID | None:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import bindparam, delete, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from bot.store.engine import Connection, Row
@@ -22,6 +22,8 @@ from bot.store.tables import (
     outgoing_mail,
     secret,
 )
+
+_TOUCH = update(contact).where(contact.c.id == bindparam("contact"))
 
 
 def add_agency(db: Connection, name: str, language: str, timezone: str, at: datetime) -> UUID:
@@ -166,7 +168,7 @@ def add_contact(db: Connection, *, channel: str, address: str | None, external_i
 
 def touch(db: Connection, contact_id: UUID, **values: Any) -> None:
     """Change what is known of a contact."""
-    db.execute(update(contact).where(contact.c.id == contact_id).values(**values))
+    db.execute(_TOUCH, {"contact": contact_id, **values})
 
 
 def conversation_of(db: Connection, contact_id: UUID) -> UUID | None:

@@ -4,16 +4,17 @@
 goes in order: of one conversation only the first unfinished speaking promise can be claimed.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, delete, exists, func, insert, select, text, update
+from sqlalchemy import Executable, Integer, and_, bindparam, delete, exists, func, insert, select, text, update
 
 from bot.store.engine import Connection
-from bot.store.tables import promise
+from bot.store.tables import in_state, promise
 
 WAKE = "ally_promises"
 NUDGE = "remind"
@@ -43,64 +44,104 @@ _CLAIMED = (
 )
 
 
-def add(db: Connection, *, conversation_id: UUID | None, lane: str, kind: str, payload: Any, ticket: int,
-        due_at: datetime, at: datetime) -> int:  # fmt: skip
-    """A new promise; its id."""
-    row = insert(promise).values(
-        conversation_id=conversation_id,
-        lane=lane,
-        kind=kind,
-        payload=payload,
-        ticket=ticket,
-        due_at=due_at,
-        created_at=at,
-    )
-    return int(db.execute(row.returning(promise.c.id)).scalar_one())
+# Statements of every turn and every look are made once: making one costs as much as running it.
+_ADD = insert(promise).returning(promise.c.id)
+_ADD_MANY = insert(promise).returning(promise.c.id, sort_by_parameter_order=True)
+_MINE = update(promise).where(
+    promise.c.id == bindparam("mine"), promise.c.attempt == bindparam("my_attempt"), in_state(promise, "doing")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A promise that is to be made."""
+
+    lane: str
+    kind: str
+    due_at: datetime
+    payload: Mapping[str, Any] = field(default_factory=dict)
+    ticket: int = 0
+
+
+def add(db: Connection, conversation_id: UUID, wanted: Sequence[Wanted], at: datetime) -> list[int]:
+    """Make promises for a conversation, in this order; their ids."""
+    if not wanted:
+        return []
+    rows = [_row(one, conversation_id, at) for one in wanted]
+    if len(rows) == 1:  # nearly always; the way of many costs twice as much
+        return [int(db.execute(_ADD, rows[0]).scalar_one())]
+    return [int(number) for number in db.execute(_ADD_MANY, rows).scalars()]
+
+
+def _row(one: Wanted, conversation_id: UUID, at: datetime) -> dict[str, Any]:
+    return {
+        "conversation_id": conversation_id,
+        "lane": one.lane,
+        "kind": one.kind,
+        "payload": one.payload,
+        "ticket": one.ticket,
+        "due_at": one.due_at,
+        "created_at": at,
+    }
 
 
 def due(db: Connection, conversation_id: UUID, now: datetime) -> int:
     """How many promises of a conversation are being done, or should be."""
-    open_ = and_(promise.c.conversation_id == conversation_id, promise.c.state.in_(("todo", "doing")))
+    open_ = and_(promise.c.conversation_id == conversation_id, in_state(promise, "todo", "doing"))
     return int(db.execute(select(func.count()).select_from(promise).where(open_, promise.c.due_at <= now)).scalar_one())
 
 
 def nudge_at(db: Connection, conversation_id: UUID, due_at: datetime | None, at: datetime) -> None:
     """The one reminder of a conversation: at this time, or none."""
-    mine = (promise.c.conversation_id == conversation_id, promise.c.kind == NUDGE, promise.c.state == "todo")
+    mine = (promise.c.conversation_id == conversation_id, promise.c.kind == NUDGE, in_state(promise, "todo"))
     if due_at is None:
         db.execute(delete(promise).where(*mine))
         return
     moved = db.execute(update(promise).where(*mine).values(due_at=due_at)).rowcount
     if not moved:
-        add(db, conversation_id=conversation_id, lane="work", kind=NUDGE, payload={}, ticket=0, due_at=due_at, at=at)
+        add(db, conversation_id, [Wanted("work", NUDGE, due_at)], at)
 
 
-def wake(db: Connection) -> None:
-    """Tell the workers at this transaction's commit; may be lost or doubled without harm."""
-    db.execute(text(f"notify {WAKE}"))
+def wake(db: Connection, lanes: Collection[str] = ()) -> None:
+    """Tell the workers at this transaction's commit in which lanes to look (untold: in all).
+
+    May be lost or doubled without harm.
+    """
+    db.execute(_notifying(" ".join(sorted(lanes))))
+
+
+@cache
+def _notifying(lanes: str) -> Executable:
+    return text(f"notify {WAKE}, '{lanes}'")
 
 
 def claim(db: Connection, lane: str, most: int, now: datetime, leased_until: datetime) -> list[Promise]:
     """Claim what is due in a lane, oldest first."""
+    when = {"of_lane": lane, "most": most, "now": now, "until": leased_until}
+    rows = db.execute(_claiming(lane), when).all()
+    return sorted((Promise(**row._mapping) for row in rows), key=lambda one: one.id)  # noqa: SLF001
+
+
+@cache
+def _claiming(lane: str) -> Executable:
     earlier = promise.alias("earlier")
     first = ~exists().where(
         earlier.c.conversation_id == promise.c.conversation_id,
         earlier.c.lane == "speak",
         earlier.c.id < promise.c.id,
-        earlier.c.state.in_(("todo", "doing")),
+        in_state(earlier, "todo", "doing"),
     )
-    due = and_(promise.c.lane == lane, promise.c.state == "todo", promise.c.due_at <= now)
+    due = and_(promise.c.lane == bindparam("of_lane"), in_state(promise, "todo"), promise.c.due_at <= bindparam("now"))
     ready = select(promise.c.id).where(and_(due, first) if lane == "speak" else due)
     # A CTE that locks rows is never run twice; a subquery might be, and would then claim too much.
-    chosen = ready.order_by(promise.c.due_at, promise.c.id).limit(most).with_for_update(skip_locked=True).cte("chosen")
-    claimed = (
+    oldest = ready.order_by(promise.c.due_at, promise.c.id).limit(bindparam("most", type_=Integer))
+    chosen = oldest.with_for_update(skip_locked=True).cte("chosen")
+    return (
         update(promise)
         .where(promise.c.id == chosen.c.id)
-        .values(state="doing", attempt=promise.c.attempt + 1, leased_until=leased_until)
+        .values(state="doing", attempt=promise.c.attempt + 1, leased_until=bindparam("until"))
         .returning(*_CLAIMED)
     )
-    rows = db.execute(claimed).all()
-    return sorted((Promise(**row._mapping) for row in rows), key=lambda one: one.id)  # noqa: SLF001
 
 
 def finish(db: Connection, mine: Promise, state: str, outcome: str = "", provider_id: str | None = None) -> bool:
@@ -116,43 +157,42 @@ def put_off(db: Connection, mine: Promise, due_at: datetime, outcome: str) -> bo
 
 
 def _still(db: Connection, mine: Promise, values: Mapping[str, Any]) -> bool:
-    ours = (promise.c.id == mine.id, promise.c.attempt == mine.attempt, promise.c.state == "doing")
-    return db.execute(update(promise).where(*ours).values(values)).rowcount == 1
+    return db.execute(_MINE, {"mine": mine.id, "my_attempt": mine.attempt, **values}).rowcount == 1
 
 
 def revive(db: Connection, promise_id: int, now: datetime) -> bool:
     """Do a promise again that nobody could keep; False when it is not there any more."""
-    failed = (promise.c.id == promise_id, promise.c.state == "failed")
+    failed = (promise.c.id == promise_id, in_state(promise, "failed"))
     return db.execute(update(promise).where(*failed).values(state="todo", due_at=now)).rowcount == 1
 
 
 def take_back(db: Connection, now: datetime) -> int:
     """Promises whose owner died: their lease ran out, they are to be done again. How many."""
-    dead = (promise.c.state == "doing", promise.c.leased_until < now)
+    dead = (in_state(promise, "doing"), promise.c.leased_until < now)
     return db.execute(update(promise).where(*dead).values(state="todo", due_at=now, leased_until=None)).rowcount
 
 
 def next_due(db: Connection) -> datetime | None:
     """When the next promise is due."""
-    soonest = select(func.min(promise.c.due_at)).where(promise.c.state == "todo")
+    soonest = select(func.min(promise.c.due_at)).where(in_state(promise, "todo"))
     found: datetime | None = db.execute(soonest).scalar_one()
     return found
 
 
 def drop_speech(db: Connection, conversation_id: UUID) -> None:
     """A person took over: what the bot still wanted to say is dropped."""
-    mine = (promise.c.conversation_id == conversation_id, promise.c.lane == "speak", promise.c.state == "todo")
+    mine = (promise.c.conversation_id == conversation_id, promise.c.lane == "speak", in_state(promise, "todo"))
     db.execute(update(promise).where(*mine).values(state="dropped"))
 
 
 def depth(db: Connection, now: datetime) -> list[tuple[str, str, int]]:
     """How many promises are due, by lane and state."""
-    open_ = promise.c.state.in_(("todo", "doing"))
+    open_ = in_state(promise, "todo", "doing")
     query = select(promise.c.lane, promise.c.state, func.count()).where(open_, promise.c.due_at <= now)
     return [(row[0], row[1], row[2]) for row in db.execute(query.group_by(promise.c.lane, promise.c.state))]
 
 
 def forget_ended(db: Connection, before: datetime, most: int = 5_000) -> int:
     """Erase promises that ended and are older than a time, in bounded batches."""
-    old = select(promise.c.id).where(promise.c.created_at < before, promise.c.state.not_in(("todo", "doing")))
+    old = select(promise.c.id).where(promise.c.created_at < before, ~in_state(promise, "todo", "doing"))
     return db.execute(delete(promise).where(promise.c.id.in_(old.limit(most).scalar_subquery()))).rowcount

@@ -19,15 +19,19 @@ class Ear:
         self._address = url.render_as_string(hide_password=False)
         self._line: psycopg.Connection | None = None
 
-    def wait(self, seconds: float) -> None:
-        """Until something is promised, at most so long. Without a connection it waits a moment and comes back."""
+    def wait(self, seconds: float) -> frozenset[str]:
+        """Until something is promised, at most so long: in which lanes, or nothing where that is not known.
+
+        Without a connection it waits a moment and comes back.
+        """
         try:
             line = self._line or self._connect()
-            for _ in line.notifies(timeout=seconds, stop_after=1):
-                pass
+            heard = [one.payload.split() for one in line.notifies(timeout=seconds, stop_after=1)]
         except psycopg.Error:
             self.close()
             time.sleep(min(seconds, RECONNECT))
+            return frozenset()
+        return frozenset().union(*heard) if all(heard) else frozenset()
 
     def _connect(self) -> psycopg.Connection:
         self._line = psycopg.connect(self._address, autocommit=True, connect_timeout=5, application_name="ally ear")

@@ -64,7 +64,7 @@ PERSONAS: dict[Language, Persona] = {
 NAMES: dict[Language, str] = {"en": "English", "pt": "Português", "es": "Español"}
 WORDS = (
     "bot", "you", "now", "typing", "status_sent", "status_delivered", "status_read", "status_failed", "new_tab",
-    "offline", "too_fast", "not_sent", "no_mail", "from", "to", "no_subject", "outside", "outside_about",
+    "offline", "too_fast", "not_sent", "no_mail", "to", "no_subject", "outside", "outside_about",
     "new_mail", "copied", "number_now",
     "fault_none", "fault_app_password", "fault_auth_down", "fault_auth_off", "fault_greylist", "fault_hang",
 )  # fmt: skip

@@ -218,7 +218,7 @@ async function invite() {
 let chosen = null;
 let drawn = "";
 let boxDrawn = "";
-const known = new Map(); // how many mails a mailbox had when it was last looked at
+const known = new Map(); // by mailbox: the mails that it had at the last look, and whether some are unread
 const opened = new Map(); // by mail: whether the person opened or closed it
 
 function drawMail(seen) {
@@ -235,12 +235,11 @@ function drawMail(seen) {
 
 function noticeNews(boxes, first) {
   for (const box of boxes) {
-    const ids = box.inbox.map((mail) => mail.id + mail.at).join();
-    if (first || !known.has(box.address)) known.set(box.address, { ids, unread: false });
-    const before = known.get(box.address);
-    if (ids === before.ids) continue;
-    known.set(box.address, { ids, unread: Boolean(ids) });
-    if (ids) tell(words.new_mail.replace("{address}", box.address || words.outside));
+    const mails = box.inbox.map((mail) => `${mail.id} ${mail.at}`).join();
+    const before = known.get(box.address) || { mails: first ? mails : "", unread: false };
+    const isNew = mails !== before.mails && box.inbox.length > 0;
+    known.set(box.address, { mails, unread: before.unread || isNew });
+    if (isNew) tell(words.new_mail.replace("{address}", box.address || words.outside));
   }
 }
 

@@ -1,0 +1,127 @@
+"""Row 1: a whole WhatsApp turn through gunicorn, against nothing but its signature and its statements."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from sqlalchemy import Engine, event, select
+
+from bot.channels import Identity, Inbound
+from bot.store.tables import message, promise
+from tests.bench.figures import Row
+from tests.bench.floors import turn as floor
+from tests.bench.load import drive
+from tests.bench.site import PEOPLE, Side, Site, cpu_seconds, joined
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import psutil
+
+TEXT = "menu"  # answered by a message with buttons, as most are
+STORY = (TEXT, "1", "ana@bench.example", "back", "cancel", "3", "hello")  # kinds of turns whose statements are counted
+TALKING = PEOPLE[:200]
+WARM = 100  # turns before the first round
+MOST_STATEMENTS = 10
+LEAST_RATE = 0.80
+
+
+def rows(site: Site, rounds: int, turns: int) -> list[Row]:
+    """The row's figures; `turns` in each round of each side."""
+    most = _statements(site)
+    with both_webs(site) as (ours, its):
+        sides = ((site.ours, ours), (site.floor, its))
+        for side, _ in sides:
+            drive(side.base, _webhooks(site, side, WARM))
+        figures = [[_round(site, side, process, turns) for side, process in sides] for _ in range(rounds)]
+    (rate, cpu), (least_rate, least_cpu) = (zip(*one, strict=True) for one in zip(*figures, strict=True))
+    return [
+        Row("turn through gunicorn", "turns/s", rate, least_rate, LEAST_RATE, at_least=True),
+        Row("CPU of a turn", "ms", cpu, least_cpu, 1 / LEAST_RATE),
+        Row("statements of a turn", "", [most], (), MOST_STATEMENTS),
+    ]
+
+
+def _round(site: Site, side: Side, process: psutil.Process, turns: int) -> tuple[float, float]:
+    """Turns per second, and milliseconds of CPU for one."""
+    side.reset()
+    webhooks = _webhooks(site, side, turns)
+    before = cpu_seconds(process)
+    seconds = drive(side.base, webhooks)
+    return turns / seconds, 1000 * (cpu_seconds(process) - before) / turns
+
+
+def _webhooks(site: Site, side: Side, count: int) -> list[bytes]:
+    return [site.account.webhook(side.base, TALKING[number % len(TALKING)], TEXT) for number in range(count)]
+
+
+@contextmanager
+def both_webs(site: Site) -> Iterator[tuple[psutil.Process, psutil.Process]]:
+    """The web process of ours and of the floor, served by gunicorn in the same way."""
+    ours = site.start_ours("web")
+    address = urlsplit(site.floor.base).netloc
+    threads = ("--threads", "8")  # the default of WEB_THREADS
+    command = ("-m", "gunicorn", "-c", "deploy/gunicorn.py", "-b", address, *threads, "tests.bench.floors.turn:app()")
+    sample = {"FLOOR_SAMPLE": str(_sample(site))}
+    its = site.start("floor web", [sys.executable, *command], {**site.floor.environment, **sample})
+    site.wait_for_web(site.floor.base)
+    yield ours, its
+    site.stop("web", "floor web")
+    site.ours.reset()
+    site.floor.reset()
+
+
+def _sample(site: Site) -> Path:
+    """What a turn of ours writes, for the floor to write the same. That it runs the same statements is checked."""
+    with joined(site.ours) as parts, _listening(parts.engine) as ours:
+        parts.turns.receive(_inbound(TEXT))
+    with site.ours.engine.begin() as db:
+        payload = db.execute(select(promise.c.payload)).scalar_one()
+        lines = {row.direction: row.text for row in db.execute(select(message.c.direction, message.c.text))}
+    sample = {"payload": payload, **lines}
+    with _listening(site.floor.engine) as its, site.floor.engine.begin() as db:
+        floor.turn(db, sample, _inbound(TEXT).message_id, PEOPLE[0])
+    if ours != its:
+        raise RuntimeError(f"The floor does not run our statements:\n{ours}\n{its}")
+    site.ours.reset()
+    site.floor.reset()
+    file = site.home / "sample.json"
+    file.write_text(json.dumps(sample))
+    return file
+
+
+def _statements(site: Site) -> int:
+    """The most statements of any turn in a short story."""
+    counts = []
+    with joined(site.ours) as parts:
+        for text in STORY:
+            with _listening(parts.engine) as seen:
+                parts.turns.receive(_inbound(text))
+            counts.append(len(seen))
+    site.ours.reset()
+    return max(counts)
+
+
+def _inbound(text: str) -> Inbound:
+    return Inbound(f"SM{text.encode().hex():0>32}", Identity("whatsapp", PEOPLE[0]), text)
+
+
+@contextmanager
+def _listening(engine: Engine) -> Iterator[list[str]]:
+    """The statements that run meanwhile; the names of their parameters are left out."""
+    seen: list[str] = []
+
+    def hear(_db: object, _cursor: object, statement: str, *_: object) -> None:
+        seen.append(re.sub(r"%\(\w+\)s", "?", " ".join(statement.split())))
+
+    event.listen(engine, "before_cursor_execute", hear)
+    try:
+        yield seen
+    finally:
+        event.remove(engine, "before_cursor_execute", hear)

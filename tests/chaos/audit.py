@@ -1,0 +1,238 @@
+"""What was put in against what came of it: transcripts, promises, what was shown, mailboxes.
+
+Pure: it is given evidence and tells findings. `evidence` gathers it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tests.chaos.installation import UNFINISHED
+from tests.chaos.people import SUBJECT, pattern
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
+
+    from tests.chaos.installation import Shown
+    from tests.chaos.post import Letter
+
+ENDS = {"accepted": "news.mail_accepted", "refused": "news.mail_refused", "unknown": "news.mail_unknown"}
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One promise as it stands at the end. `waits`: it is due only later."""
+
+    id: int
+    number: str
+    kind: str
+    state: str
+    attempt: int
+    outcome: str
+    provider_id: str | None
+    waits: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Mailed:
+    """One mail as we know it. `marker`: the local part of its Message-ID."""
+
+    marker: str
+    number: str
+    state: str
+    recipients: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One mail in somebody's inbox."""
+
+    box: str
+    marker: str
+    subject: str
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All that is known at the end.
+
+    `heard`: when each message (by the provider's id) was claimed; `lines`: when the incoming lines of each person's
+    transcript were written. A turn does both with the same moment. `dead`: whose turns raised, and where;
+    `complaints`: what else must not be, in words.
+    """
+
+    letters: Sequence[Letter]
+    heard: Mapping[str, datetime]
+    lines: Mapping[str, Sequence[datetime]]
+    promises: Sequence[Kept]
+    shown: Sequence[Shown]
+    mails: Sequence[Mailed]
+    found: Sequence[Found]
+    dead: Sequence[str] = ()
+    complaints: Sequence[str] = ()
+
+
+@dataclass
+class Report:
+    """The counts, and each finding in words."""
+
+    messages: int = 0
+    turns: int = 0
+    replies: int = 0
+    mails: int = 0
+    lost: list[str] = field(default_factory=list)
+    doubled: list[str] = field(default_factory=list)
+    out_of_order: list[str] = field(default_factory=list)
+
+    @property
+    def clean(self) -> bool:
+        """Whether every promise held."""
+        return not (self.lost or self.doubled or self.out_of_order)
+
+    def counts(self) -> dict[str, int]:
+        """Everything as numbers."""
+        return {
+            "messages": self.messages,
+            "turns": self.turns,
+            "replies": self.replies,
+            "mails": self.mails,
+            "lost": len(self.lost),
+            "doubled": len(self.doubled),
+            "out_of_order": len(self.out_of_order),
+        }
+
+
+def audit(evidence: Evidence) -> Report:
+    """Compare."""
+    report = Report(
+        messages=sum(letter.taken for letter in evidence.letters),
+        turns=sum(map(len, evidence.lines.values())),
+        replies=len({one.promise for one in evidence.shown}),
+        mails=len(evidence.mails),
+    )
+    _look_at_turns(evidence, report)
+    _look_at_speech(evidence, report)
+    _look_at_mails(evidence, report)
+    _look_at_what_was_told(evidence, report)
+    report.lost += [f"a turn raised: {letter}" for letter in evidence.dead]
+    report.lost += [f"{one.kind} {one.id} is still {one.state}" for one in _unfinished(evidence.promises)]
+    report.lost += evidence.complaints
+    return report
+
+
+def _unfinished(promises: Iterable[Kept]) -> Iterator[Kept]:
+    return (one for one in promises if one.state in UNFINISHED and not one.waits)
+
+
+# --- messages ---------------------------------------------------------------------------------------------------------
+
+
+def _look_at_turns(evidence: Evidence, report: Report) -> None:
+    """Every message that we answered 2xx has exactly one turn; every other one at most one."""
+    written = {number: Counter(moments) for number, moments in evidence.lines.items()}
+    for letter in evidence.letters:
+        at = evidence.heard.get(letter.sid)
+        lines = written.get(letter.number, Counter())
+        if at is not None and lines[at]:
+            lines[at] -= 1
+        elif letter.taken:
+            report.lost.append(f"{_about(letter)} was taken and has no turn")
+        elif at is not None:
+            report.lost.append(f"{_about(letter)} was claimed and has no turn")
+    for number, lines in written.items():
+        report.doubled += [f"a turn of {number} at {at:%T.%f} belongs to no message" for at in lines.elements()]
+
+
+def _about(letter: Letter) -> str:
+    return f"message {letter.sid} of {letter.number} ({letter.body[:20]!r})"
+
+
+# --- speech -----------------------------------------------------------------------------------------------------------
+
+
+def _look_at_speech(evidence: Evidence, report: Report) -> None:
+    """Every reply was shown exactly once, and those to one person in the order of their promises."""
+    shown = Counter(one.promise for one in evidence.shown)
+    sids = {one.sid for one in evidence.shown}
+    spoken = [one for one in evidence.promises if one.kind == "Speak"]
+    known = {one.id: one for one in spoken}
+    for one in spoken:
+        if not shown[one.id] and one.state not in UNFINISHED and one.provider_id not in sids:
+            report.lost.append(f"reply {one.id} to {one.number} was not shown: {_fate(one)}")
+    for promise, times in shown.items():
+        if promise not in known:
+            report.doubled.append(f"reply {promise} was shown and nobody promised it")
+        elif times > 1:
+            report.doubled.append(f"reply {promise} was shown {times} times: {_fate(known[promise])}")
+    for number, promises in _by_number(evidence.shown).items():
+        report.out_of_order += [
+            f"reply {later} to {number} was shown before {earlier}" for later, earlier in _descents(promises)
+        ]
+
+
+def _fate(one: Kept) -> str:
+    return f"{one.state} at attempt {one.attempt} {one.outcome}".strip()
+
+
+def _by_number(shown: Iterable[Shown]) -> dict[str, list[int]]:
+    """The replies to each person, in the order in which they were first shown."""
+    found: dict[str, dict[int, None]] = defaultdict(dict)
+    for one in shown:
+        found[one.number][one.promise] = None
+    return {number: list(promises) for number, promises in found.items()}
+
+
+def _descents(promises: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Each that came after a later one, with that one."""
+    latest = 0
+    for promise in promises:
+        if promise < latest:
+            yield latest, promise
+        latest = max(latest, promise)
+
+
+# --- mail -------------------------------------------------------------------------------------------------------------
+
+
+def _look_at_mails(evidence: Evidence, report: Report) -> None:
+    """An accepted mail is in each inbox exactly once, an unknown one at most once, any other one nowhere."""
+    found = Counter((one.box, one.marker) for one in evidence.found)
+    known = {mail.marker: mail for mail in evidence.mails}
+    for mail in evidence.mails:
+        if mail.state not in ENDS:
+            report.lost.append(f"mail {mail.marker} of {mail.number} is still {mail.state}")
+        report.lost += [
+            f"mail {mail.marker} of {mail.number} was accepted and is not in the inbox of {box}"
+            for box in mail.recipients
+            if mail.state == "accepted" and not found[box, mail.marker]
+        ]
+    for (box, marker), times in found.items():
+        state = known[marker].state if marker in known else "not known to us"
+        if times > 1:
+            report.doubled.append(f"mail {marker} is {times} times in the inbox of {box}, and {state}")
+        if state not in {"accepted", "unknown"}:
+            report.doubled.append(f"mail {marker} is in the inbox of {box}, and {state}")
+    written = Counter((one.box, one.subject) for one in evidence.found if one.subject.startswith(SUBJECT))
+    report.doubled += [f"{times} mails {words!r} are in {box}" for (box, words), times in written.items() if times > 1]
+
+
+def _look_at_what_was_told(evidence: Evidence, report: Report) -> None:
+    """What became of each mail was told once. The words name no mail: they are counted for each person."""
+    for state, name in ENDS.items():
+        ended = Counter(mail.number for mail in evidence.mails if mail.state == state)
+        told = Counter(
+            {number: len(pattern(name).findall(" ".join(bodies))) for number, bodies in _said(evidence.shown).items()}
+        )
+        report.lost += [f"{number} was not told that {n} mails are {state}" for number, n in (ended - told).items()]
+        report.doubled += [f"{number} was told {n} times too often: {state}" for number, n in (told - ended).items()]
+
+
+def _said(shown: Iterable[Shown]) -> dict[str, list[str]]:
+    """All that each person read; what was shown twice counts once, the doubled message is a finding by itself."""
+    found: dict[str, dict[int, str]] = defaultdict(dict)
+    for one in shown:
+        found[one.number][one.promise] = one.body
+    return {number: list(bodies.values()) for number, bodies in found.items()}

@@ -1,0 +1,83 @@
+"""Gathers what the audit compares, when everything has settled."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select
+
+from bot.playground.mail import INBOX
+from bot.store import tables
+from bot.store.engine import Connection, reading
+from tests.chaos.audit import Evidence, Found, Kept, Mailed
+from tests.chaos.installation import WAITING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from uuid import UUID
+
+    from tests.chaos.installation import Installation
+    from tests.chaos.post import Post
+
+
+def gather(world: Installation, post: Post, complaints: Sequence[str]) -> Evidence:
+    """Everything, as it stands now."""
+    with reading(world.parts.engine) as db:
+        numbers = _numbers(db)
+        return Evidence(
+            letters=list(post.letters),
+            heard={row.message_id: row.at for row in db.execute(select(tables.inbound))},
+            lines=_lines(db, numbers),
+            promises=_promises(db, numbers),
+            shown=list(world.twilio.shown),
+            mails=_mails(db, numbers),
+            found=_found(world),
+            dead=[f"{numbers.get(row.conversation_id)}: {row.error}" for row in db.execute(select(tables.dead_letter))],
+            complaints=[*complaints, *(words for child in world.children for words in child.complaints)],
+        )
+
+
+def _numbers(db: Connection) -> dict[UUID, str]:
+    query = select(tables.conversation.c.id, tables.contact.c.address).join(tables.contact)
+    return {row.id: row.address for row in db.execute(query)}
+
+
+def _lines(db: Connection, numbers: dict[UUID, str]) -> dict[str, list[datetime]]:
+    lines: dict[str, list[datetime]] = defaultdict(list)
+    for row in db.execute(select(tables.message).where(tables.message.c.direction == "in")):
+        lines[numbers[row.conversation_id]].append(row.at)
+    return lines
+
+
+def _promises(db: Connection, numbers: dict[UUID, str]) -> list[Kept]:
+    """Reminders and erasures wait for their time: that is in the future, whatever the clocks say."""
+    now = datetime.now(UTC)
+    return [
+        Kept(
+            id=row.id,
+            number=numbers.get(row.conversation_id, ""),
+            kind=row.kind,
+            state=row.state,
+            attempt=row.attempt,
+            outcome=row.outcome,
+            provider_id=row.provider_id,
+            waits=row.state == "todo" and row.due_at > now and row.kind in WAITING,
+        )
+        for row in db.execute(select(tables.promise).order_by(tables.promise.c.id))
+    ]
+
+
+def _mails(db: Connection, numbers: dict[UUID, str]) -> list[Mailed]:
+    rows = db.execute(select(tables.outgoing_mail))
+    return [Mailed(row.id.hex, numbers[row.conversation_id], row.state, tuple(row.recipients)) for row in rows]
+
+
+def _found(world: Installation) -> list[Found]:
+    boxes = world.sandbox.mailboxes()
+    return [
+        Found(box, mail.message_id.strip("<>").partition("@")[0], mail.subject)
+        for box, folders in boxes.items()
+        for mail in folders[INBOX]
+    ]

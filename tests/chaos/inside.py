@@ -1,0 +1,129 @@
+"""Runs a module of the product as it is, with the chaos inside: `python -m tests.chaos.inside MODULE ARGUMENT...`.
+
+Nothing in the product knows of it. Three things are other than usual: leases and pauses between two tries take seconds
+instead of minutes, the process's clock goes wrong, and the process kills itself, with all of its group, at the commit
+that `points.VARIABLE` names.
+"""
+
+from __future__ import annotations
+
+import os
+import runpy
+import signal
+import sys
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+from unittest.mock import patch
+
+from sqlalchemy.engine.default import DefaultDialect
+
+import bot
+from bot import hands, worker
+from bot.clock import SystemClock
+from tests.chaos.points import Point
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import FrameType
+
+CLOCK = "CHAOS_CLOCK"  # how many seconds it is ahead at first, and from a moment on (seconds after the start)
+JOURNAL = "CHAOS_JOURNAL"  # the file that tells which points were reached
+# In seconds. Far more than a hand needs here: nobody who is alive may be taken for dead.
+LEASES = {"speak": 5.0, "work": 5.0, "mail": 7.0}
+LONGEST_PAUSE = 3.0  # seconds between two tries
+HOME = str(Path(bot.__file__).parent) + os.sep
+
+
+def main() -> None:
+    """Put the chaos in, then run the module that the command line names."""
+    hands.LEASES.update({lane: timedelta(seconds=seconds) for lane, seconds in LEASES.items()})
+    _shorten_pauses()
+    _put_clock_wrong()
+    point = Point.of_environment()
+    if point is not None:
+        _die_at(point)
+    module, *arguments = sys.argv[1:]
+    sys.argv = [module, *arguments]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+def _shorten_pauses() -> None:
+    usual = hands.backoff
+
+    def backoff(attempt: int, wished: float | None = None) -> float:
+        return usual(attempt, wished, longest=LONGEST_PAUSE)
+
+    for module in (hands, worker):
+        patch.object(module, "backoff", backoff).start()
+
+
+def _put_clock_wrong() -> None:
+    ahead, later, moment = (float(word) for word in os.environ.get(CLOCK, "0 0 0").split())
+    started = time.monotonic()
+
+    def now(_clock: SystemClock) -> datetime:
+        seconds = ahead if time.monotonic() - started < moment else later
+        return datetime.now(UTC) + timedelta(seconds=seconds)
+
+    patch.object(SystemClock, "now", now).start()
+
+
+def _die_at(point: Point) -> None:
+    """A statement on a connection without transactions commits by itself."""
+    commit: Callable[..., None] = DefaultDialect.do_commit
+    execute: Callable[..., None] = DefaultDialect.do_execute
+    counted = _Counter()
+
+    def around(committing: Callable[..., None], *arguments: Any) -> None:
+        mine = point.function in _committing(sys._getframe()) and counted.up() == point.number
+        if mine and point.when == "before":
+            _die(point)
+        committing(*arguments)
+        if mine:
+            _die(point)
+
+    def do_commit(dialect: DefaultDialect, connection: Any) -> None:
+        around(commit, dialect, connection)
+
+    def do_execute(dialect: DefaultDialect, cursor: Any, *arguments: Any) -> None:
+        if cursor.connection.autocommit:
+            around(execute, dialect, cursor, *arguments)
+        else:
+            execute(dialect, cursor, *arguments)
+
+    patch.object(DefaultDialect, "do_commit", do_commit).start()
+    patch.object(DefaultDialect, "do_execute", do_execute).start()
+
+
+class _Counter:
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._value = 0
+
+    def up(self) -> int:
+        """One more: how many."""
+        with self._lock:
+            self._value += 1
+            return self._value
+
+
+def _committing(frame: FrameType | None) -> Iterator[str]:
+    """The product's functions below which this commit is made, innermost first."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith(HOME):
+            yield f"{Path(frame.f_code.co_filename).stem}.{frame.f_code.co_name}"
+        frame = frame.f_back
+
+
+def _die(point: Point) -> NoReturn:
+    with Path(os.environ[JOURNAL]).open("a") as journal:
+        journal.write(f"{point}\n")
+    os.killpg(os.getpgrp(), signal.SIGKILL)
+    raise SystemExit  # not reached: the signal cannot be caught
+
+
+if __name__ == "__main__":
+    main()

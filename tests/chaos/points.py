@@ -1,0 +1,91 @@
+"""The named points at which a process dies: before and after each commit of the main story.
+
+A point is named by the function that commits, as the file's stem and the function's name. The process that is started
+with `VARIABLE` dies at its so-manieth commit there (`tests.chaos.inside`).
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+VARIABLE = "CHAOS_POINT"
+Kind = Literal["web", "worker"]
+When = Literal["before", "after"]
+
+# By kind of process: the functions that commit, and the latest time (the so-manieth) at which it dies there.
+POINTS: Mapping[Kind, Mapping[str, int]] = {
+    "web": {
+        "turns._received": 6,  # one message, one turn
+        "pages.whatsapp_status": 6,  # what became of a message of ours
+        "pages.few_looks": 1,  # the one-time page, looked at
+        "links.submit": 1,  # the one-time page, filled in
+    },
+    "worker": {
+        "worker._sweep": 6,  # promises of the dead
+        "worker._claim": 12,
+        "worker._finish": 6,
+        "app.put": 1,  # the resource for buttons at Twilio
+        "hands._armed": 2,  # the address of a one-time link
+        "hands.try_login": 1,  # the live test is counted
+        "hands._note_handing": 2,  # before the final dot
+        "hands._note_accepted": 2,  # after the final reply
+    },
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One of them: `when`, the function that commits, and how many times it does before."""
+
+    when: When
+    function: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.when} {self.function} {self.number}"
+
+    @classmethod
+    def of_environment(cls) -> Self | None:
+        """The point at which this process has to die, if any."""
+        words = os.environ.get(VARIABLE, "").split()
+        return cls("after" if words[0] == "after" else "before", words[1], int(words[2])) if words else None
+
+    @property
+    def name(self) -> str:
+        """The point, whatever its number."""
+        return f"{self.when} {self.function}"
+
+
+class Plans:
+    """Which process dies where: all points in turn, in an order by chance."""
+
+    def __init__(self, chance: random.Random) -> None:
+        self._chance = chance
+        self._queues = {kind: self._shuffled(kind) for kind in POINTS}
+
+    def next(self, kind: Kind) -> Point:
+        """The point for a process that starts now."""
+        queue = self._queues[kind]
+        when, function = queue[0]
+        queue.rotate(-1)
+        return Point(when, function, self._chance.randint(1, POINTS[kind][function]))
+
+    def _shuffled(self, kind: Kind) -> deque[tuple[When, str]]:
+        whens: tuple[When, ...] = ("before", "after")
+        every = [(when, function) for function in POINTS[kind] for when in whens]
+        self._chance.shuffle(every)
+        return deque(every)
+
+
+def all_names() -> set[str]:
+    """Every point, whatever its number."""
+    return {
+        f"{when} {function}" for functions in POINTS.values() for function in functions for when in ("before", "after")
+    }

@@ -1,0 +1,143 @@
+"""The schema: migrations make what the code's tables say, and code works on no database that it does not know."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from alembic import command
+from sqlalchemy import inspect
+
+from bot.store import limits, schema, tables
+from bot.store.engine import connect, driver_url
+from bot.store.schema import WrongSchema
+from bot.store.tables import SCHEMA
+from tests.botkit import run_sql
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def engine(database_url):
+    made = connect(database_url, pool=5)
+    yield made
+    made.dispose()
+
+
+def emptied(engine):
+    with engine.begin() as db:
+        db.exec_driver_sql("drop schema public cascade")
+        db.exec_driver_sql("create schema public")
+
+
+def names(engine):
+    return set(inspect(engine).get_table_names())
+
+
+def test_a_migrated_database_is_what_the_tables_say(engine):
+    assert schema.differences(engine) == []
+    assert names(engine) == {*tables.metadata.tables, "alembic_version"}
+    assert limits.limit_hit.name in names(engine)
+
+
+def test_a_column_that_no_migration_makes_is_found(engine):
+    with engine.begin() as db:
+        db.exec_driver_sql("alter table agency drop column closed_at")
+    assert "closed_at" in str(schema.differences(engine))
+
+
+def test_code_starts_on_its_own_schema(engine):
+    schema.check(engine)
+
+
+def test_code_does_not_start_on_an_empty_database(engine):
+    emptied(engine)
+    with pytest.raises(WrongSchema, match="python -m bot migrate"):
+        schema.check(engine)
+
+
+def test_code_does_not_start_on_an_older_schema(engine, database_url):
+    run_sql(database_url, f"update compatible set schema = {SCHEMA - 1}")
+    with pytest.raises(WrongSchema) as wrong:
+        schema.check(engine)
+    assert str(wrong.value) == (
+        f"DATABASE_URL: the database has schema {SCHEMA - 1} and this version needs {SCHEMA}; "
+        "run: python -m bot migrate"
+    )
+
+
+def test_code_starts_on_a_newer_schema_that_says_it_is_compatible(engine, database_url):
+    run_sql(database_url, f"update compatible set schema = {SCHEMA + 3}, oldest_code = {SCHEMA}")
+    schema.check(engine)
+
+
+def test_code_does_not_start_on_a_newer_schema_that_has_no_place_for_it(engine, database_url):
+    run_sql(database_url, f"update compatible set schema = {SCHEMA + 3}, oldest_code = {SCHEMA + 1}")
+    with pytest.raises(WrongSchema, match="newer version"):
+        schema.check(engine)
+
+
+def test_a_lost_note_on_compatibility_counts_as_no_schema(engine, database_url):
+    run_sql(database_url, "delete from compatible")
+    with pytest.raises(WrongSchema):
+        schema.check(engine)
+
+
+def test_there_is_one_note_on_compatibility(database_url):
+    with pytest.raises(Exception, match="pk_compatible"):
+        run_sql(database_url, "insert into compatible (schema, oldest_code) values (1, 1)")
+
+
+def test_migrating_again_changes_nothing(engine):
+    before = names(engine)
+    schema.migrate(engine)
+    assert names(engine) == before
+    assert schema.differences(engine) == []
+
+
+def test_several_processes_that_migrate_at_once_wait_for_one_another(engine):
+    emptied(engine)
+    url = engine.url.render_as_string(hide_password=False)
+    command_line = [sys.executable, "-c", "import sys; from bot.database import migrated; migrated(sys.argv[1])", url]
+    processes = [subprocess.Popen(command_line, cwd=ROOT) for _ in range(3)]
+    assert [process.wait(60) for process in processes] == [0, 0, 0]
+    schema.check(engine)
+    assert schema.differences(engine) == []
+
+
+def test_a_migration_that_fails_leaves_nothing_behind(engine, monkeypatch):
+    emptied(engine)
+
+    def half(config, to):
+        upgrade(config, to)
+        raise RuntimeError("in the middle")
+
+    upgrade = command.upgrade
+    monkeypatch.setattr(schema.command, "upgrade", half)
+    with pytest.raises(RuntimeError):
+        schema.migrate(engine)
+    assert names(engine) == set()
+
+
+def test_the_way_back_leads_to_an_empty_database(engine):
+    with engine.begin() as db:
+        command.downgrade(schema._config(db), "base")
+    assert names(engine) == {"alembic_version"}
+
+
+@pytest.mark.parametrize("address", ["postgres://h/d", "postgresql://h/d", "postgresql+psycopg://h/d"])
+def test_all_ways_to_write_a_database_address_are_the_same(address):
+    assert driver_url(address) == "postgresql+psycopg://h/d"
+
+
+@pytest.mark.parametrize("address", ["", "mysql://h/d", "sqlite:///x", "postgresql", "//h/d", "postgresql://h:port/d"])
+def test_what_is_no_postgresql_address_is_refused_without_repeating_it(address):
+    with pytest.raises(ValueError, match="it ") as wrong:
+        driver_url(address)
+    assert "port/d" not in str(wrong.value)
+
+
+def test_no_bound_value_stands_in_the_words_of_a_database_error(engine):
+    with pytest.raises(Exception, match="NotNullViolation") as error, engine.begin() as db:
+        db.execute(tables.agency.insert().values(id=None, name="girafa-azul"))
+    assert "girafa" not in str(error.value).partition("DETAIL")[0]
