@@ -166,7 +166,7 @@ def known_providers(path: Path | None) -> Providers:
     try:
         return Providers.load(path)
     except BadTable as bad:
-        raise SettingsError(f"PROVIDERS_EXTRA: {bad}") from None
+        raise SettingsError(f"PROVIDERS_EXTRA: {bad}.") from None
 
 
 def look_over(settings: Settings) -> None:

@@ -20,10 +20,10 @@ class SystemClock:
 
 
 class MovableClock:
-    """The machine's time, moved by what a test or a play asks for."""
+    """The machine's time, moved by what a test or a play asks for; it may begin at a given moment."""
 
-    def __init__(self) -> None:
-        self._ahead = timedelta()
+    def __init__(self, start: datetime | None = None) -> None:
+        self._ahead = start - datetime.now(UTC) if start else timedelta()
 
     def now(self) -> datetime:
         """The present moment, in UTC, moved."""

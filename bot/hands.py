@@ -62,6 +62,15 @@ MAX_MAIL_TRIES = 8
 MAX_ERASE_TRIES = 14
 SLOW = 5.0  # seconds after which a live test says that it goes on
 MAX_WORDS = 200
+VAGUE = frozenset(
+    {
+        "connection_dropped",
+        "connection_timeout_or_blocked_port",
+        "greeting_timeout",
+        "server_temporary_failure",
+        "tls_wrong_mode_for_port",
+    }
+)
 INSIST = 30.0  # seconds that the word of a mail server waits for our database
 CHANGED = ""  # the cause of a refusal that no mail server spoke: the mailbox is not as it was
 _log = structlog.get_logger(__name__)
@@ -157,7 +166,10 @@ def speak(tools: Tools, promise: Promise) -> Outcome:
     try:
         if promise.attempt > 1 and (known := _already_said(tools, promise, held)):
             return Ended(provider_id=known, words="found at the provider")
-        return Ended(provider_id=channel.send(to, _message(tools, promise, held), promise.id).provider_id)
+        message = _message(tools, promise, held)
+        if _stood_still(tools, promise):
+            return Again(0, "so much time went by that somebody else may be saying it")
+        return Ended(provider_id=channel.send(to, message, promise.id).provider_id)
     except Refused as refusal:
         if refusal.stop:
             _stop(tools, held)
@@ -166,6 +178,11 @@ def speak(tools: Tools, promise: Promise) -> Outcome:
         if promise.attempt >= MAX_SPEECH_TRIES:
             return Ended("failed", words=str(failure))
         return Again(backoff(promise.attempt, getattr(failure, "seconds", None)), str(failure))
+
+
+def _stood_still(tools: Tools, promise: Promise) -> bool:
+    """Whether half of our time is over before we begin to speak: this process was frozen and came back."""
+    return promise.leased_until - tools.clock.now() < LEASES[promise.lane] / 2
 
 
 def _look(tools: Tools, promise: Promise) -> Held | None:
@@ -263,8 +280,9 @@ def _tested(tools: Tools, promise: Promise, account: Account, held: Held, secret
 
 def _told(failed: Failed) -> str:
     """Before a mail server greeted us a person learns only that none answered: else this would be a port scanner."""
-    vague = {"connection_dropped", "greeting_timeout", "connection_timeout_or_blocked_port", "server_temporary_failure"}
-    return "connection_refused" if not failed.answered and failed.cause in vague else failed.cause
+    if failed.stage == "dns" and failed.who == "us":
+        return "server_temporary_failure"  # our own name server: it is no mistake of theirs
+    return "connection_refused" if not failed.answered and failed.cause in VAGUE else failed.cause
 
 
 def _family(tools: Tools, account: Account) -> str | None:

@@ -102,7 +102,7 @@ class Settings(BaseModel):
     def _together(self) -> Self:
         if self.real_twilio:
             self._check_real_twilio()
-        elif self.bind not in {"127.0.0.1", "::1", "localhost"}:
+        if self.bind not in {"127.0.0.1", "::1", "localhost"} and (self.playground_url or not self.real_twilio):
             raise ValueError("BIND: without a Twilio account this is the playground, which listens on 127.0.0.1 only")
         return self
 

@@ -170,6 +170,8 @@ def key_id(key: bytes) -> str:
 def token() -> tuple[str, str]:
     """A fresh one-time token: (clear, for the link; hash, for the database)."""
     clear = secrets.token_urlsafe(TOKEN_BYTES)
+    while not clear[-1].isalnum():  # a link that ends in "_" or "-" is cut there by some phones
+        clear = secrets.token_urlsafe(TOKEN_BYTES)
     return clear, token_hash(clear)
 
 

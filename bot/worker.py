@@ -60,6 +60,8 @@ class Worker:
                 self._look(told)
             except DatabaseDown as down:
                 _log.warning("the database does not answer", kind=type(down).__name__)
+            except Exception as error:  # noqa: BLE001 - what is under way must not die of one bad look
+                _log.error("a look for promises failed", where=redacted_trace(error))
             told = ear.wait(LOOK)
         ear.close()
         self._wait_for_the_busy()

@@ -128,9 +128,8 @@ def understand(envelope: Envelope, text: str, button: str | None, kind: str, fac
         return Chose(chosen)
     if awaits_secret(envelope):
         return _while_a_secret_is_awaited(envelope, text, facts)
-    if _takes_any_text(envelope) or not reading.looks_like_a_leak(text):
-        return Said(text)
-    return SecretLeaked()
+    harmless = _takes_any_text(envelope) or (_asks_an_address(envelope) and "@" in text)
+    return Said(text) if harmless or not reading.looks_like_a_leak(text) else SecretLeaked()
 
 
 def awaits_secret(envelope: Envelope) -> bool:
@@ -153,6 +152,13 @@ def _takes_any_text(envelope: Envelope) -> bool:
     match envelope.state:
         case compose.Collecting(_, asking):
             return compose.FORM.field(asking).free
+    return False
+
+
+def _asks_an_address(envelope: Envelope) -> bool:
+    match envelope.state:
+        case mailbox.Collecting(_, "address") | compose.Collecting(_, "to"):
+            return True
     return False
 
 

@@ -907,3 +907,10 @@ def test_every_flow_is_known_by_its_own_name_and_starts_in_one_of_its_states():
         assert isinstance(state, (*flow.states, Done))
         assert {*flow.world, *flow.back} <= set(flow.states)
     assert (menu.FLOW.nudge, welcome.FLOW.nudge, mailbox.FLOW.nudge) == (False, False, True)
+
+
+def test_a_mistyped_address_is_no_leaked_password_while_an_address_is_asked_for():
+    player = member()
+    player.tap("setup")
+    assert EN["mailbox.no_address"] in player.write("ana1#X@padaria")
+    assert EN["talk.leaked"] in player.write("Girafa#2291x")

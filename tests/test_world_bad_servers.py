@@ -294,7 +294,7 @@ SLOW = {
     does_not_answer: "connection_refused",
     says_nothing: "connection_refused",
     hangs_behind_tls: "connection_refused",
-    drips: "tls_wrong_mode_for_port",
+    drips: "connection_refused",
     drips_behind_tls: "connection_refused",
 }
 BAD = {

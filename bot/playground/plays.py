@@ -19,7 +19,7 @@ same is unchanged.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from bot.channels import Identity
@@ -31,6 +31,7 @@ from flows.words import LANGUAGES
 INDENT = "    "
 LINK = re.compile(r"http://\S+/s/[A-Za-z0-9_-]+")
 WRONG = "not-the-password"
+AFTERNOON = datetime(2026, 3, 2, 19, tzinfo=UTC)  # every play begins on a Monday at four, São Paulo's time
 SPAN = {"minutes": 1, "hours": 60, "days": 1440, "minute": 1, "hour": 60, "day": 1440}
 
 
@@ -55,7 +56,7 @@ class Play:
 
     def __init__(self, home: Path, database: str = "", port: int = 8000) -> None:
         self._actors: dict[str, Actor] = {}
-        self.theatre = Theatre(home, self._shown, port, database)
+        self.theatre = Theatre(home, self._shown, port, database, AFTERNOON)
 
     def _shown(self, to: Identity, message: Message) -> None:
         actor = next(one for one in self._actors.values() if one.number == to.address)

@@ -59,6 +59,7 @@ class Stage:
         self._site = webhook_url.partition("#")[0].removesuffix("/whatsapp")
         self._phones = _Phones(self.twilio)
         self._running = contextlib.ExitStack()
+        self._mail: Mapping[str, str] = {}
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as starting:
@@ -66,7 +67,7 @@ class Stage:
             starting.enter_context(self.twilio)
             starting.callback(self._phones.close)
             self.url = starting.enter_context(_served(_app(self._phones, _MailRoom(self.sandbox))))
-            self._providers.write_text(_provider(self.sandbox.ports), encoding="utf-8")
+            self._mail = mail_settings(self.sandbox, self._home)
             self._running = starting.pop_all()
         return self
 
@@ -81,17 +82,22 @@ class Stage:
             "TWILIO_WHATSAPP_FROM": self.twilio.sender,
             "TWILIO_API_URL": self.twilio.url,
             "PLAYGROUND_URL": self.url,
-            "SMTP_ALLOW_NETWORKS": "127.0.0.0/8 ::1/128",
-            "SMTP_ALLOW_PORTS": f"{self.sandbox.ports['smtps']} {self.sandbox.ports['submission']}",
-            "SSL_CERT_FILE": str(self.sandbox.ca_pem.resolve()),
-            "PROVIDERS_EXTRA": str(self._providers.resolve()),
+            **self._mail,
             "PRIVACY_URL": f"{self._site}/privacy",
             "SUPPORT_CONTACT": SUPPORT,
         }
 
-    @property
-    def _providers(self) -> Path:
-        return self._home / "sandbox" / "providers.yaml"
+
+def mail_settings(sandbox: Sandbox, home: Path) -> dict[str, str]:
+    """The settings with which a running sandbox is reached, and its addresses need no typed server."""
+    providers = home / "providers.yaml"
+    providers.write_text(_provider(sandbox.ports), encoding="utf-8")
+    return {
+        "SMTP_ALLOW_NETWORKS": "127.0.0.0/8 ::1/128",
+        "SMTP_ALLOW_PORTS": f"{sandbox.ports['smtps']} {sandbox.ports['submission']}",
+        "SSL_CERT_FILE": str(sandbox.ca_pem.resolve()),
+        "PROVIDERS_EXTRA": str(providers.resolve()),
+    }
 
 
 def _provider(ports: Mapping[str, int]) -> str:

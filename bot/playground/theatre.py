@@ -8,13 +8,11 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 from uuid import UUID
-
-import yaml
 
 from bot import people
 from bot.app import Parts, create_worker, join
@@ -24,6 +22,7 @@ from bot.clock import MovableClock
 from bot.database import migrated
 from bot.links import LinkBook
 from bot.playground.mail import Sandbox
+from bot.playground.stage import mail_settings
 from bot.settings import Settings, load
 from bot.store import conversations, promises
 from bot.store import people as people_store
@@ -40,15 +39,22 @@ LOOK = 0.005
 
 
 class Theatre:
-    """One installation for playing. `home` keeps its database between two plays, if it is kept."""
+    """One installation for playing, at the moment `start`. `home` keeps its database between two plays, if kept."""
 
-    def __init__(self, home: Path, show: Callable[[Identity, Message], None], port: int, database: str = "") -> None:
+    def __init__(
+        self,
+        home: Path,
+        show: Callable[[Identity, Message], None],
+        port: int,
+        database: str = "",
+        start: datetime | None = None,
+    ) -> None:
         self._home = home
         self._show = show
         self._port = port
         self._database = database
         self._stack = ExitStack()
-        self.clock = MovableClock()
+        self.clock = MovableClock(start)
         self.sandbox = Sandbox(home)
         self.parts: Parts
         self._worker: Worker
@@ -91,32 +97,7 @@ class Theatre:
         self._begin()
 
     def _settings(self) -> Settings:
-        ports = self.sandbox.ports
-        return load(
-            {
-                "DATA_DIR": str(self._home),
-                "PORT": str(self._port),
-                "SMTP_ALLOW_NETWORKS": "127.0.0.0/8 ::1/128",
-                "SMTP_ALLOW_PORTS": f"{ports['smtps']} {ports['submission']}",
-                "SSL_CERT_FILE": str(self.sandbox.ca_pem),
-                "PROVIDERS_EXTRA": str(self._providers()),
-            }
-        )
-
-    def _providers(self) -> Path:
-        """The sandbox as a provider in the table, so that its addresses need no typed server."""
-        server = {"host": self.sandbox.host, "port": self.sandbox.ports["smtps"], "security": "tls"}
-        row = {
-            "id": "sandbox",
-            "family": "sandbox",
-            "name": "Sandbox Mail",
-            "domains": ["sandbox.test"],
-            "servers": [server],
-            "checked": self.clock.now().date(),
-        }
-        path = self._home / "providers.yaml"
-        path.write_text(yaml.safe_dump({"providers": [row]}), encoding="utf-8")
-        return path
+        return load({"DATA_DIR": str(self._home), "PORT": str(self._port), **mail_settings(self.sandbox, self._home)})
 
     # --- what people do ---
 

@@ -22,7 +22,7 @@ NUDGE = "remind"
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """A claimed promise. `attempt` is the claim: who finishes must name the same one."""
+    """A claimed promise, ours until the lease is over. `attempt` is the claim: who finishes must name the same one."""
 
     id: int
     conversation_id: UUID | None
@@ -31,6 +31,7 @@ class Promise:
     payload: Mapping[str, Any]
     ticket: int
     attempt: int
+    leased_until: datetime
 
 
 _CLAIMED = (
@@ -41,6 +42,7 @@ _CLAIMED = (
     promise.c.payload,
     promise.c.ticket,
     promise.c.attempt,
+    promise.c.leased_until,
 )
 
 

@@ -5,14 +5,16 @@ be put in place first, and the machines be updated one by one.
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import inspect, select
 from sqlalchemy.exc import ProgrammingError
 
 from bot.store.engine import Connection, Engine
 from bot.store.tables import SCHEMA, compatible
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -23,12 +25,16 @@ class WrongSchema(Exception):
 
 def migrate(engine: Engine, to: str = "head") -> None:
     """Bring the database to this code's schema. One process at a time; the others wait."""
+    from alembic import command  # noqa: PLC0415 - 12 MB that no serving process needs
+
     with engine.begin() as db:
         command.upgrade(_config(db), to)
 
 
 def draft(engine: Engine, what: str) -> None:
     """Write a migration from the difference between database and tables, to be read and completed."""
+    from alembic import command  # noqa: PLC0415 - see migrate
+
     with engine.begin() as db:
         command.revision(_config(db), what, autogenerate=True)
 
@@ -45,7 +51,9 @@ def differences(engine: Engine) -> list[object]:
         return list(compare_metadata(MigrationContext.configure(db), tables.metadata))
 
 
-def _config(db: Connection) -> Config:
+def _config(db: Connection) -> "Config":
+    from alembic.config import Config  # noqa: PLC0415 - see migrate
+
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["connection"] = db

@@ -29,7 +29,7 @@ def main() -> int:
     """Measure, print, write."""
     options = _options()
     _end_in_time()
-    with Site() as site:
+    with Site(people=len(turn.TALKING)) if options.quick else Site() as site:
         rows = []
         for row in _quick(site) if options.quick else _full(site):
             rows.append(row)

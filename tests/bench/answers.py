@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from tests.bench.figures import Row, quantile
 from tests.bench.load import Line
-from tests.bench.site import PEOPLE, Side, Site
-from tests.bench.turn import TEXT, both_webs
+from tests.bench.site import Side, Site
+from tests.bench.turn import TALKING, TEXT, both_webs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,7 +64,8 @@ def _single(site: Site, side: Side, messages: int) -> list[float]:
     took = []
     with Line(side.base) as line:
         for number in range(messages):
-            took.append(1000 * _answered(site, side, line, PEOPLE[number % len(PEOPLE)], 1 + number // len(PEOPLE)))
+            times, person = divmod(number, len(TALKING))
+            took.append(1000 * _answered(site, side, line, TALKING[person], times + 1))
             time.sleep(GAP)
     side.wait_until_kept()
     side.reset()
@@ -88,7 +89,7 @@ def _bursts(site: Site, bursts: int) -> tuple[float, float]:
     with ExitStack() as stack:
         lines = [stack.enter_context(Line(side.base)) for _ in range(BURST)]
         for number in range(bursts):
-            alone, together = PEOPLE[2 * number], PEOPLE[2 * number + 1]
+            alone, together = TALKING[2 * number], TALKING[2 * number + 1]
             firsts.append(1000 * _answered(site, side, lines[0], alone, 1))
             side.wait_until_kept()
             thirds.append(1000 * _burst(site, side, lines, together))

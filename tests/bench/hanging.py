@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -50,7 +51,10 @@ def latency(site: Site, rounds: int) -> list[Row]:
 
 
 def memory(site: Site, rounds: int) -> list[Row]:
-    """Row 5: the memory of a worker with many live tests in flight, and of as many threads with a TLS socket."""
+    """Row 5: the memory that live tests in flight take of a worker, and as many threads with a TLS socket of Python.
+
+    What the process takes at rest is not counted: that is the interpreter and the libraries, on both sides.
+    """
     with Tarpits(site.home) as tarpits, joined(site.ours) as parts:
         ours, floor = zip(
             *((_worker(site, parts, tarpits), _threads(site, tarpits)) for _ in range(rounds)), strict=True
@@ -108,24 +112,31 @@ def _live_tests(site: Site, parts: Parts, tarpits: Tarpits, count: int) -> Itera
 
 
 def _worker(site: Site, parts: Parts, tarpits: Tarpits) -> float:
-    """The memory of a worker, in megabytes."""
+    """The megabytes that a worker takes more than at rest, when it has tested once."""
     process = site.start_ours("worker", **_mail(tarpits), LANE_WORK=str(IN_FLIGHT))
+    with _live_tests(site, parts, tarpits, 1):
+        tarpits.wait_for(1)
+    at_rest = _megabytes(process)
     with _live_tests(site, parts, tarpits, IN_FLIGHT):
-        taken = _taken(process, tarpits)
+        tarpits.wait_for(IN_FLIGHT)
+        in_flight = _megabytes(process)
     site.stop("worker")
-    return taken
+    return in_flight - at_rest
 
 
 def _threads(site: Site, tarpits: Tarpits) -> float:
-    """The memory of the floor, in megabytes."""
+    """The megabytes that the floor takes more with all its threads than with one."""
     words = [sys.executable, "-m", "tests.bench.floors.threads", str(IN_FLIGHT), str(tarpits.port), *HOSTS]
     process = site.start("threads", words, {**site.floor.environment, **_mail(tarpits)})
-    taken = _taken(process, tarpits)
+    tarpits.wait_for(1)
+    at_rest = _megabytes(process)
+    process.send_signal(signal.SIGUSR1)
+    tarpits.wait_for(IN_FLIGHT)
+    in_flight = _megabytes(process)
     site.stop("threads")
     wait_until(lambda: tarpits.guests == 0, "the floor's connections to end")
-    return taken
+    return in_flight - at_rest
 
 
-def _taken(process: psutil.Process, tarpits: Tarpits) -> float:
-    tarpits.wait_for(IN_FLIGHT)
+def _megabytes(process: psutil.Process) -> float:
     return float(process.memory_info().rss) / MEGABYTE

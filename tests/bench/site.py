@@ -72,9 +72,10 @@ class Side:
 
 
 class Site:
-    """Everything the figures are measured on, while it is a context."""
+    """Everything the figures are measured on, while it is a context; with so many of PEOPLE."""
 
-    def __init__(self) -> None:
+    def __init__(self, people: int = len(PEOPLE)) -> None:
+        self._people = PEOPLE[:people]
         self._stack = contextlib.ExitStack()
         self._started: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -111,7 +112,7 @@ class Site:
         def prepare(url: str) -> None:
             migrated(url)
             with joined(Side(url, environment)) as parts:
-                _people(parts)
+                _furnish(parts, self._people)
 
         copies = database.TestDatabase(postgres, prepare)
         return Side(copies.fresh(), environment), Side(copies.fresh(), environment)
@@ -170,19 +171,19 @@ def joined(side: Side) -> Iterator[Parts]:
         side.engine.dispose()
 
 
-def _people(parts: Parts) -> None:
+def _furnish(parts: Parts, members: Sequence[str]) -> None:
     """Members of one agency, each of whom has heard the menu."""
     now = parts.clock.now()
     with parts.engine.begin() as db:
         agency = people_store.add_agency(db, "Seaside Homes", "en", "UTC", now)
-        for number in PEOPLE:
+        for number in members:
             people_store.add_contact(
                 db, channel="whatsapp", address=number, external_id=None, name="A person", language="en", at=now
             )
             (contact,) = people_store.find_contact(db, number)
             member = people_store.add_member(db, contact.id, agency, "A person", "member", now)
             people_store.act_for(db, contact.id, member, "en")
-    for number in PEOPLE:
+    for number in members:
         parts.turns.receive(Inbound(f"SM{number[1:]:0>32}", Identity("whatsapp", number), "hello"))
     with parts.engine.begin() as db:
         db.execute(text(_LEFT_BY_A_ROUND))

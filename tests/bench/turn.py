@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 TEXT = "menu"  # answered by a message with buttons, as most are
 STORY = (TEXT, "1", "ana@bench.example", "back", "cancel", "3", "hello")  # kinds of turns whose statements are counted
-TALKING = PEOPLE[:200]
+TALKING = PEOPLE[:100]
 WARM = 100  # turns before the first round
 MOST_STATEMENTS = 10
 LEAST_RATE = 0.80
@@ -34,7 +34,7 @@ LEAST_RATE = 0.80
 
 def rows(site: Site, rounds: int, turns: int) -> list[Row]:
     """The row's figures; `turns` in each round of each side."""
-    most = _statements(site)
+    most = max(statements(site))
     with both_webs(site) as (ours, its):
         sides = ((site.ours, ours), (site.floor, its))
         for side, _ in sides:
@@ -96,8 +96,8 @@ def _sample(site: Site) -> Path:
     return file
 
 
-def _statements(site: Site) -> int:
-    """The most statements of any turn in a short story."""
+def statements(site: Site) -> list[int]:
+    """How many statements each turn of a short story takes."""
     counts = []
     with joined(site.ours) as parts:
         for text in STORY:
@@ -105,7 +105,7 @@ def _statements(site: Site) -> int:
                 parts.turns.receive(_inbound(text))
             counts.append(len(seen))
     site.ours.reset()
-    return max(counts)
+    return counts
 
 
 def _inbound(text: str) -> Inbound:

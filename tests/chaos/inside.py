@@ -34,6 +34,7 @@ JOURNAL = "CHAOS_JOURNAL"  # the file that tells which points were reached
 # In seconds. Far more than a hand needs here: nobody who is alive may be taken for dead.
 LEASES = {"speak": 5.0, "work": 5.0, "mail": 7.0}
 LONGEST_PAUSE = 3.0  # seconds between two tries
+READS = ("SELECT", "select")
 HOME = str(Path(bot.__file__).parent) + os.sep
 
 
@@ -89,7 +90,7 @@ def _die_at(point: Point) -> None:
         around(commit, dialect, connection)
 
     def do_execute(dialect: DefaultDialect, cursor: Any, *arguments: Any) -> None:
-        if cursor.connection.autocommit:
+        if cursor.connection.autocommit and not arguments[0].startswith(READS):
             around(execute, dialect, cursor, *arguments)
         else:
             execute(dialect, cursor, *arguments)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from bot.playground.twilio import Bubble
     from tests.chaos.post import Letter, Post
 
-PATIENCE = 6.0  # seconds without a word, then somebody writes "menu"
+PATIENCE = 6.0  # seconds without a word, then somebody asks again
 MAX_MAILS = 28  # of one mailbox: the limit is 30 an hour
 MAX_MAILS_OF_NEWCOMERS = 2
 MAX_STEPS_OF_NEWCOMERS = 40
@@ -69,8 +69,8 @@ class Person(threading.Thread):
     def _go_on(self) -> None:
         bubble = self._next()
         if bubble is None:
-            self._say("menu")
-        elif self._chance.random() < 0.1:
+            self._say("again" if self._chance.random() < 0.8 else "menu")
+        elif self._chance.random() < 0.06:
             self._burst()
         else:
             self._answer(bubble)
@@ -95,7 +95,7 @@ class Person(threading.Thread):
         for _ in range(self._chance.randint(2, 4)):
             self._say(self._chance.choice(SMALL_TALK))
         self._over.wait(self._chance.uniform(0.5, 2.0))
-        self._say("menu")
+        self._say("again")
 
     def _answer(self, bubble: Bubble) -> None:
         offers = {id_.rpartition(":")[2]: id_ for id_, _ in bubble.buttons}

@@ -1,6 +1,7 @@
 """The unavoidable of live tests in flight: threads, each with a TLS socket on one shared context, that wait.
 
-`python -m tests.bench.floors.threads COUNT PORT HOST...`; the authority is in SSL_CERT_FILE.
+`python -m tests.bench.floors.threads COUNT PORT HOST...`; the authority is in SSL_CERT_FILE. The first one starts at
+once, the others at SIGUSR1.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import threading
 def main(count: int, port: int, hosts: list[str]) -> None:
     """Hang until SIGTERM."""
     signal.signal(signal.SIGTERM, lambda _number, _frame: os._exit(0))
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
     context = ssl.create_default_context(cafile=os.environ["SSL_CERT_FILE"])
 
     def hang(host: str) -> None:
@@ -24,6 +26,8 @@ def main(count: int, port: int, hosts: list[str]) -> None:
 
     for number in range(count):
         threading.Thread(target=hang, args=(hosts[number % len(hosts)],), daemon=True).start()
+        if number == 0:
+            signal.sigwait([signal.SIGUSR1])
     signal.pause()
 
 

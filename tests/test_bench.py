@@ -1,0 +1,88 @@
+"""The bench can be run, and its rows are what they say; no figure is judged here."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.bench.figures import Row, quantile, table, write
+
+ROOT = Path(__file__).parent.parent
+FIRST_ROWS = [
+    "turn through gunicorn",
+    "CPU of a turn",
+    "statements of a turn",
+    "webhook in to request out, p50",
+    "webhook in to request out, p99",
+    "third of three messages at once",
+]
+
+
+def row(ours, floor, bound, *, at_least=False):
+    return Row("a figure", "ms", ours, floor, bound, at_least=at_least)
+
+
+@pytest.mark.timeout(400)  # it starts seven processes, on a machine that may be busy
+def test_the_first_rows_can_be_measured_and_are_written_for_other_programs(tmp_path):
+    file = tmp_path / "below" / "bench.json"
+    command = [sys.executable, "-m", "tests.bench", "--quick", "--file", str(file)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=380)
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = json.loads(file.read_text())
+    assert [one["name"] for one in rows] == FIRST_ROWS
+    assert all(set(one) == {"name", "ours", "floor", "ratio", "bound", "holds"} for one in rows)
+    assert all(one["ours"] > 0 and one["bound"] > 0 and isinstance(one["holds"], bool) for one in rows)
+    without_floor = [one["name"] for one in rows if one["floor"] is None]
+    assert without_floor == [one["name"] for one in rows if one["ratio"] is None] == ["statements of a turn"]
+    assert all(name in done.stdout for name in FIRST_ROWS)
+
+
+def test_a_turn_takes_at_most_ten_statements(tmp_path):
+    from tests.bench.site import Site
+    from tests.bench.turn import MOST_STATEMENTS, statements
+
+    with Site(people=1) as site:
+        counts = statements(site)
+    assert len(counts) > 5
+    assert max(counts) <= MOST_STATEMENTS == 10
+
+
+@pytest.mark.parametrize(
+    ("ours", "floor", "bound", "at_least", "holds"),
+    [
+        ([1.4, 1.5, 9.0], [1.0, 1.0, 1.0], 1.5, False, True),
+        ([1.4, 1.6, 9.0], [1.0, 1.0, 1.0], 1.5, False, False),
+        ([90, 80, 10], [100, 100, 100], 0.80, True, True),
+        ([90, 79, 10], [100, 100, 100], 0.80, True, False),
+        ([10], [], 10, False, True),
+        ([11], [], 10, False, False),
+    ],
+)
+def test_the_median_decides_whether_a_row_holds(ours, floor, bound, at_least, holds):
+    assert row(ours, floor, bound, at_least=at_least).holds is holds
+
+
+def test_a_row_shows_median_and_spread(tmp_path):
+    line = table([row([3.0, 1.0, 2.0], [1.0, 4.0, 2.0], 1.5)]).splitlines()[1]
+    assert "2 ms (1 to 3)" in line
+    assert "2 ms (1 to 4)" in line
+    assert "1.00" in line
+    assert "at most 1.5" in line
+    assert line.rstrip().endswith("holds")
+
+
+def test_what_is_written_has_one_object_for_each_row(tmp_path):
+    write([row([2.0], [1.0], 1.5), row([2.0], [], 3)], tmp_path / "bench.json")
+    assert json.loads((tmp_path / "bench.json").read_text()) == [
+        {"name": "a figure", "ours": 2.0, "floor": 1.0, "ratio": 2.0, "bound": 1.5, "holds": False},
+        {"name": "a figure", "ours": 2.0, "floor": None, "ratio": None, "bound": 3, "holds": True},
+    ]
+
+
+def test_a_quantile_is_one_of_the_values():
+    assert quantile([5, 1, 4, 2, 3], 0.5) == 3
+    assert quantile(range(100), 0.99) == 99
+    assert quantile(range(1000), 0.99) == 990
+    assert quantile([7], 0.99) == 7

@@ -1,0 +1,237 @@
+"""Every wrong setting stops the start with one plain sentence that names it."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from bot.app import look_over
+from bot.settings import Settings, SettingsError, load, timezone
+from bot.vault import new_key
+
+ROOT = Path(__file__).parent.parent
+REAL = {
+    "TWILIO_ACCOUNT_SID": f"AC{'0' * 32}",
+    "TWILIO_AUTH_TOKEN": "girafa-token",
+    "TWILIO_WHATSAPP_FROM": "whatsapp:+15550100000",
+    "PUBLIC_URL": "https://bot.example.com",
+    "SECRET_KEYS": new_key(),
+    "SUPPORT_CONTACT": "+1 555 0100",
+    "PRIVACY_URL": "https://example.com/privacy",
+}
+
+
+def wrong(**values):
+    """The sentence that stops the start."""
+    with pytest.raises(SettingsError) as stopped:
+        look_over(load(values))
+    sentence = str(stopped.value)
+    assert "\n" not in sentence
+    assert len(sentence) < 300
+    return sentence
+
+
+def test_nothing_is_needed_for_the_playground():
+    settings = load({})
+    assert not settings.real_twilio
+    assert settings.url == "http://127.0.0.1:8000"
+    look_over(settings)
+
+
+def test_a_real_account_with_all_it_needs_starts():
+    settings = load(REAL)
+    assert settings.real_twilio
+    assert settings.domain == "bot.example.com"
+    look_over(settings)
+
+
+WRONG = [
+    ("DATABASE_URL", "mysql://host/db"),
+    ("DATABASE_URL", "postgresql://user:girafa@host:port/db"),
+    ("DATABASE_URL", "host/db"),
+    ("PUBLIC_URL", "bot.example.com"),
+    ("PUBLIC_URL", "ftp://bot.example.com"),
+    ("PUBLIC_URL", "https://"),
+    ("PUBLIC_URL", "https://bot.example.com:99999"),
+    ("PUBLIC_URL", "https://bot.example.com/?a=1"),
+    ("PUBLIC_URL", "https://user:girafa@bot.example.com"),
+    ("PUBLIC_URL", "https://bot_1.example.com"),
+    ("PUBLIC_URL", "http://[::1"),
+    ("PRIVACY_URL", "example.com/privacy"),
+    ("PLAYGROUND_URL", "127.0.0.1:9"),
+    ("TWILIO_API_URL", "localhost"),
+    ("SECRET_KEYS", "girafa"),
+    ("SECRET_KEYS", "girafa="),
+    ("SECRET_KEYS", "Z2lyYWZh"),
+    ("SECRET_KEYS", ","),
+    ("TWILIO_ACCOUNT_SID", "SK00"),
+    ("TWILIO_ACCOUNT_SID", "ACxyz"),
+    ("TWILIO_WHATSAPP_FROM", "my number"),
+    ("TWILIO_WHATSAPP_FROM", "15550100000"),
+    ("TWILIO_MESSAGING_SERVICE_SID", "AC123"),
+    ("OPERATOR_NAME", "x" * 61),
+    ("SMTP_ALLOW_NETWORKS", "10.0.0.0/33"),
+    ("SMTP_ALLOW_NETWORKS", "10.0.0.1/8"),
+    ("SMTP_ALLOW_NETWORKS", "everything"),
+    ("SMTP_ALLOW_PORTS", "0"),
+    ("SMTP_ALLOW_PORTS", "99999"),
+    ("SMTP_ALLOW_PORTS", "smtp"),
+    ("SMTP_ALLOW_PORTS", "٣"),
+    ("DNS_SERVER", "dns.example.com"),
+    ("DNS_SERVER", "192.0.2.1:"),
+    ("DNS_SERVER", "192.0.2.1:abc"),
+    ("DNS_SERVER", "192.0.2.1:99999"),
+    ("DNS_SERVER", "192.0.2"),
+    ("PROVIDERS_EXTRA", "/nowhere/providers.yaml"),
+    ("LOG_FORMAT", "xml"),
+    ("RETENTION_DAYS", "0"),
+    ("RETENTION_DAYS", "4000"),
+    ("RETENTION_DAYS", "for ever"),
+    ("PORT", "0"),
+    ("PORT", "70000"),
+    ("PORT", "http"),
+    ("WEB_THREADS", "0"),
+    ("LANE_SPEAK", "201"),
+    ("LANE_WORK", "-1"),
+    ("LANE_MAIL", "many"),
+    ("SSL_CERT_FILE", "/nowhere/ca.pem"),
+    ("BIND", "0.0.0.0"),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), WRONG)
+def test_a_wrong_value_is_named_and_not_repeated_where_it_may_be_a_secret(name, value):
+    sentence = wrong(**{name: value})
+    assert name in sentence
+    assert "girafa" not in sentence
+    assert sentence.endswith(".")
+
+
+def test_every_setting_that_can_be_wrong_is_tried_above():
+    free = {  # any text is right, or what is wrong with it shows only where it is used
+        "DATA_DIR", "SECRET_KEYS_FILE", "TWILIO_AUTH_TOKEN", "SUPPORT_CONTACT", "METRICS_TOKEN",
+    }  # fmt: skip
+    assert {name for name, _ in WRONG} | free == {name.upper() for name in Settings.model_fields}
+
+
+@pytest.mark.parametrize("missing", [name for name in REAL if name != "TWILIO_ACCOUNT_SID"])
+def test_a_real_account_needs_each_of_these(missing):
+    sentence = wrong(**{name: value for name, value in REAL.items() if name != missing})
+    assert sentence.startswith(missing)
+
+
+def test_a_messaging_service_does_instead_of_a_number():
+    values = {**REAL, "TWILIO_MESSAGING_SERVICE_SID": f"MG{'a' * 32}"}
+    del values["TWILIO_WHATSAPP_FROM"]
+    assert load(values).twilio_sender == f"MG{'a' * 32}"
+
+
+def test_passwords_are_not_typed_on_a_page_without_https():
+    assert wrong(**{**REAL, "PUBLIC_URL": "http://bot.example.com"}).startswith("PUBLIC_URL")
+
+
+def test_a_stand_in_for_twilio_is_on_this_machine_only():
+    assert wrong(**{**REAL, "TWILIO_API_URL": "https://evil.example.com"}).startswith("TWILIO_API_URL")
+    assert load({**REAL, "TWILIO_API_URL": "http://127.0.0.1:9", "PUBLIC_URL": "http://127.0.0.1:8000"}).real_twilio
+
+
+def test_the_playground_listens_on_this_machine_only():
+    assert load({"BIND": "localhost"}).listen == "localhost:8000"
+    assert load({**REAL, "BIND": "0.0.0.0"}).listen == "0.0.0.0:8000"
+    assert "playground" in wrong(BIND="0.0.0.0")
+
+
+def test_an_address_of_the_newer_kind_is_written_in_brackets():
+    settings = load({"BIND": "::1", "PORT": "8001"})
+    assert settings.listen == "[::1]:8001"
+    assert settings.url == "http://[::1]:8001"
+    look_over(settings)
+
+
+@pytest.mark.parametrize(
+    "public", ["http://localhost:8000", "http://127.0.0.1", "http://[::1]:8000", "https://a.example"]
+)
+def test_any_address_of_ours_gives_a_name_that_mail_servers_take(public):
+    look_over(load({"PUBLIC_URL": public}))
+
+
+def test_a_key_file_that_cannot_be_read_is_named(tmp_path):
+    assert "SECRET_KEYS_FILE" in wrong(SECRET_KEYS_FILE=str(tmp_path / "nothing"))
+    (tmp_path / "keys").write_text("not a key")
+    assert "SECRET_KEYS" in wrong(SECRET_KEYS_FILE=str(tmp_path / "keys"))
+
+
+@pytest.mark.parametrize("content", ["providers: 3", "][", "providers: [{id: x}]"])
+def test_a_broken_table_of_providers_is_named(tmp_path, content):
+    path = tmp_path / "providers.yaml"
+    path.write_text(content)
+    assert wrong(PROVIDERS_EXTRA=str(path)).startswith("PROVIDERS_EXTRA")
+
+
+def test_a_certificate_file_without_a_certificate_is_named(tmp_path):
+    path = tmp_path / "ca.pem"
+    path.write_text("hello")
+    assert wrong(SSL_CERT_FILE=str(path)).startswith("SSL_CERT_FILE")
+
+
+def test_empty_values_count_as_unset_and_blanks_around_them_do_not_count():
+    settings = load({"PORT": "", "OPERATOR_NAME": "  ", "PUBLIC_URL": " https://bot.example.com/ "})
+    assert (settings.port, settings.operator_name, settings.url) == (8000, "Ally", "https://bot.example.com")
+
+
+def test_what_is_not_ours_in_the_environment_is_left_alone():
+    assert load({"PATH": "/bin", "TWILIO_SOMETHING": "x", "model_config": "x"}) == load({})
+
+
+def test_lists_may_be_written_with_commas_or_blanks():
+    settings = load({"SMTP_ALLOW_NETWORKS": "10.0.0.0/8, 192.168.0.0/16 ::1/128", "SMTP_ALLOW_PORTS": "2465,2587"})
+    assert settings.smtp_allow_networks == ("10.0.0.0/8", "192.168.0.0/16", "::1/128")
+    assert settings.ports == (465, 587, 2465, 2587)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("", None),
+        ("192.0.2.1", ("192.0.2.1", 53)),
+        ("192.0.2.1:5353", ("192.0.2.1", 5353)),
+        ("2001:db8::1", ("2001:db8::1", 53)),
+    ],
+)
+def test_a_name_server_may_have_a_port(written, meant):
+    assert load({"DNS_SERVER": written}).nameserver == meant
+
+
+def test_no_secret_stands_in_the_representation_of_the_settings():
+    settings = load({**REAL, "METRICS_TOKEN": "girafa-metrics"})
+    assert "girafa" not in repr(settings)
+    assert REAL["SECRET_KEYS"] not in repr(settings)
+
+
+def test_settings_cannot_be_changed_while_the_program_runs():
+    with pytest.raises(ValueError, match="frozen"):
+        load({}).port = 1
+
+
+def test_a_process_that_cannot_own_a_database_says_which_command_can():
+    with pytest.raises(SettingsError, match=r"DATABASE_URL.*bot serve"):
+        _ = load({}).needed_database_url
+
+
+def test_an_unknown_time_zone_is_named():
+    assert timezone("America/Sao_Paulo").key == "America/Sao_Paulo"
+    for name in ("Nowhere/Land", "../../etc/passwd", ""):
+        with pytest.raises(SettingsError, match="time zone"):
+            timezone(name)
+
+
+def test_env_example_names_exactly_the_settings():
+    lines = (ROOT / "deploy" / "env.example").read_text(encoding="utf-8").splitlines()
+    named = [found[1] for line in lines if (found := re.match(r"#? ?([A-Z][A-Z_]+)=", line))]
+    assert sorted(named) == sorted(name.upper() for name in Settings.model_fields)
+
+
+def test_every_line_of_env_example_is_explained_and_what_it_says_is_right():
+    text = (ROOT / "deploy" / "env.example").read_text(encoding="utf-8")
+    values = dict(line.split("=", 1) for line in text.splitlines() if re.match(r"[A-Z_]+=", line))
+    load(values)
