@@ -90,18 +90,24 @@ def join(
 
     Raises SettingsError, WrongSchema or WrongKey, each with one plain sentence for the operator.
     """
-    clock = clock or SystemClock()
     engine = connect(database_url, pool=pool)
+    try:
+        providers = known_providers(extra_providers or settings.providers_extra)
+        return _join(settings, engine, clock or SystemClock(), dict(channels or {}), providers)
+    except BaseException:
+        engine.dispose()
+        raise
+
+
+def _join(settings: Settings, engine: Engine, clock: Clock, joined: dict[str, Channel], providers: Providers) -> Parts:
     schema.check(engine)
     vault = keys(settings)
     safe = Safe(vault)
     with engine.begin() as db:
         safe.check(db)
     limits = Limits(engine, clock)
-    providers = known_providers(extra_providers or settings.providers_extra)
     turns = Turns(engine, clock, FactReader(house(settings), providers), Records(safe, limits), safe)
     links = LinkBook(engine, clock, turns, safe, providers, chat_url(settings))
-    joined: dict[str, Channel] = dict(channels or {})
     if settings.real_twilio:
         joined["whatsapp"] = _whatsapp(settings, engine)
     timers = Timers()
@@ -116,6 +122,7 @@ def join(
         network=network(settings),
         later=timers.later,
         announce=turns.announce,
+        receive=turns.receive,
         public_url=settings.url,
     )
     return Parts(settings, engine, clock, vault, safe, limits, turns, links, tools)
@@ -191,11 +198,14 @@ def keys(settings: Settings) -> Vault:
 def make_key(data_dir: Path) -> Path:
     """The key of an installation without SECRET_KEYS, made once; only our user can read it."""
     path = data_dir / "secret.key"
-    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with suppress(FileExistsError):
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "w") as file:
-            file.write(new_key())
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(handle, "w") as file:
+                file.write(new_key())
+    except OSError as error:
+        raise SettingsError(f"DATA_DIR: nothing can be kept in {data_dir} ({error.strerror}).") from None
     return path
 
 

@@ -16,7 +16,7 @@ from uuid import UUID
 import structlog
 
 from bot.calendar import UTC, is_by_day
-from bot.channels import Accepted, Identity, Later, Refused, SendError, Unclear
+from bot.channels import Accepted, Identity, Inbound, Later, Refused, SendError, Unclear
 from bot.clock import Clock
 from bot.facts import language, on_the_wire
 from bot.limits import Exhausted, Limits
@@ -61,6 +61,7 @@ MAX_SPEECH_TRIES = 12
 MAX_MAIL_TRIES = 8
 MAX_ERASE_TRIES = 14
 SLOW = 5.0  # seconds after which a live test says that it goes on
+LOOK_BACK = timedelta(hours=6)  # as long as we may have been away
 MAX_WORDS = 200
 VAGUE = frozenset(
     {
@@ -94,6 +95,9 @@ class Channel(Protocol):
 
     def erase(self, message_id: str) -> None:
         """Erase what a person sent at the provider. Raises Later or Refused."""
+
+    def missed(self, since: datetime) -> list[Inbound]:
+        """What people have sent since then, as the provider lists it, newest first. Raises Later, Unclear, Refused."""
 
 
 def _nothing(_db: Connection) -> None:
@@ -140,6 +144,7 @@ class Tools:
     network: Network
     later: Callable[[float, Callable[[], None]], Callable[[], None]]
     announce: Callable[[Promise, Event], None]
+    receive: Callable[[Inbound], bool]
     public_url: str
 
 
@@ -311,6 +316,24 @@ def remind(tools: Tools, promise: Promise) -> Outcome:
     with reading(tools.engine) as db:
         member = mailboxes.standing(db, held.member_id) if held.member_id else None
     return Ended(event=Lay()) if is_by_day(now, member.timezone if member else UTC) else Ended("dropped")
+
+
+def reconcile(tools: Tools, promise: Promise) -> Outcome:
+    """Find what people wrote and no webhook told us, and answer it as if it had just come in."""
+    del promise  # it says no more than that it is time
+    found = 0
+    for name, channel in tools.channels.items():
+        try:
+            listed = channel.missed(tools.clock.now() - LOOK_BACK)
+        except SendError as failure:
+            return Ended(words=str(failure))  # the next look is minutes away
+        with reading(tools.engine) as db:
+            lost = conversations.unheard(db, name, [one.message_id for one in listed])
+        for inbound in reversed(listed):
+            if inbound.message_id in lost:
+                _log.warning("a webhook was lost", channel=name, message=inbound.message_id)
+                found += tools.receive(inbound)
+    return Ended(words=f"{found} found")
 
 
 # --- erasing ----------------------------------------------------------------------------------------------------------
@@ -495,6 +518,7 @@ HANDS: dict[str, Hand] = {
     "EraseEverything": erase_everything,
     "SendMail": send_mail,
     promises.NUDGE: remind,
+    promises.RECONCILE: reconcile,
 }
 # How long a lane's promises may take at most; then their worker counts as dead, and they are done again.
 LEASES = {"speak": timedelta(minutes=2), "work": timedelta(minutes=3), "mail": timedelta(minutes=10)}

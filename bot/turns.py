@@ -35,6 +35,7 @@ from flows.conversation import (
     close,
     converse,
     is_late,
+    merged,
     private,
     records,
     restarted,
@@ -244,13 +245,25 @@ class Turns:
         self, db: Connection, held: Held, effects: Sequence[Effect], spoken: Language, ticket: int, now: datetime
     ) -> list[tuple[str, str, int | None]]:
         """Keep effects as promises; the lines of the transcript for what will be said."""
+        joined = self._join_waiting(db, held, effects[0], spoken) if effects and held.unfinished > 1 else None
         wanted = [
             Wanted(LANES[type(effect)], type(effect).__name__, now + _delay(effect), _payload(effect, held), ticket)
-            for effect in effects
+            for effect in effects[1 if joined else 0 :]
         ]
-        ids = promises.add(db, held.id, wanted, now)
+        ids = [*([joined] if joined else []), *promises.add(db, held.id, wanted, now)]
         pairs = zip(effects, ids, strict=True)
         return [("out", _line(effect, spoken), promise_id) for effect, promise_id in pairs if isinstance(effect, Speak)]
+
+    def _join_waiting(self, db: Connection, held: Held, effect: Effect, spoken: Language) -> int | None:
+        """Add a message to one that has to wait anyway: nobody wants a chain of bubbles. The id of its promise."""
+        waiting = promises.waiting_speech(db, held.id) if isinstance(effect, Speak) else None
+        if waiting is None or not isinstance(effect, Speak):
+            return None
+        promise_id, payload = waiting
+        together = merged(saved.load(payload["effect"]), effect, spoken)
+        if together is None or not promises.say_instead(db, promise_id, {"effect": saved.dump(together)}):
+            return None
+        return promise_id
 
     # --- when a step raises ---
 

@@ -519,7 +519,7 @@ def close(turn: Turn, facts: Facts) -> Closed:
     envelope = replace(envelope, asked=Asked(question, shown))
     ask = Say(asked.name, asked.values)
     speak = Speak((*says, ask), question, options)
-    if _fits(speak, facts):
+    if _fits(speak, facts.language):
         return Closed(envelope, (speak, *others))
     return Closed(envelope, (*_speak(says), Speak((ask,), question, options), *others))
 
@@ -534,11 +534,25 @@ def _speak(says: tuple[Say, ...]) -> tuple[Speak, ...]:
     return (Speak(says),) if says else ()
 
 
-def _fits(speak: Speak, facts: Facts) -> bool:
+def _fits(speak: Speak, language: Language) -> bool:
     """Whether this leaves room enough in one message with its choices; without choices there always is."""
-    message = render(speak, facts.language, Plain(), lambda _: "-" * LINK_LENGTH)
+    message = render(speak, language, Plain(), lambda _: "-" * LINK_LENGTH)
     choices = sum(len(button.label) + len("10 \n") for button in message.buttons)
     return not message.buttons or len(message.body) + choices <= MAX_WITH_CHOICES
+
+
+def merged(waiting: Speak, later: Speak, language: Language) -> Speak | None:
+    """Two messages that wait for one person as one; None where they do not fit into one.
+
+    One question is left, at the end: the later one, by which the earlier one is closed.
+    """
+    asked = 1 if waiting.question else 0
+    said, question = waiting.parts[: len(waiting.parts) - asked], waiting.parts[len(waiting.parts) - asked :]
+    after = later.parts if later.question else (*later.parts, *question)
+    last = later if later.question else waiting
+    together = Speak((*said, *(part for part in after if part not in said)), last.question, last.options)
+    size = len(render(together, language, Plain(), lambda _: "-" * LINK_LENGTH).body)
+    return together if _fits(together, language) and size <= MAX_WITH_CHOICES else None
 
 
 def _question(envelope: Envelope, facts: Facts) -> Ask:

@@ -104,6 +104,7 @@ class Recorder:
     erase_failures: deque[Exception] = field(default_factory=deque)
     typed: list[str] = field(default_factory=list)
     looked_for: list[str] = field(default_factory=list)
+    listed: list[Inbound] = field(default_factory=list)
 
     def send(self, to: Identity, message: Message, promise_id: int) -> Accepted:
         """Remember a message, or fail as the test wishes."""
@@ -138,6 +139,12 @@ class Recorder:
         if self.erase_failures:
             raise self.erase_failures.popleft()
         self.erased.append(message_id)
+
+    def missed(self, since: datetime) -> list[Inbound]:
+        """What the test says that the provider lists."""
+        if self.failures:
+            raise self.failures.popleft()
+        return list(self.listed)
 
 
 class Kit:

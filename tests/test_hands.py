@@ -18,7 +18,7 @@ from bot.store import conversations, mailboxes, tables
 from bot.vault import Secret, token_hash
 from flows.mailbox import AwaitingSecret, Collecting, Stuck
 from flows.menu import Choosing
-from flows.speech import texts
+from flows.speech import sentence, texts
 from flows.words import LANGUAGES
 from tests.botkit import ADDRESS, ANA, BIA, PASSWORD, Kit, eventually, run_sql, table_of_providers
 from tests.faulty_smtp import (
@@ -760,3 +760,38 @@ def test_two_people_do_not_get_in_each_others_way(at):
     kit.work()
     assert isinstance(kit.envelope(ANA).state, AwaitingSecret)
     assert isinstance(kit.envelope(BIA).state, Choosing)
+
+
+# --- webhooks that were lost ------------------------------------------------------------------------------------------
+
+
+def test_what_no_webhook_told_us_is_found_and_answered_once(kit):
+    kit.join()
+    kit.channel.listed = [kit.inbound(text) for text in ("ana@", "help")]  # newest first
+    kit.worker._sweep(kit.clock.now())
+    kit.worker._sweep(kit.clock.now() + timedelta(minutes=2))
+    before = len(kit.bodies())
+    kit.clock.move(minutes=6)
+    kit.work()
+    found = kit.bodies()[before:]
+    assert len(found) == 2
+    assert sentence("mailbox.no_address", "en") in found[1]
+    kit.clock.move(minutes=2)
+    kit.worker._sweep(kit.clock.now())
+    kit.clock.move(minutes=6)
+    kit.work()
+    assert len(kit.bodies()) == before + 2
+
+
+def test_a_provider_that_lists_nothing_now_is_asked_again_later(kit):
+    kit.join()
+    kit.worker._sweep(kit.clock.now())
+    kit.channel.failures.append(Later("429", "too many"))
+    kit.clock.move(minutes=6)
+    kit.work()
+    kit.channel.listed = [kit.inbound("help")]
+    before = len(kit.bodies())
+    kit.worker._sweep(kit.clock.now())
+    kit.clock.move(minutes=6)
+    kit.work()
+    assert len(kit.bodies()) == before + 1

@@ -113,7 +113,7 @@ def test_a_migration_that_fails_leaves_nothing_behind(engine, monkeypatch):
         raise RuntimeError("in the middle")
 
     upgrade = command.upgrade
-    monkeypatch.setattr(schema.command, "upgrade", half)
+    monkeypatch.setattr(command, "upgrade", half)
     with pytest.raises(RuntimeError):
         schema.migrate(engine)
     assert names(engine) == set()

@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy.exc
 
 import bot.turns
-from bot.channels import Identity
+from bot.channels import Identity, Later
 from bot.database import migrated
 from bot.hands import HANDS, LEASES
 from bot.store import conversations, promises, tables
@@ -473,6 +473,46 @@ def test_a_conversations_own_bound_is_nobody_elses(kit):
     assert kit.held("+34600000002").unfinished == 1
 
 
+# --- messages that wait -----------------------------------------------------------------------------------------------
+
+
+def test_messages_that_have_to_wait_anyway_become_one(kit):
+    kit.join()
+    kit.channel.failures.append(Later("63018", "too fast", 30.0))
+    kit.say("ana@@agency")
+    kit.work()  # put off: it may not be changed any more, it was tried
+    kit.say("help")
+    kit.say("ana@")
+    before = len(kit.bodies())
+    kit.clock.move(minutes=1)
+    kit.work()
+    first, second = kit.bodies()[before:]
+    assert first.count(EN["mailbox.address"]) == 1
+    assert EN["mailbox.no_address"] in second
+    assert second.count(EN["mailbox.address"]) == 1
+    assert EN["talk.help"].partition("{")[0] in second
+
+
+def test_a_message_that_is_about_to_be_said_is_left_as_it_is(kit):
+    kit.join()
+    kit.say("help")
+    kit.say("ana@")
+    before = len(kit.bodies())
+    kit.work()
+    assert len(kit.bodies()) == before + 2
+
+
+def test_a_good_bye_is_not_joined_with_what_follows(kit):
+    kit.join()
+    kit.channel.failures.append(Later("63018", "too fast", 30.0))
+    kit.say("help")
+    kit.work()
+    kit.say("erase")
+    kit.say("1")
+    kit.say("hello")
+    assert [row.kind for row in kit.rows(tables.promise) if row.state == "todo"].count("EraseEverything") == 1
+
+
 # --- the transcript, and what promises carry --------------------------------------------------------------------------
 
 
@@ -616,4 +656,4 @@ def test_every_promise_of_the_flows_has_its_lane_and_its_hand():
     assert set(bot.turns.LANES) == set(get_args(Promised))
     assert {kind.__name__ for kind in get_args(Promised)} <= set(HANDS)
     assert set(bot.turns.LANES.values()) <= set(LEASES)
-    assert {*HANDS} == {kind.__name__ for kind in get_args(Promised)} | {"SendMail", promises.NUDGE}
+    assert {*HANDS} == {kind.__name__ for kind in get_args(Promised)} | {"SendMail", promises.NUDGE, promises.RECONCILE}

@@ -44,3 +44,7 @@ class Terminal:
 
     def erase(self, message_id: str) -> None:
         """What was typed in a terminal stays there."""
+
+    def missed(self, since: datetime) -> list[Inbound]:  # noqa: ARG002 - as every channel
+        """Nothing gets lost on the way from a keyboard."""
+        return []

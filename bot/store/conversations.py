@@ -34,6 +34,12 @@ def claim_inbound(db: Connection, channel: str, message_id: str, at: datetime) -
     return db.execute(_REMEMBER, row).one_or_none() is not None
 
 
+def unheard(db: Connection, channel: str, message_ids: Sequence[str]) -> set[str]:
+    """Those of the provider's messages that never came in."""
+    query = select(inbound.c.message_id).where(inbound.c.channel == channel, inbound.c.message_id.in_(message_ids))
+    return set(message_ids) - set(db.execute(query).scalars())
+
+
 @dataclass(frozen=True, slots=True)
 class Held:
     """A conversation with its contact, locked until the transaction ends; and how many promises are unfinished."""
@@ -156,6 +162,8 @@ def proof(db: Connection, promise_id: int) -> tuple[str | None, datetime]:
         .join(message, message.c.promise_id == promise.c.id, isouter=True)
         .select_from(promise)
         .where(promise.c.id == promise_id)
+        .order_by(message.c.provider_id.nulls_last())  # two lines of the transcript may have been said as one message
+        .limit(1)
     ).one()
     return row.provider_id, row.created_at
 

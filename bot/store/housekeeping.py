@@ -10,11 +10,13 @@ from bot.store.engine import Connection
 from bot.store.tables import content, message
 
 KEEP_ENDED = timedelta(days=7)  # promises that ended: long enough to see what happened
+RECONCILE_EVERY = timedelta(minutes=5)
 KEEP_LINKS = timedelta(days=1)
 
 
 def sweep(db: Connection, now: datetime, retention: timedelta) -> None:
-    """Erase what has had its time."""
+    """Erase what has had its time, and see that lost webhooks are looked for."""
+    promises.once(db, "work", promises.RECONCILE, now + RECONCILE_EVERY, now)
     secrets.forget_expired(db, now)
     promises.forget_ended(db, now - KEEP_ENDED)
     mailboxes.forget_links(db, now - KEEP_LINKS)

@@ -12,12 +12,14 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Executable, Integer, and_, bindparam, delete, exists, func, insert, select, text, update
+from sqlalchemy.dialects.postgresql import insert as upsert
 
 from bot.store.engine import Connection
 from bot.store.tables import in_state, promise
 
 WAKE = "ally_promises"
 NUDGE = "remind"
+RECONCILE = "reconcile"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,37 @@ def _row(one: Wanted, conversation_id: UUID, at: datetime) -> dict[str, Any]:
         "due_at": one.due_at,
         "created_at": at,
     }
+
+
+def once(db: Connection, lane: str, kind: str, due_at: datetime, at: datetime) -> None:
+    """A promise that belongs to no conversation, unless it stands there already."""
+    row = upsert(promise).values(lane=lane, kind=kind, payload={}, due_at=due_at, created_at=at)
+    db.execute(
+        row.on_conflict_do_nothing(
+            index_elements=[promise.c.kind],
+            index_where=text("conversation_id is null and state in ('todo', 'doing')"),
+        )
+    )
+
+
+def waiting_speech(db: Connection, conversation_id: UUID) -> tuple[int, Any] | None:
+    """The last message that a conversation waits to say, if nobody has begun to and one before it is put off.
+
+    Its id and payload. What is about to be said at once is none of these.
+    """
+    mine = (promise.c.conversation_id == conversation_id, promise.c.lane == "speak", in_state(promise, "todo", "doing"))
+    columns = (promise.c.id, promise.c.kind, promise.c.state, promise.c.attempt, promise.c.payload)
+    rows = db.execute(select(*columns).where(*mine).order_by(promise.c.id)).all()
+    if not rows or not any(row.state == "todo" and row.attempt for row in rows[:-1]):
+        return None
+    last = rows[-1]
+    return (last.id, last.payload) if (last.state, last.attempt, last.kind) == ("todo", 0, "Speak") else None
+
+
+def say_instead(db: Connection, promise_id: int, payload: Any) -> bool:
+    """Give a waiting message other words; False: somebody has begun to say it meanwhile."""
+    mine = (promise.c.id == promise_id, in_state(promise, "todo"), promise.c.attempt == 0)
+    return db.execute(update(promise).where(*mine).values(payload=payload)).rowcount == 1
 
 
 def due(db: Connection, conversation_id: UUID, now: datetime) -> int:

@@ -186,6 +186,13 @@ promise = Table(
     Index("ix_promise_due", "lane", "due_at", postgresql_where=text("state = 'todo'")),
     Index("ix_promise_lease", "leased_until", postgresql_where=text("state = 'doing'")),
     Index("ix_promise_unfinished", "conversation_id", "id", postgresql_where=text("state in ('todo', 'doing')")),
+    # What belongs to no conversation stands there once at most.
+    Index(
+        "uq_promise_once",
+        "kind",
+        unique=True,
+        postgresql_where=text("conversation_id is null and state in ('todo', 'doing')"),
+    ),
     Index("ix_promise_ended", "created_at", postgresql_where=text("state not in ('todo', 'doing')")),
 )
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.bench import answers, figures, hanging, restart, turn
-from tests.bench.site import ROOT, Site
+from tests.bench.site import PEOPLE, ROOT, Site
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,13 +23,14 @@ if TYPE_CHECKING:
     from tests.bench.figures import Row
 
 LONGEST = 15 * 60  # seconds; then something hangs
+QUICK = 50  # people who talk
 
 
 def main() -> int:
     """Measure, print, write."""
     options = _options()
     _end_in_time()
-    with Site(people=len(turn.TALKING)) if options.quick else Site() as site:
+    with Site(people=QUICK) if options.quick else Site() as site:
         rows = []
         for row in _quick(site) if options.quick else _full(site):
             rows.append(row)
@@ -40,7 +41,7 @@ def main() -> int:
 
 
 def _full(site: Site) -> Iterator[Row]:
-    yield from turn.rows(site, rounds=5, turns=800)
+    yield from turn.rows(site, rounds=7, turns=len(PEOPLE))
     yield from answers.rows(site, rounds=5, messages=120, bursts=8)
     yield from hanging.latency(site, rounds=5)
     yield from hanging.memory(site, rounds=2)
@@ -48,7 +49,7 @@ def _full(site: Site) -> Iterator[Row]:
 
 
 def _quick(site: Site) -> Iterator[Row]:
-    yield from turn.rows(site, rounds=1, turns=40)
+    yield from turn.rows(site, rounds=1, turns=QUICK)
     yield from answers.rows(site, rounds=1, messages=10, bursts=1)
 
 

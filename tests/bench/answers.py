@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from tests.bench.figures import Row, quantile
 from tests.bench.load import Line
 from tests.bench.site import Side, Site
-from tests.bench.turn import TALKING, TEXT, both_webs
+from tests.bench.turn import TEXT, both_webs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,19 +64,18 @@ def _single(site: Site, side: Side, messages: int) -> list[float]:
     took = []
     with Line(side.base) as line:
         for number in range(messages):
-            times, person = divmod(number, len(TALKING))
-            took.append(1000 * _answered(site, side, line, TALKING[person], times + 1))
+            took.append(1000 * _answered(site, side, line, site.people[number]))
             time.sleep(GAP)
     side.wait_until_kept()
     side.reset()
     return took
 
 
-def _answered(site: Site, side: Side, line: Line, person: str, count: int) -> float:
+def _answered(site: Site, side: Side, line: Line, person: str) -> float:
     webhook = site.account.webhook(side.base, person, TEXT)
     sent = time.monotonic()
     line.send(webhook)
-    arrived = site.provider.arrivals(person, count)[-1]
+    arrived = site.provider.arrivals(person, 1)[-1]
     line.status()
     return arrived - sent
 
@@ -89,8 +88,8 @@ def _bursts(site: Site, bursts: int) -> tuple[float, float]:
     with ExitStack() as stack:
         lines = [stack.enter_context(Line(side.base)) for _ in range(BURST)]
         for number in range(bursts):
-            alone, together = TALKING[2 * number], TALKING[2 * number + 1]
-            firsts.append(1000 * _answered(site, side, lines[0], alone, 1))
+            alone, together = site.people[2 * number], site.people[2 * number + 1]
+            firsts.append(1000 * _answered(site, side, lines[0], alone))
             side.wait_until_kept()
             thirds.append(1000 * _burst(site, side, lines, together))
     site.provider.answer_after = 0.0

@@ -75,7 +75,7 @@ class Site:
     """Everything the figures are measured on, while it is a context; with so many of PEOPLE."""
 
     def __init__(self, people: int = len(PEOPLE)) -> None:
-        self._people = PEOPLE[:people]
+        self.people = PEOPLE[:people]
         self._stack = contextlib.ExitStack()
         self._started: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -112,7 +112,7 @@ class Site:
         def prepare(url: str) -> None:
             migrated(url)
             with joined(Side(url, environment)) as parts:
-                _furnish(parts, self._people)
+                _furnish(parts, self.people)
 
         copies = database.TestDatabase(postgres, prepare)
         return Side(copies.fresh(), environment), Side(copies.fresh(), environment)

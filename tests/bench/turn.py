@@ -26,14 +26,16 @@ if TYPE_CHECKING:
 
 TEXT = "menu"  # answered by a message with buttons, as most are
 STORY = (TEXT, "1", "ana@bench.example", "back", "cancel", "3", "hello")  # kinds of turns whose statements are counted
-TALKING = PEOPLE[:100]
-WARM = 100  # turns before the first round
+WARM = 50  # turns before the first round
 MOST_STATEMENTS = 10
 LEAST_RATE = 0.80
 
 
 def rows(site: Site, rounds: int, turns: int) -> list[Row]:
-    """The row's figures; `turns` in each round of each side."""
+    """The row's figures; `turns` in each round of each side, each of another conversation of the site's.
+
+    Nobody performs promises here, and a turn that finds one waiting would do more.
+    """
     most = max(statements(site))
     with both_webs(site) as (ours, its):
         sides = ((site.ours, ours), (site.floor, its))
@@ -58,7 +60,7 @@ def _round(site: Site, side: Side, process: psutil.Process, turns: int) -> tuple
 
 
 def _webhooks(site: Site, side: Side, count: int) -> list[bytes]:
-    return [site.account.webhook(side.base, TALKING[number % len(TALKING)], TEXT) for number in range(count)]
+    return [site.account.webhook(side.base, person, TEXT) for person in site.people[:count]]
 
 
 @contextmanager

@@ -69,8 +69,8 @@ def run(home: Path, seed: int, seconds: float, people: int) -> Report:
         complaints += [*crowd.mute(), *_settle(world, post)]
         _tell_what_happened(world, storm)
         report = audit(gather(world, post, complaints))
-    for kind, findings in (("lost", report.lost), ("doubled", report.doubled), ("out of order", report.out_of_order)):
-        for finding in findings:
+    for kind in ("lost", "doubled", "out_of_order", "excused"):
+        for finding in getattr(report, kind):
             _tell(f"{kind}: {finding}")
     return report
 

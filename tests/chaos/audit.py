@@ -60,7 +60,8 @@ class Evidence:
     """All that is known at the end.
 
     `heard`: when each message (by the provider's id) was claimed; `lines`: when the incoming lines of each person's
-    transcript were written. A turn does both with the same moment. `dead`: whose turns raised, and where;
+    transcript were written. A turn does both with the same moment. `excused`: replies that a process was just about to
+    send when it was frozen. `dead`: whose turns raised, and where;
     `complaints`: what else must not be, in words.
     """
 
@@ -71,6 +72,7 @@ class Evidence:
     shown: Sequence[Shown]
     mails: Sequence[Mailed]
     found: Sequence[Found]
+    excused: frozenset[int] = frozenset()
     dead: Sequence[str] = ()
     complaints: Sequence[str] = ()
 
@@ -86,6 +88,7 @@ class Report:
     lost: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
     out_of_order: list[str] = field(default_factory=list)
+    excused: list[str] = field(default_factory=list)
 
     @property
     def clean(self) -> bool:
@@ -166,7 +169,8 @@ def _look_at_speech(evidence: Evidence, report: Report) -> None:
         if promise not in known:
             report.doubled.append(f"reply {promise} was shown and nobody promised it")
         elif times > 1:
-            report.doubled.append(f"reply {promise} was shown {times} times: {_fate(known[promise])}")
+            where = report.excused if promise in evidence.excused else report.doubled
+            where.append(f"reply {promise} was shown {times} times: {_fate(known[promise])}")
     for number, promises in _by_number(evidence.shown).items():
         report.out_of_order += [
             f"reply {later} to {number} was shown before {earlier}" for later, earlier in _descents(promises)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from bot.playground.mail import INBOX
 from bot.store import tables
 from bot.store.engine import Connection, reading
 from tests.chaos.audit import Evidence, Found, Kept, Mailed
+from tests.chaos.inside import SPEECH
 from tests.chaos.installation import WAITING
 
 if TYPE_CHECKING:
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
     from tests.chaos.installation import Installation
     from tests.chaos.post import Post
+
+UNDER_WAY = 0.25  # seconds from the last look at a claim until all bytes have left, on a busy machine
 
 
 def gather(world: Installation, post: Post, complaints: Sequence[str]) -> Evidence:
@@ -34,6 +38,7 @@ def gather(world: Installation, post: Post, complaints: Sequence[str]) -> Eviden
             shown=list(world.twilio.shown),
             mails=_mails(db, numbers),
             found=_found(world),
+            excused=frozenset(_interrupted(world)),
             dead=[f"{numbers.get(row.conversation_id)}: {row.error}" for row in db.execute(select(tables.dead_letter))],
             complaints=[*complaints, *(words for child in world.children for words in child.complaints)],
         )
@@ -72,6 +77,20 @@ def _promises(db: Connection, numbers: dict[UUID, str]) -> list[Kept]:
 def _mails(db: Connection, numbers: dict[UUID, str]) -> list[Mailed]:
     rows = db.execute(select(tables.outgoing_mail))
     return [Mailed(row.id.hex, numbers[row.conversation_id], row.state, tuple(row.recipients)) for row in rows]
+
+
+def _interrupted(world: Installation) -> Iterator[int]:
+    """What a process was just about to say when it was frozen.
+
+    It has looked at its claim for the last time, and the bytes may not have left: when it comes back they do, and
+    meanwhile another process has said the same. Without idempotent requests at the provider nobody can help that; who
+    begins to speak after it came back has no such excuse.
+    """
+    freezes = [freeze for child in world.children for freeze in child.freezes]
+    for line in world.written(SPEECH):
+        process, promise, at = line.split()
+        if any(int(process) == frozen and 0 <= began - float(at) <= UNDER_WAY for frozen, began in freezes):
+            yield int(promise)
 
 
 def _found(world: Installation) -> list[Found]:

@@ -22,7 +22,10 @@ from sqlalchemy.engine.default import DefaultDialect
 
 import bot
 from bot import hands, worker
+from bot.channels import Accepted, Identity
+from bot.channels.whatsapp.channel import WhatsApp
 from bot.clock import SystemClock
+from flows.speech import Message
 from tests.chaos.points import Point
 
 if TYPE_CHECKING:
@@ -30,7 +33,9 @@ if TYPE_CHECKING:
     from types import FrameType
 
 CLOCK = "CHAOS_CLOCK"  # how many seconds it is ahead at first, and from a moment on (seconds after the start)
-JOURNAL = "CHAOS_JOURNAL"  # the file that tells which points were reached
+JOURNALS = "CHAOS_JOURNALS"  # the folder in which processes write down
+POINTS = "points"  # ... at which point they died
+SPEECH = "speech"  # ... what they began to say: process, promise, time
 # In seconds. Far more than a hand needs here: nobody who is alive may be taken for dead.
 LEASES = {"speak": 5.0, "work": 5.0, "mail": 7.0}
 LONGEST_PAUSE = 3.0  # seconds between two tries
@@ -43,6 +48,7 @@ def main() -> None:
     hands.LEASES.update({lane: timedelta(seconds=seconds) for lane, seconds in LEASES.items()})
     _shorten_pauses()
     _put_clock_wrong()
+    _note_speech()
     point = Point.of_environment()
     if point is not None:
         _die_at(point)
@@ -70,6 +76,17 @@ def _put_clock_wrong() -> None:
         return datetime.now(UTC) + timedelta(seconds=seconds)
 
     patch.object(SystemClock, "now", now).start()
+
+
+def _note_speech() -> None:
+    """Write down when this process began to say something: see `evidence`."""
+    say = WhatsApp.send
+
+    def send(channel: WhatsApp, to: Identity, message: Message, promise_id: int) -> Accepted:
+        _write(SPEECH, f"{os.getpid()} {promise_id} {time.time()}")
+        return say(channel, to, message, promise_id)
+
+    patch.object(WhatsApp, "send", send).start()
 
 
 def _die_at(point: Point) -> None:
@@ -120,10 +137,14 @@ def _committing(frame: FrameType | None) -> Iterator[str]:
 
 
 def _die(point: Point) -> NoReturn:
-    with Path(os.environ[JOURNAL]).open("a") as journal:
-        journal.write(f"{point}\n")
+    _write(POINTS, str(point))
     os.killpg(os.getpgrp(), signal.SIGKILL)
     raise SystemExit  # not reached: the signal cannot be caught
+
+
+def _write(name: str, line: str) -> None:
+    with (Path(os.environ[JOURNALS]) / name).open("a") as journal:
+        journal.write(f"{line}\n")
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ from bot.vault import Secret, new_key
 from flows.speech import sentence
 from flows.words import Account, Server
 from tests.chaos.gate import Gate
-from tests.chaos.inside import CLOCK, JOURNAL
+from tests.chaos.inside import CLOCK, JOURNALS, POINTS
 from tests.chaos.points import VARIABLE, Kind, Plans
 
 if TYPE_CHECKING:
@@ -107,6 +107,7 @@ class Child:
     process: subprocess.Popen[bytes] | None = None
     started: float = 0.0
     frozen: bool = False
+    freezes: list[tuple[int, float]] = field(default_factory=list)  # process and time
     calm: bool = False
     deaths: int = 0
     complaints: list[str] = field(default_factory=list)
@@ -117,8 +118,10 @@ class Child:
 
     def freeze(self) -> None:
         """Let it stand still."""
-        self.frozen = True
-        self._signal(signal.SIGSTOP)
+        if self.process is not None:
+            self.frozen = True
+            self.freezes.append((self.process.pid, time.time()))
+            self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
         """Let it go on, as if nothing had been."""
@@ -226,10 +229,14 @@ class Installation:
         with psycopg.connect(url, autocommit=True, application_name="chaos") as connection:
             yield connection
 
+    def written(self, journal: str) -> list[str]:
+        """The lines that the processes wrote into one of their journals."""
+        file = self.home / journal
+        return file.read_text().splitlines() if file.exists() else []
+
     def points_reached(self) -> list[str]:
         """The points at which a process died, in order."""
-        journal = self.home / "points"
-        return journal.read_text().splitlines() if journal.exists() else []
+        return self.written(POINTS)
 
     def last_lines(self) -> str:
         """The ends of the logs."""
@@ -258,7 +265,7 @@ class Installation:
             "SSL_CERT_FILE": str(self.sandbox.ca_pem.resolve()),
             "PROVIDERS_EXTRA": str(self._table()),
             "LOG_FORMAT": "json",
-            JOURNAL: str(self.home / "points"),
+            JOURNALS: str(self.home),
         }
 
     def _table(self) -> Path:

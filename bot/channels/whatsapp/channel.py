@@ -4,7 +4,7 @@ import logging
 import re
 from datetime import datetime, timedelta
 
-from bot.channels import Accepted, Identity
+from bot.channels import Accepted, Identity, Inbound
 from bot.channels.whatsapp.client import Twilio
 from bot.channels.whatsapp.read import callback_url
 from bot.channels.whatsapp.render import render
@@ -44,6 +44,10 @@ class WhatsApp:
     def erase(self, message_id: str) -> None:
         """Erase what a person sent. Raises Later or Refused."""
         self._twilio.erase(message_id)
+
+    def missed(self, since: datetime) -> list[Inbound]:
+        """What people have sent since then, as Twilio lists it, newest first."""
+        return self._twilio.received_since(since)
 
 
 def _to(identity: Identity) -> str:

@@ -248,6 +248,7 @@ def upgrade() -> None:
     )
     op.create_index('ix_promise_due', 'promise', ['lane', 'due_at'], unique=False, postgresql_where=sa.text("state = 'todo'"))
     op.create_index('ix_promise_ended', 'promise', ['created_at'], unique=False, postgresql_where=sa.text("state not in ('todo', 'doing')"))
+    op.create_index('uq_promise_once', 'promise', ['kind'], unique=True, postgresql_where=sa.text("conversation_id is null and state in ('todo', 'doing')"))
     op.create_index('ix_promise_lease', 'promise', ['leased_until'], unique=False, postgresql_where=sa.text("state = 'doing'"))
     op.create_index('ix_promise_unfinished', 'promise', ['conversation_id', 'id'], unique=False, postgresql_where=sa.text("state in ('todo', 'doing')"))
     op.create_table('link_token',
@@ -267,6 +268,7 @@ def downgrade() -> None:
     op.drop_table('link_token')
     op.drop_index('ix_promise_unfinished', table_name='promise', postgresql_where=sa.text("state in ('todo', 'doing')"))
     op.drop_index('ix_promise_lease', table_name='promise', postgresql_where=sa.text("state = 'doing'"))
+    op.drop_index('uq_promise_once', table_name='promise', postgresql_where=sa.text("conversation_id is null and state in ('todo', 'doing')"))
     op.drop_index('ix_promise_ended', table_name='promise', postgresql_where=sa.text("state not in ('todo', 'doing')"))
     op.drop_index('ix_promise_due', table_name='promise', postgresql_where=sa.text("state = 'todo'"))
     op.drop_table('promise')

@@ -1,0 +1,146 @@
+"""The audit finds each kind of broken promise; and a short run, in which all of them are kept."""
+
+import importlib
+import json
+import pkgutil
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+import bot
+from flows.speech import sentence
+from tests.chaos.audit import Evidence, Found, Kept, Mailed, audit
+from tests.chaos.installation import Shown, recipient
+from tests.chaos.points import POINTS
+from tests.chaos.post import Letter
+
+ROOT = Path(__file__).parent.parent
+ANA = "+15550100001"
+BOX = recipient("ana1")
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+LATER = NOON + timedelta(seconds=1)
+
+
+def kept(number, **other):
+    usual = {"number": ANA, "kind": "Speak", "state": "done", "attempt": 1, "outcome": "", "provider_id": f"SM{number}"}
+    return Kept(**{"id": number, "waits": False, **usual, **other})
+
+
+def shown(promise, body="Hello."):
+    return Shown(ANA, f"SM{promise}", promise, body)
+
+
+def told(name, promise):
+    words = {"to": BOX, "why": "The server said no."}
+    body = sentence(name, "en", **words)
+    return shown(promise, f"{body}\n\nWhat would you like to do?")
+
+
+CLEAN = Evidence(
+    letters=[Letter("in-1", ANA, "hello", taken=True), Letter("in-2", ANA, "menu", taken=False)],
+    heard={"in-1": NOON},
+    lines={ANA: [NOON]},
+    promises=[kept(1), kept(2), kept(3, kind="SendMail", provider_id=None)],
+    shown=[shown(1), told("news.mail_accepted", 2)],
+    mails=[Mailed("abc", ANA, "accepted", (BOX,))],
+    found=[Found(BOX, "abc", "Viewing ana1-1")],
+)
+
+
+def with_mail(state, *found, name="news.mail_accepted", promise=2):
+    mails = [Mailed("abc", ANA, state, (BOX,))]
+    return replace(CLEAN, mails=mails, found=list(found), shown=[shown(1), told(name, promise)])
+
+
+def test_an_installation_that_kept_everything_has_no_findings():
+    report = audit(CLEAN)
+    assert report.clean
+    assert report.counts() == {
+        "messages": 1, "turns": 1, "replies": 2, "mails": 1, "lost": 0, "doubled": 0, "out_of_order": 0,
+    }  # fmt: skip
+
+
+def test_a_message_that_was_not_taken_may_have_a_turn_or_none():
+    heard = {"in-1": NOON, "in-2": LATER}
+    assert audit(replace(CLEAN, heard=heard, lines={ANA: [NOON, LATER]})).clean
+
+
+@pytest.mark.parametrize(
+    ("evidence", "lost", "doubled", "out_of_order"),
+    [
+        pytest.param(replace(CLEAN, heard={}, lines={}), 1, 0, 0, id="taken without a turn"),
+        pytest.param(replace(CLEAN, lines={}), 1, 0, 0, id="claimed without a turn"),
+        pytest.param(replace(CLEAN, heard={"in-1": NOON, "in-2": LATER}), 1, 0, 0, id="claimed, not taken, no turn"),
+        pytest.param(replace(CLEAN, lines={ANA: [NOON, LATER]}), 0, 1, 0, id="two turns of one message"),
+        pytest.param(replace(CLEAN, promises=[*CLEAN.promises, kept(4)]), 1, 0, 0, id="a reply that nobody saw"),
+        pytest.param(replace(CLEAN, shown=[*CLEAN.shown, shown(1)]), 0, 1, 0, id="a reply seen twice"),
+        pytest.param(replace(CLEAN, shown=[*CLEAN.shown, shown(9)]), 0, 1, 0, id="a reply of no promise"),
+        pytest.param(replace(CLEAN, shown=CLEAN.shown[::-1]), 0, 0, 1, id="replies out of order"),
+        pytest.param(replace(CLEAN, promises=[*CLEAN.promises, kept(4, state="todo")]), 1, 0, 0, id="unfinished"),
+        pytest.param(replace(CLEAN, dead=["ValueError"]), 1, 0, 0, id="a turn that raised"),
+        pytest.param(replace(CLEAN, complaints=["worker-1 ended"]), 1, 0, 0, id="a process that ended by itself"),
+        pytest.param(with_mail("accepted"), 1, 0, 0, id="accepted and nowhere"),
+        pytest.param(with_mail("accepted", *CLEAN.found * 2), 0, 2, 0, id="the same mail twice"),
+        pytest.param(
+            with_mail("accepted", *CLEAN.found, Found(BOX, "x", "Viewing ana1-1")), 0, 2, 0, id="its text in two mails"
+        ),
+        pytest.param(with_mail("todo", *CLEAN.found), 1, 2, 0, id="arrived, told, and still to be sent"),
+        pytest.param(with_mail("refused", name="news.mail_refused", *CLEAN.found), 0, 1, 0, id="refused and arrived"),
+        pytest.param(with_mail("unknown"), 1, 1, 0, id="unknown and told as accepted"),
+        pytest.param(replace(CLEAN, shown=[shown(1), shown(2)]), 1, 0, 0, id="nothing was told"),
+    ],
+)
+def test_every_broken_promise_is_found(evidence, lost, doubled, out_of_order):
+    report = audit(evidence)
+    counts = [len(found) for found in (report.lost, report.doubled, report.out_of_order)]
+    assert counts == [lost, doubled, out_of_order], report
+
+
+@pytest.mark.parametrize("found", [[], CLEAN.found], ids=["not there", "there"])
+def test_an_unknown_mail_may_have_arrived_or_not(found):
+    assert audit(with_mail("unknown", *found, name="news.mail_unknown")).clean
+
+
+def test_a_promise_that_waits_for_its_time_is_no_finding():
+    nudge = kept(4, kind="remind", state="todo", provider_id=None, waits=True)
+    assert audit(replace(CLEAN, promises=[*CLEAN.promises, nudge])).clean
+
+
+def test_two_replies_that_were_said_in_one_message_are_both_shown():
+    assert audit(replace(CLEAN, promises=[*CLEAN.promises, kept(4, provider_id="SM2")])).clean
+
+
+def test_a_reply_that_was_under_way_when_its_process_was_frozen_is_told_apart():
+    report = audit(replace(CLEAN, shown=[*CLEAN.shown, shown(1)], excused=frozenset({1})))
+    assert report.clean
+    assert len(report.excused) == 1
+
+
+def test_every_named_point_is_a_function_of_the_product():
+    known = set()
+    for module in pkgutil.iter_modules(bot.__path__, "bot."):
+        known |= _functions(module.name)
+    known |= _functions("bot.web.pages")
+    assert {function for table in POINTS.values() for function in table} <= known
+
+
+def _functions(module):
+    stem = module.rpartition(".")[2]
+    names = vars(importlib.import_module(module)) if not stem.startswith("__") else {}
+    classes = [one for one in names.values() if isinstance(one, type)]
+    return {f"{stem}.{name}" for name in [*names, *(name for one in classes for name in vars(one))]}
+
+
+@pytest.mark.timeout(300)
+def test_whatever_dies_nothing_is_lost_doubled_or_out_of_order():
+    command = [sys.executable, "-m", "tests.chaos", "--seed", "11", "--seconds", "12", "--people", "6"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False, timeout=280)
+    told = done.stderr.decode()
+    result = json.loads(done.stdout.decode().splitlines()[-1])
+    assert list(result) == ["seed", "messages", "turns", "replies", "mails", "lost", "doubled", "out_of_order"]
+    assert (result["lost"], result["doubled"], result["out_of_order"], done.returncode) == (0, 0, 0, 0), told
+    assert min(result["messages"], result["turns"], result["replies"]) > 10, told

@@ -1,0 +1,190 @@
+"""Logs carry ids, never contents: no token of a link, no bound value, no body that a library would write."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bot.log import describe_exception, mask_links
+from bot.vault import token
+
+ROOT = Path(__file__).parent.parent
+TOKEN = "Zt0kenZt0kenZt0kenZt0kenZt0ken12"
+
+# What a process of ours writes, from our own loggers and from the libraries'.
+PROGRAM = """
+import logging, sys, warnings
+import structlog
+from bot.log import setup
+
+setup(sys.argv[1])
+log, foreign = structlog.get_logger("bot.test"), logging.getLogger("some.library")
+exec(sys.stdin.read())
+"""
+
+
+def written(lines, form="text"):
+    """What a process with our logs writes to standard error; standard output stays empty."""
+    run = subprocess.run(
+        [sys.executable, "-c", PROGRAM, form], input=lines, capture_output=True, text=True, timeout=60, cwd=ROOT,
+        check=True,
+    )  # fmt: skip
+    assert run.stdout == ""
+    return run.stderr
+
+
+def test_our_words_carry_time_level_and_ids():
+    (line,) = written("log.info('promise', id=7, kind='Speak')", "json").splitlines()
+    found = json.loads(line)
+    assert (found["event"], found["id"], found["kind"], found["level"]) == ("promise", 7, "Speak", "info")
+    assert found["timestamp"].endswith("Z")
+
+
+def test_a_librarys_words_take_the_same_form():
+    (line,) = written("foreign.warning('careful: %s', 3)", "json").splitlines()
+    assert json.loads(line)["event"] == "careful: 3"
+    assert json.loads(line)["logger"] == "some.library"
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_no_token_of_a_link_stands_in_any_line_whoever_writes_it(form):
+    lines = f"""
+path = "/s/{TOKEN}"
+log.info("GET " + path, path=path, url="https://bot.example.com" + path)
+foreign.error("Error handling request %s", path)
+logging.getLogger("gunicorn.error").error("Error handling request %s", path)
+logging.getLogger("gunicorn.access").error("GET %s", path)
+try:
+    raise ValueError("bad address " + path)
+except ValueError:
+    log.exception("failed")
+    foreign.exception("failed, too")
+"""
+    text = written(lines, form)
+    assert TOKEN not in text
+    assert text.count("/s/***") >= 7
+
+
+def test_what_gunicorn_set_up_for_itself_does_not_write_past_us():
+    lines = f"""
+import logging
+logger = logging.getLogger("gunicorn.error")
+logger.propagate = False
+logger.addHandler(logging.StreamHandler())
+setup("json")
+logger.error("Error handling request %s", "/s/{TOKEN}")
+"""
+    (line,) = written(lines, "json").splitlines()
+    assert json.loads(line)["event"] == "Error handling request /s/***"
+
+
+@pytest.mark.parametrize("path", ["/s/done/eyJhbGciOi", "/s/static/secret_page.css", "/privacy", "/s/"])
+def test_what_is_no_token_stays_readable(path):
+    assert mask_links(None, "info", {"event": path})["event"] == path
+
+
+def test_every_token_that_we_make_is_masked():
+    for _ in range(200):
+        clear, _hash = token()
+        assert clear not in mask_links(None, "info", {"event": f"GET /s/{clear} HTTP/1.1"})["event"]
+
+
+SQL = """
+import os
+os.environ["PGCONNECT_TIMEOUT"] = "2"
+from sqlalchemy import text
+from bot.store.engine import connect
+engine = connect(%r)
+def ask(statement):
+    with engine.begin() as db:
+        db.execute(text(statement), {"who": "girafa-azul"})
+for statement in ("select * from nowhere where name = :who", "select cast(:who as integer)",
+                  "insert into agency (name) values (:who)"):
+    try:
+        ask(statement)
+    except Exception as error:
+        log.exception("failed", exc_info=True)
+        foreign.error("failed, too", exc_info=error)
+"""
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_no_value_of_a_statement_stands_in_the_log_not_even_in_what_postgresql_answers(database_url, form):
+    """`invalid input syntax for type integer: "..."` and `DETAIL: Failing row contains (...)` carry values."""
+    text = written(SQL % database_url, form)
+    assert "girafa" not in text
+    assert "InvalidTextRepresentation" in text
+    assert "NotNullViolation" in text
+    assert "UndefinedTable" in text
+
+
+def test_an_exception_tells_where_it_came_from_and_what_led_to_it():
+    lines = """
+def deep():
+    secret = "girafa-azul"
+    try:
+        {}["key"]
+    except KeyError as error:
+        raise RuntimeError("what we say") from error
+try:
+    deep()
+except RuntimeError:
+    log.exception("failed")
+"""
+    found = json.loads(written(lines, "json"))
+    assert found["exception"].splitlines()[-1] == "RuntimeError: what we say"
+    assert "KeyError: 'key'" in found["exception"]
+    assert "in deep" in found["exception"]
+    assert "girafa" not in found["exception"]
+
+
+def test_a_chain_of_exceptions_has_an_end():
+    error = ValueError("0")
+    for number in range(1, 50):
+        after = ValueError(str(number))
+        after.__cause__, error = error, after
+    told = describe_exception(None, "error", {"event": "x", "exc_info": error})["exception"]
+    assert told.count("ValueError") == 6
+
+
+def test_no_exception_is_no_exception():
+    assert describe_exception(None, "error", {"event": "x"}) == {"event": "x"}
+    assert describe_exception(None, "error", {"event": "x", "exc_info": None}) == {"event": "x"}
+    assert describe_exception(None, "error", {"event": "x", "exc_info": True}) == {"event": "x"}
+
+
+@pytest.mark.parametrize(
+    "logger", ["twilio", "twilio.http_client", "urllib3.connectionpool", "sqlalchemy.engine.Engine", "alembic.runtime"]
+)
+def test_the_libraries_that_would_write_bodies_or_values_are_quiet(logger):
+    lines = f"""
+library = logging.getLogger({logger!r})
+library.debug("girafa")
+library.info("girafa")
+library.warning("something is wrong")
+"""
+    text = written(lines)
+    assert "girafa" not in text
+    assert "something is wrong" in text
+
+
+def test_twilios_sdk_writes_nothing_of_a_request():
+    lines = """
+from bot.channels import SendError
+from bot.channels.whatsapp import Outgoing, Twilio
+class Nothing:
+    def get(self, name): return None
+    def put(self, name, sid): pass
+twilio = Twilio("AC" + "0" * 32, "girafa-token", "+15550100000", Nothing(), api_url="http://127.0.0.1:9", timeout=2)
+try:
+    twilio.send("+5511999990001", Outgoing("girafa-azul"), "https://bot.example.com/whatsapp/status")
+except SendError as error:
+    log.warning("not sent", why=str(error))
+twilio.close()
+"""
+    text = written(lines)
+    assert "not sent" in text
+    assert "girafa" not in text
+    assert "5511999990001" not in text

@@ -1,0 +1,165 @@
+"""`python -m bot serve`: one command for everything, which ends as a whole and brings back what died."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+import requests
+
+from bot.settings import Settings
+from bot.vault import new_key
+from tests.botkit import eventually
+
+ROOT = Path(__file__).parent.parent
+START_SECONDS = 60.0
+STOP_SECONDS = 45.0
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def environment(home, port, **more):
+    """An installation with an account, so that no playground is started; its Twilio answers nothing."""
+    inherited = {name: value for name, value in os.environ.items() if name.lower() not in Settings.model_fields}
+    return {
+        **inherited,
+        "DATA_DIR": str(home),
+        "PORT": str(port),
+        "PUBLIC_URL": f"http://127.0.0.1:{port}",
+        "TWILIO_ACCOUNT_SID": f"AC{'0' * 32}",
+        "TWILIO_AUTH_TOKEN": "girafa-token",
+        "TWILIO_WHATSAPP_FROM": "whatsapp:+15550100000",
+        "TWILIO_API_URL": "http://127.0.0.1:9",
+        "SECRET_KEYS": new_key(),
+        "SUPPORT_CONTACT": "+1 555 0100",
+        "PRIVACY_URL": "https://example.com/privacy",
+        **more,
+    }
+
+
+def answers(port):
+    try:
+        return requests.get(f"http://127.0.0.1:{port}/readyz", timeout=5).status_code == 200
+    except requests.RequestException:
+        return False
+
+
+@contextmanager
+def served(home, port, log, **more):
+    """`serve` as a process of its own; whatever happens, nothing of it outlives the test."""
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "bot", "serve"],
+            cwd=ROOT,
+            env=environment(home, port, **more),
+            stdout=file,
+            stderr=file,
+        )
+    family = {}
+    try:
+        eventually(lambda: process.poll() is not None or answers(port), "serve answers", within=START_SECONDS)
+        assert process.poll() is None, log.read_text()
+        family.update({one.pid: one for one in psutil.Process(process.pid).children(recursive=True)})
+        yield process
+    finally:
+        if process.poll() is None:
+            family.update({one.pid: one for one in psutil.Process(process.pid).children(recursive=True)})
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        left = [one for one in family.values() if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+        for one in left:
+            one.kill()
+
+
+def child(process, word):
+    """The child of `serve` whose command line has this word."""
+    return next(one for one in psutil.Process(process.pid).children() if word in " ".join(one.cmdline()))
+
+
+def test_it_serves_brings_back_what_died_and_ends_as_a_whole(tmp_path):
+    home, port, log = tmp_path / "var", free_port(), tmp_path / "log"
+    with served(home, port, log) as process:
+        family = psutil.Process(process.pid).children(recursive=True)
+        assert {"gunicorn", "worker", "postgres"} <= {word for word in ("gunicorn", "worker", "postgres")
+                                                      for one in family if word in " ".join(one.cmdline())}  # fmt: skip
+
+        for word in ("gunicorn", "worker"):
+            first = child(process, word)
+            first.kill()
+            eventually(lambda w=word, f=first: back(process, w, f), f"{word} is back", within=START_SECONDS)
+        eventually(lambda: answers(port), "the web answers again", within=START_SECONDS)
+
+        family = psutil.Process(process.pid).children(recursive=True)
+        begun = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(STOP_SECONDS) == 0
+        assert time.monotonic() - begun < STOP_SECONDS
+        eventually(lambda: not any(alive(one) for one in family), "nothing is left", within=5)
+        assert not answers(port)
+    text = log.read_text()
+    assert "Traceback" not in text
+    assert "girafa" not in text
+    assert text.count("a process ended and is started again") == 2
+    assert f"open http://127.0.0.1:{port} " in text
+
+
+def back(process, word, former):
+    try:
+        return child(process, word).pid != former.pid
+    except (StopIteration, psutil.NoSuchProcess):
+        return False
+
+
+def alive(one):
+    try:
+        return one.is_running() and one.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def run(home, port, **more):
+    """`serve` where it cannot start; what it said."""
+    done = subprocess.run(
+        [sys.executable, "-m", "bot", "serve"],
+        cwd=ROOT, env=environment(home, port, **more), capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    return done.returncode, done.stderr
+
+
+def test_a_busy_port_is_one_sentence_with_the_remedy(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        status, said = run(tmp_path / "var", port)
+    assert status == 1
+    assert said == (f"PORT: {port} is taken by another program; stop that one, or choose another: PORT=8001 make run\n")
+    assert not (tmp_path / "var").exists()
+
+
+@pytest.mark.parametrize(("bind", "word"), [("192.0.2.1", "192.0.2.1"), ("nowhere.invalid", "nowhere.invalid")])
+def test_an_address_that_is_not_ours_is_one_sentence(tmp_path, bind, word):
+    status, said = run(tmp_path / "var", free_port(), BIND=bind)
+    assert status == 1
+    assert said.startswith("BIND, PORT: ")
+    assert word in said
+    assert said.count("\n") == 1
+
+
+def test_a_wrong_setting_stops_it_before_anything_is_made(tmp_path):
+    status, said = run(tmp_path / "var", free_port(), RETENTION_DAYS="0")
+    assert (status, said.count("\n")) == (1, 1)
+    assert said.startswith("RETENTION_DAYS")
+    assert not (tmp_path / "var").exists()
