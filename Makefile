@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run talk test check bench lock world clean
+.PHONY: run talk test check bench chaos lock world clean
 
 run: .venv/playground       ## set up, then serve everything on 127.0.0.1:8000
 	@$(BIN)/python -m bot serve
@@ -19,6 +19,9 @@ check: .venv/test           ## lint, format, types
 
 bench: .venv/test           ## ours against a floor, in the same run
 	@$(BIN)/python -m tests.bench
+
+chaos: .venv/test           ## kill -9 at random, then an audit of what was lost, doubled, out of order
+	@$(BIN)/python -m tests.chaos $(CHAOS)
 
 world:                      ## the system's packages that the fourth ring needs (Debian)
 	apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q postfix dovecot-imapd dovecot-lmtpd dnsmasq chromium
