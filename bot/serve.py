@@ -19,7 +19,7 @@ from types import FrameType
 import structlog
 
 from bot.app import make_key
-from bot.database import opened
+from bot.database import kept
 from bot.settings import Settings, SettingsError
 
 STOP_TIME = 25.0  # seconds for a child; a worker needs up to 20
@@ -35,14 +35,15 @@ def serve(settings: Settings, environment: Mapping[str, str]) -> None:
     """Run until told to stop. Raises SettingsError, EmbeddedFailed."""
     _port_is_free(settings.bind, settings.port)
     stop = _until_signalled()
-    with opened(settings) as database_url, _stage(settings) as stage:
-        shared = {**environment, **stage, "DATABASE_URL": database_url, "PUBLIC_URL": settings.url}
+    with kept(settings) as database, _stage(settings) as stage:
+        shared = {**environment, **stage, "DATABASE_URL": database.url, "PUBLIC_URL": settings.url}
         if not (settings.secret_keys or settings.secret_keys_file):
             shared["SECRET_KEYS_FILE"] = str(_key_told(settings))
         children = [_Child("worker", _worker(), shared), _Child("web", web_command(settings), shared)]
         _greet(settings, bool(stage))
         try:
             while not stop.wait(0.2):
+                database.look()
                 for child in children:
                     child.look()
         finally:

@@ -26,6 +26,7 @@ from bot.channels import Accepted, Identity, Inbound
 from bot.hands import HANDS, LEASES
 from bot.mail.knowledge.providers import Provider, Providers
 from bot.mail.knowledge.providers import _read as read_table
+from bot.mail.wire.smtp import tls_context
 from bot.safe import use_of
 from bot.settings import load
 from bot.store import conversations, mailboxes, promises, tables
@@ -41,6 +42,7 @@ from flows.words import Account, Server
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
+    from ssl import SSLContext
     from uuid import UUID
 
     from sqlalchemy import Table
@@ -155,7 +157,7 @@ class Kit:
         self.clock = StandingClock()
         self.channel = Recorder()
         self.settings = load({"DATA_DIR": str(home), **settings})
-        with patch.object(app, "known_providers", _widened):
+        with patch.object(app, "known_providers", _widened), patch.object(app, "tls_context", _context):
             self.parts: Parts = join(
                 self.settings,
                 database_url,
@@ -320,6 +322,12 @@ class Kit:
                 self.worker._keep(promise)
                 performed += 1
         raise AssertionError("there is no end of promises")
+
+
+@cache
+def _context() -> SSLContext:
+    """One for all kits, none of which adds an authority of its own: each new one reads all that the system trusts."""
+    return tls_context()
 
 
 @cache

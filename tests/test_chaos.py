@@ -41,7 +41,7 @@ def told(name, promise):
 
 
 CLEAN = Evidence(
-    letters=[Letter("in-1", ANA, "hello", taken=True), Letter("in-2", ANA, "menu", taken=False)],
+    letters=[Letter("in-1", ANA, "hello", taken=True)],
     heard={"in-1": NOON},
     lines={ANA: [NOON]},
     promises=[kept(1), kept(2), kept(3, kind="SendMail", provider_id=None)],
@@ -64,17 +64,12 @@ def test_an_installation_that_kept_everything_has_no_findings():
     }  # fmt: skip
 
 
-def test_a_message_that_was_not_taken_may_have_a_turn_or_none():
-    heard = {"in-1": NOON, "in-2": LATER}
-    assert audit(replace(CLEAN, heard=heard, lines={ANA: [NOON, LATER]})).clean
-
-
 @pytest.mark.parametrize(
     ("evidence", "lost", "doubled", "out_of_order"),
     [
         pytest.param(replace(CLEAN, heard={}, lines={}), 1, 0, 0, id="taken without a turn"),
         pytest.param(replace(CLEAN, lines={}), 1, 0, 0, id="claimed without a turn"),
-        pytest.param(replace(CLEAN, heard={"in-1": NOON, "in-2": LATER}), 1, 0, 0, id="claimed, not taken, no turn"),
+        pytest.param(replace(CLEAN, letters=[*CLEAN.letters, Letter("in-2", ANA, "menu")]), 1, 0, 0, id="never heard"),
         pytest.param(replace(CLEAN, lines={ANA: [NOON, LATER]}), 0, 1, 0, id="two turns of one message"),
         pytest.param(replace(CLEAN, promises=[*CLEAN.promises, kept(4)]), 1, 0, 0, id="a reply that nobody saw"),
         pytest.param(replace(CLEAN, shown=[*CLEAN.shown, shown(1)]), 0, 1, 0, id="a reply seen twice"),
@@ -89,7 +84,7 @@ def test_a_message_that_was_not_taken_may_have_a_turn_or_none():
             with_mail("accepted", *CLEAN.found, Found(BOX, "x", "Viewing ana1-1")), 0, 2, 0, id="its text in two mails"
         ),
         pytest.param(with_mail("todo", *CLEAN.found), 1, 2, 0, id="arrived, told, and still to be sent"),
-        pytest.param(with_mail("refused", name="news.mail_refused", *CLEAN.found), 0, 1, 0, id="refused and arrived"),
+        pytest.param(with_mail("refused", *CLEAN.found, name="news.mail_refused"), 0, 1, 0, id="refused and arrived"),
         pytest.param(with_mail("unknown"), 1, 1, 0, id="unknown and told as accepted"),
         pytest.param(replace(CLEAN, shown=[shown(1), shown(2)]), 1, 0, 0, id="nothing was told"),
     ],

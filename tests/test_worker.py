@@ -199,14 +199,14 @@ def test_a_place_is_free_again_although_its_promise_could_not_be_ended(kit, monk
 # --- the end ----------------------------------------------------------------------------------------------------------
 
 
-def test_stopping_waits_for_what_is_under_way(kit, gate):
+def test_stopping_waits_for_what_is_under_way_and_begins_nothing_more(kit, gate):
     kit.hands["Test"] = hanging = Hanging(gate)
-    promised(kit, talk(kit))
-    with running(kit) as worker:
+    promised(kit, talk(kit), count=2)
+    with running(kit, work=1) as worker:
         eventually(lambda: hanging.busy == 1)
         worker.stop()
         gate.set()
-    assert states(kit) == ["done"]
+    assert states(kit) == ["done", "todo"]
 
 
 def test_stopping_ends_in_bounded_time_while_a_hand_hangs(kit, gate, monkeypatch):

@@ -158,6 +158,11 @@ class Embedded:
         self._stop_child()
         self.start()
 
+    @property
+    def ended(self) -> bool:
+        """Whether a server of ours ended by itself; `start` brings it back. Costs next to nothing to ask."""
+        return self.owner and not self._runs
+
     def alive(self) -> bool:
         """Whether the server takes connections; answers within PING_SECONDS."""
         if self.owner and not self._runs:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.bench import answers, figures, hanging, restart, turn
-from tests.bench.site import PEOPLE, ROOT, Site
+from tests.bench.site import ROOT, Site
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,15 +41,15 @@ def main() -> int:
 
 
 def _full(site: Site) -> Iterator[Row]:
-    yield from turn.rows(site, rounds=7, turns=len(PEOPLE))
-    yield from answers.rows(site, rounds=5, messages=120, bursts=8)
+    yield from turn.rows(site, rounds=25, turns=120)
+    yield from answers.rows(site, rounds=5, messages=150, bursts=8)
     yield from hanging.latency(site, rounds=5)
     yield from hanging.memory(site, rounds=2)
     yield from restart.rows(site, rounds=3)
 
 
 def _quick(site: Site) -> Iterator[Row]:
-    yield from turn.rows(site, rounds=1, turns=QUICK)
+    yield from turn.rows(site, rounds=1, turns=QUICK // 2)
     yield from answers.rows(site, rounds=1, messages=10, bursts=1)
 
 

@@ -27,9 +27,8 @@ SLOWEST_THIRD = 1.3
 def rows(site: Site, rounds: int, messages: int, bursts: int) -> list[Row]:
     """The figures of both rows: single messages in each round of each side, and bursts in each round."""
     with both_sides(site):
-        for side in (site.ours, site.floor):
-            _single(site, side, WARM)
-        singles = [[_single(site, side, messages) for side in (site.ours, site.floor)] for _ in range(rounds)]
+        _singles(site, WARM)
+        singles = [_singles(site, messages) for _ in range(rounds)]
         site.stop("floor worker")
         third, first = zip(*(_bursts(site, bursts) for _ in range(rounds)), strict=True)
     ours, floor = zip(*singles, strict=True)
@@ -58,17 +57,21 @@ def both_sides(site: Site) -> Iterator[None]:
         site.stop("worker")
 
 
-def _single(site: Site, side: Side, messages: int) -> list[float]:
-    """Milliseconds from each webhook to the request that answers it, one at a time."""
+def _singles(site: Site, messages: int) -> tuple[list[float], list[float]]:
+    """Milliseconds from each webhook to the request that answers it, of ours and the floor, one at a time in turn."""
     site.provider.forget()
-    took = []
-    with Line(side.base) as line:
-        for number in range(messages):
-            took.append(1000 * _answered(site, side, line, site.people[number]))
+    ours: list[float] = []
+    floor: list[float] = []
+    with Line(site.ours.base) as our_line, Line(site.floor.base) as its_line:
+        for person, another in zip(site.people[:messages], site.people[messages:], strict=False):
+            ours.append(1000 * _answered(site, site.ours, our_line, person))
             time.sleep(GAP)
-    side.wait_until_kept()
-    side.reset()
-    return took
+            floor.append(1000 * _answered(site, site.floor, its_line, another))
+            time.sleep(GAP)
+    for side in (site.ours, site.floor):
+        side.wait_until_kept()
+        side.reset()
+    return ours, floor
 
 
 def _answered(site: Site, side: Side, line: Line, person: str) -> float:

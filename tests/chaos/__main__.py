@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 SECONDS, PEOPLE = 150.0, 8
 NEWCOMERS = 40
-SETTLE_SECONDS = 90.0
+SETTLE_SECONDS = 60.0
 LOGS = ROOT / "var" / "chaos"
 
 
@@ -67,7 +67,7 @@ def run(home: Path, seed: int, seconds: float, people: int) -> Report:
         world.calm_down()
         complaints = [*crowd.leave(), *_settle(world, post)]
         complaints += [*crowd.mute(), *_settle(world, post)]
-        _tell_what_happened(world, storm)
+        _tell_what_happened(world, post, storm)
         report = audit(gather(world, post, complaints))
     for kind in ("lost", "doubled", "out_of_order", "excused"):
         for finding in getattr(report, kind):
@@ -78,18 +78,22 @@ def run(home: Path, seed: int, seconds: float, people: int) -> Report:
 def _settle(world: Installation, post: Post) -> list[str]:
     """Fair weather: wait until nothing is under way any more; what still is."""
     post.settle()
+    sids = [letter.sid for letter in post.letters]
     try:
+        wait_until(lambda: not world.unheard(sids), SETTLE_SECONDS, "messages whose webhooks were lost")
         wait_until(lambda: not world.unfinished(), SETTLE_SECONDS, "the last promise")
     except TimeoutError as late:
         return [str(late)]
     return []
 
 
-def _tell_what_happened(world: Installation, storm: Storm) -> None:
+def _tell_what_happened(world: Installation, post: Post, storm: Storm) -> None:
     deaths = {child.name: child.deaths for child in world.children}
     reached = Counter(line.rpartition(" ")[0] for line in world.points_reached())
     _tell(f"disasters: {storm.disasters}")
     _tell(f"deaths: {deaths}; at {len(reached)} of {len(all_names())} named points: {dict(reached)}")
+    lost = sum(not letter.taken for letter in post.letters)
+    _tell(f"webhooks: {len(post.letters)} messages, {lost} of them never taken")
     _tell(f"not reached: {sorted(all_names() - reached.keys())}")
 
 

@@ -1,8 +1,8 @@
 """Runs a module of the product as it is, with the chaos inside: `python -m tests.chaos.inside MODULE ARGUMENT...`.
 
-Nothing in the product knows of it. Three things are other than usual: leases and pauses between two tries take seconds
-instead of minutes, the process's clock goes wrong, and the process kills itself, with all of its group, at the commit
-that `points.VARIABLE` names.
+Nothing in the product knows of it. Three things are other than usual: what takes minutes takes seconds (leases, pauses
+between two tries, the look for lost webhooks), the process's clock goes wrong, and the process kills itself, with all
+of its group, at the commit that `points.VARIABLE` names.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from bot import hands, worker
 from bot.channels import Accepted, Identity
 from bot.channels.whatsapp.channel import WhatsApp
 from bot.clock import SystemClock
+from bot.store import housekeeping
 from flows.speech import Message
 from tests.chaos.points import Point
 
@@ -38,6 +39,7 @@ POINTS = "points"  # ... at which point they died
 SPEECH = "speech"  # ... what they began to say: process, promise, time
 # In seconds. Far more than a hand needs here: nobody who is alive may be taken for dead.
 LEASES = {"speak": 5.0, "work": 5.0, "mail": 7.0}
+EVERY = timedelta(seconds=4)  # housekeeping, and the look for lost webhooks
 LONGEST_PAUSE = 3.0  # seconds between two tries
 READS = ("SELECT", "select")
 HOME = str(Path(bot.__file__).parent) + os.sep
@@ -47,6 +49,8 @@ def main() -> None:
     """Put the chaos in, then run the module that the command line names."""
     hands.LEASES.update({lane: timedelta(seconds=seconds) for lane, seconds in LEASES.items()})
     _shorten_pauses()
+    patch.object(housekeeping, "RECONCILE_EVERY", EVERY).start()
+    patch.object(worker, "HOUSEKEEPING", EVERY).start()
     _put_clock_wrong()
     _note_speech()
     point = Point.of_environment()

@@ -45,7 +45,7 @@ from tests.chaos.inside import CLOCK, JOURNALS, POINTS
 from tests.chaos.points import VARIABLE, Kind, Plans
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from bot.playground.twilio_api import Message, Person
 
@@ -61,7 +61,7 @@ NO_START = 4  # gunicorn, for the same reason
 SKEW = 1.0  # seconds by which a process's clock may be wrong
 JUMP_SECONDS = 20.0
 UNFINISHED = ("todo", "doing")
-WAITING = (promises.NUDGE, "EraseAtProvider")  # kinds that are due only after a while
+WAITING = (promises.NUDGE, promises.RECONCILE, "EraseAtProvider")  # kinds that are due only after a while
 _PROMISE = re.compile(r"[?&]promise=(\d+)")
 
 
@@ -221,6 +221,12 @@ class Installation:
         kept = tables.promise.c.state.not_in(UNFINISHED) | tables.promise.c.kind.in_(WAITING)
         with reading(self.parts.engine) as db:
             return int(db.execute(select(func.count()).select_from(tables.promise).where(~kept)).scalar_one())
+
+    def unheard(self, sids: Collection[str]) -> int:
+        """How many of these messages (by the provider's ids) have not been heard yet."""
+        heard = select(func.count()).select_from(tables.inbound).where(tables.inbound.c.message_id.in_(sids))
+        with reading(self.parts.engine) as db:
+            return len(sids) - int(db.execute(heard).scalar_one())
 
     @contextlib.contextmanager
     def operator(self) -> Iterator[psycopg.Connection]:

@@ -36,7 +36,7 @@ class Storm(threading.Thread):
         self._table: dict[Callable[[], None], int] = {
             self._kill_worker: 2,
             self._kill_web: 2,
-            self._freeze_worker: 3,
+            self._freeze_worker: 5,
             self._restart_postgres: 2,
             self._terminate_backends: 3,
             self._too_many_requests: 2,
