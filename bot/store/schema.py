@@ -7,7 +7,7 @@ be put in place first, and the machines be updated one by one.
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import inspect, select
+from sqlalchemy import inspect, select, text
 from sqlalchemy.exc import ProgrammingError
 
 from bot.store.engine import Connection, Engine
@@ -28,6 +28,7 @@ def migrate(engine: Engine, to: str = "head") -> None:
     from alembic import command  # noqa: PLC0415 - 12 MB that no serving process needs
 
     with engine.begin() as db:
+        db.execute(text("set local lock_timeout = 0"))  # the others wait as long as a migration takes
         command.upgrade(_config(db), to)
 
 
