@@ -56,6 +56,8 @@ def test_a_turn_takes_at_most_ten_statements(tmp_path):
         ([1.4, 1.6, 9.0], [1.0, 1.0, 1.0], 1.5, False, False),
         ([90, 80, 10], [100, 100, 100], 0.80, True, True),
         ([90, 79, 10], [100, 100, 100], 0.80, True, False),
+        ([1, 20, 300], [1, 10, 100], 2.0, False, True),
+        ([1, 20, 300], [1, 10, 100], 1.9, False, False),
         ([10], [], 10, False, True),
         ([11], [], 10, False, False),
     ],

@@ -46,6 +46,7 @@ from bot.store import embedded
 home, user, copies = sys.argv[1:]
 embedded.COPIES = Path(copies)
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever started the tests may have it ignored
 if user:
     os.setgroups([]); os.setgid(int(user)); os.setuid(int(user))
 with embedded.Embedded(Path(home), durable=False) as server:

@@ -16,10 +16,10 @@ TITLES = ("figure", "ours", "floor", "ratio", "bound", "")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One figure: ours and the floor's value in each round, and what their medians may come to.
+    """One figure: ours and the floor's value in each round, and what they may come to.
 
-    `bound` is for the ratio of ours to the floor, or, without a floor, for ours. `at_least`: the ratio must reach the
-    bound; else it must not exceed it.
+    `bound` is for the ratio of ours to the floor, or, without a floor, for ours. `at_least`: it must be reached; else it
+    must not be exceeded.
     """
 
     name: str
@@ -31,8 +31,13 @@ class Row:
 
     @property
     def ratio(self) -> float | None:
-        """The median of ours by the median of the floor; None without a floor."""
-        return median(self.ours) / median(self.floor) if self.floor else None
+        """The median of the rounds' ratios of ours to the floor; None without a floor.
+
+        Within a round the two were measured one right after the other: what else the machine did hit both.
+        """
+        if not self.floor:
+            return None
+        return median(ours / floor for ours, floor in zip(self.ours, self.floor, strict=True))
 
     @property
     def holds(self) -> bool:

@@ -89,7 +89,7 @@ def _settle(world: Installation, post: Post) -> list[str]:
 
 def _tell_what_happened(world: Installation, post: Post, storm: Storm) -> None:
     deaths = {child.name: child.deaths for child in world.children}
-    reached = Counter(line.rpartition(" ")[0] for line in world.points_reached())
+    reached = Counter(world.points_reached())
     _tell(f"disasters: {storm.disasters}")
     _tell(f"deaths: {deaths}; at {len(reached)} of {len(all_names())} named points: {dict(reached)}")
     lost = sum(not letter.taken for letter in post.letters)

@@ -241,8 +241,8 @@ class Installation:
         return file.read_text().splitlines() if file.exists() else []
 
     def points_reached(self) -> list[str]:
-        """The points at which a process died, in order."""
-        return self.written(POINTS)
+        """The names of the points at which a process died, in order."""
+        return [line.rpartition(" ")[0] for line in self.written(POINTS)]
 
     def last_lines(self) -> str:
         """The ends of the logs."""
@@ -324,7 +324,7 @@ class Installation:
             return {}
         ahead, later = (self._chance.uniform(-SKEW, SKEW) for _ in range(2))
         clock = f"{ahead:.2f} {later:.2f} {self._chance.uniform(1, JUMP_SECONDS):.1f}"
-        return {CLOCK: clock, VARIABLE: str(self._plans.next(child.kind))}
+        return {CLOCK: clock, VARIABLE: str(self._plans.next(child.kind, self.points_reached()))}
 
     def _stop_supervisor(self) -> None:
         self._over.set()

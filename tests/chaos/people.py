@@ -189,12 +189,12 @@ class Crowd:
         for number in self.numbers:
             self._post.bring(number, "menu")
         self._post.settle()
-        return [f"{number} is not answered any more" for number in self.numbers if not self._answered(number, before)]
-
-    def _answered(self, number: str, before: dict[str, int]) -> bool:
         with contextlib.suppress(TimeoutError):
-            return bool(self._world.twilio.wait_for(number, count=before[number] + 1, timeout=ALIVE_SECONDS))
-        return False
+            self._world.twilio.wait_until(lambda: not self._unanswered(before), ALIVE_SECONDS)
+        return [f"{number} is not answered any more" for number in self._unanswered(before)]
+
+    def _unanswered(self, before: dict[str, int]) -> list[str]:
+        return [number for number, count in before.items() if len(self._world.twilio.phone(number)) <= count]
 
     def _enter(self, name: str, *, settled: bool) -> None:
         number = number_of(name)

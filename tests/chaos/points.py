@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 VARIABLE = "CHAOS_POINT"
 Kind = Literal["web", "worker"]
@@ -57,24 +57,20 @@ class Point:
         words = os.environ.get(VARIABLE, "").split()
         return cls("after" if words[0] == "after" else "before", words[1], int(words[2])) if words else None
 
-    @property
-    def name(self) -> str:
-        """The point, whatever its number."""
-        return f"{self.when} {self.function}"
-
 
 class Plans:
-    """Which process dies where: all points in turn, in an order by chance."""
+    """Which process dies where: in an order by chance, first those at which none has died yet."""
 
     def __init__(self, chance: random.Random) -> None:
         self._chance = chance
         self._queues = {kind: self._shuffled(kind) for kind in POINTS}
 
-    def next(self, kind: Kind) -> Point:
-        """The point for a process that starts now."""
+    def next(self, kind: Kind, reached: Collection[str]) -> Point:
+        """The point for a process that starts now; `reached`: the names of those at which one has died."""
         queue = self._queues[kind]
-        when, function = queue[0]
-        queue.rotate(-1)
+        when, function = min(queue, key=lambda point: " ".join(point) in reached)  # the first of the best
+        queue.remove((when, function))
+        queue.append((when, function))
         return Point(when, function, self._chance.randint(1, POINTS[kind][function]))
 
     def _shuffled(self, kind: Kind) -> deque[tuple[When, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import threading
 import time
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from tests.chaos.installation import Installation
 
 PAUSE = (0.3, 2.0)  # seconds between two disasters
+BUSY_SECONDS = 2.0  # until somebody works
 MESSAGES = "/Messages"
 MAIL_FAULTS = ("greylist", "auth_down", "hang")
 CALLBACKS: tuple[tuple[str, ...], ...] = (("sent", "delivered"), ("delivered", "sent"), ("sent", "sent"), ())
@@ -46,6 +48,7 @@ class Storm(threading.Thread):
             self._lost_answers_to_webhooks: 4,
             self._mail_server_in_trouble: 2,
             self._other_callbacks: 2,
+            self._lose_contents: 2,
         }
 
     def run(self) -> None:
@@ -85,10 +88,18 @@ class Storm(threading.Thread):
         self._chance.choice(self._world.of("web")).kill()
 
     def _freeze_worker(self) -> None:
-        """Longer than any lease: it comes back when others have done its work."""
+        """In the middle of its work, longer than any lease: it comes back when others have done that."""
         if not any(child.frozen for child in self._world.children):
+            self._wait_for_work()
             self._chance.choice(self._world.of("worker")).freeze()
             self._thaw_at = time.monotonic() + max(LEASES.values()) + self._chance.uniform(1, 3)
+
+    def _wait_for_work(self) -> None:
+        busy = "select 1 from promise where state = 'doing' limit 1"
+        end = time.monotonic() + BUSY_SECONDS
+        with contextlib.suppress(psycopg.OperationalError), self._world.operator() as connection:
+            while time.monotonic() < end and connection.execute(busy).fetchone() is None:
+                time.sleep(0.001)
 
     def _thaw_if_due(self) -> None:
         if time.monotonic() > self._thaw_at:
@@ -107,11 +118,8 @@ class Storm(threading.Thread):
             "select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'ally%%' "
             "order by random() limit %s"
         )
-        try:
-            with self._world.operator() as connection:
-                connection.execute(query, (victims,))
-        except psycopg.OperationalError:
-            pass
+        with contextlib.suppress(psycopg.OperationalError), self._world.operator() as connection:
+            connection.execute(query, (victims,))
 
     # --- Twilio ---
 
@@ -136,6 +144,10 @@ class Storm(threading.Thread):
 
     def _other_callbacks(self) -> None:
         self._world.twilio.statuses = self._chance.choice(CALLBACKS)
+
+    def _lose_contents(self) -> None:
+        """Somebody deletes the resources for buttons at Twilio's console."""
+        self._world.twilio.forget_contents()
 
     # --- mail ---
 
