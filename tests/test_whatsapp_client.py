@@ -392,6 +392,20 @@ def test_the_list_is_read_newest_first_over_several_pages_and_bounded(stand_in, 
     assert [one.body for one in twilio.sent_since(NUMBER, datetime.now(UTC) - timedelta(hours=1))] == list("4321")
 
 
+@pytest.mark.parametrize(
+    ("status", "code", "failure"),
+    [(429, 20429, Later), (503, 20503, Later), (500, 20500, Unclear), (404, 20404, Refused)],
+)
+def test_a_list_that_is_not_given_fails_as_a_message_does(stand_in, twilio, status, code, failure):
+    stand_in.fail_next(status, code, retry_after=7, times=2)
+    with pytest.raises(failure) as failed:
+        twilio.sent_since(NUMBER, datetime.now(UTC))
+    assert failed.value.code == str(code)
+    assert getattr(failed.value, "seconds", 7) == 7
+    with pytest.raises(failure):
+        twilio.received_since(datetime.now(UTC))
+
+
 def test_what_was_written_to_us_and_never_told_is_found_in_the_list(stand_in, twilio, inbound):
     before = datetime.now(UTC) - timedelta(minutes=1)
     twilio.send(NUMBER, PLAIN, CALLBACK)

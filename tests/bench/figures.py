@@ -18,8 +18,8 @@ TITLES = ("figure", "ours", "floor", "ratio", "bound", "")
 class Row:
     """One figure: ours and the floor's value in each round, and what they may come to.
 
-    `bound` is for the ratio of ours to the floor, or, without a floor, for ours. `at_least`: it must be reached; else it
-    must not be exceeded.
+    `bound` is for the ratio of ours to the floor, or, without a floor, for ours. `at_least`: it must be reached; else
+    it must not be exceeded.
     """
 
     name: str

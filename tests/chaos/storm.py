@@ -95,10 +95,11 @@ class Storm(threading.Thread):
             self._thaw_at = time.monotonic() + max(LEASES.values()) + self._chance.uniform(1, 3)
 
     def _wait_for_work(self) -> None:
-        busy = "select 1 from promise where state = 'doing' limit 1"
+        lane = self._chance.choice(("speak", "mail"))
+        busy = "select 1 from promise where state = 'doing' and lane = %s limit 1"
         end = time.monotonic() + BUSY_SECONDS
         with contextlib.suppress(psycopg.OperationalError), self._world.operator() as connection:
-            while time.monotonic() < end and connection.execute(busy).fetchone() is None:
+            while time.monotonic() < end and connection.execute(busy, (lane,)).fetchone() is None:
                 time.sleep(0.001)
 
     def _thaw_if_due(self) -> None:

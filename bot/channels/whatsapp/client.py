@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from requests import ConnectTimeout, RequestException
-from twilio.base.exceptions import TwilioRestException, TwilioServiceException
+from twilio.base.exceptions import TwilioException, TwilioRestException, TwilioServiceException
 from twilio.http.http_client import TwilioHttpClient
 from twilio.rest import Client
 from twilio.rest.content.v1.content import ContentList
@@ -212,6 +212,8 @@ class Twilio:
             failure = _refusal(error.status, error.code, error.msg, self._wire.retry_after())
         except TwilioServiceException as error:
             failure = _refusal(error.status, error.code, error.title, self._wire.retry_after())
+        except TwilioException as error:
+            failure = _no_list(error, self._wire.retry_after())
         except RequestException as error:
             failure = _broken(error)
         except (ValueError, KeyError, TypeError, AttributeError) as error:  # success, but no JSON or not of its shape
@@ -294,6 +296,17 @@ def _refusal(status: int, code: int | None, text: str, seconds: float | None) ->
     if status >= SERVER_FAULT or status < 400:  # noqa: PLR2004 - neither taken for sure nor refused
         return Unclear(name, words)
     return Refused(name, words, stop=kind == "stop")
+
+
+def _no_list(error: TwilioException, seconds: float | None) -> SendError:
+    """Of a list that is not given the SDK only says so (`Page.process_response`), and hands on Twilio's answer."""
+    answer: Any = error.args[1] if len(error.args) > 1 else None
+    status = getattr(answer, "status_code", SERVER_FAULT)
+    try:
+        code = json.loads(answer.text)["code"]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        code = None
+    return _refusal(status, code, "the list is not given", seconds)
 
 
 def _broken(error: RequestException) -> SendError:
