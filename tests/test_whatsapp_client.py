@@ -416,6 +416,20 @@ def test_what_was_written_to_us_and_never_told_is_found_in_the_list(stand_in, tw
     assert twilio.received_since(datetime.now(UTC) + timedelta(seconds=2)) == []
 
 
+def test_lost_webhooks_are_looked_for_as_far_back_as_the_time_says(stand_in, twilio, inbound, monkeypatch):
+    for n in range(5):
+        stand_in.say(NUMBER, str(n))
+    monkeypatch.setattr("bot.playground.twilio_api.MAX_PAGE", 2)
+    monkeypatch.setattr("bot.channels.whatsapp.client.LISTED", 1)
+    hour = timedelta(hours=1)
+    assert [one.text for one in twilio.received_since(datetime.now(UTC) - hour)][:5] == list("43210")
+    pages = len(stand_in.requests)
+    assert twilio.received_since(datetime.now(UTC) + hour) == []
+    assert len(stand_in.requests) == pages + 1  # the first page showed that there is nothing so new
+    monkeypatch.setattr("bot.channels.whatsapp.client.HEARD", 3)
+    assert [one.text for one in twilio.received_since(datetime.now(UTC) - hour)] == list("432")
+
+
 # --- what is never written -------------------------------------------------------------------------------------------
 
 

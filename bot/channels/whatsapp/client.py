@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from itertools import takewhile
 from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
@@ -27,6 +28,8 @@ from bot.channels.whatsapp.read import PREFIX, BadWebhook, read
 from bot.channels.whatsapp.render import ContentSpec, Outgoing
 
 LISTED = 200  # messages looked through for one that may or may not have been taken
+HEARD = 5_000  # messages looked through for one that we were not told of: some hours of many people
+PAGE = 1_000  # Twilio's longest
 EARLIEST_ERASE = 60.0  # seconds, https://www.twilio.com/docs/api/errors/20009
 OPERATOR_WAIT = 300.0  # seconds: time to set an account or a sender right before the message is tried again
 REST = 60.0  # seconds without trying to make a Content resource, after one could not be made
@@ -136,20 +139,22 @@ class Twilio:
         ]
 
     def received_since(self, when: datetime) -> list[Inbound]:
-        """What people have written to us since then, newest first, at most 200 looked through.
+        """What people have written to us since then, newest first, at most 5,000 looked through.
 
         A webhook that is lost stays lost (https://www.twilio.com/docs/usage/webhooks): here it is found again. Names
         and taps are not listed, only the words on the button. Raises like `send`.
         """
         earliest = when.astimezone(UTC).replace(microsecond=0)
         ours = {"to": self._from["from_"]} if "from_" in self._from else {}
-        listed = self._call(lambda: self._client.messages.list(limit=LISTED, **ours))
-        return [
-            inbound
-            for one in listed
-            if one.direction == "inbound" and one.date_created and one.date_created >= earliest
-            and (inbound := _heard(one)) is not None
-        ]  # fmt: skip
+        listed = self._call(
+            lambda: list(
+                takewhile(
+                    lambda one: one.date_created and one.date_created >= earliest,
+                    self._client.messages.stream(limit=HEARD, page_size=PAGE, **ours),
+                )
+            )
+        )
+        return [one for listed_one in listed if (one := _heard(listed_one)) is not None]
 
     def close(self) -> None:
         """Close the pooled connections."""
@@ -333,7 +338,9 @@ def _variables(outgoing: Outgoing) -> str:
 
 
 def _heard(listed: Any) -> Inbound | None:
-    """A listed message as its webhook would have told it; None for one that is no WhatsApp message."""
+    """A listed message as its webhook would have told it; None for one of ours, or that is no WhatsApp message."""
+    if listed.direction != "inbound":
+        return None
     form = {"MessageSid": listed.sid, "From": listed.from_ or "", "Body": listed.body or ""}
     try:
         return read({**form, "NumMedia": str(listed.num_media or "0")})
