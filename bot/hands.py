@@ -84,8 +84,11 @@ class Channel(Protocol):
     def style(self) -> Style:
         """How this channel writes what is not its own."""
 
-    def send(self, to: Identity, message: Message, promise_id: int) -> Accepted:
-        """Hand a message to the provider. Raises Refused, Later or Unclear."""
+    def send(self, to: Identity, message: Message, promise_id: int, ready: Callable[[], None]) -> Accepted:
+        """Hand a message to the provider; `ready` is called before its first byte leaves, and may raise.
+
+        Raises Refused, Later or Unclear.
+        """
 
     def find(self, to: Identity, message: Message, since: datetime) -> str | None:
         """The provider's id of a message that may have been taken; None when it surely was not."""
@@ -171,10 +174,10 @@ def speak(tools: Tools, promise: Promise) -> Outcome:
     try:
         if promise.attempt > 1 and (known := _already_said(tools, promise, held)):
             return Ended(provider_id=known, words="found at the provider")
-        message = _message(tools, promise, held)
-        if _stood_still(tools, promise):
-            return Again(0, "so much time went by that somebody else may be saying it")
-        return Ended(provider_id=channel.send(to, message, promise.id).provider_id)
+        ready = partial(_last_look, tools, promise)
+        return Ended(provider_id=channel.send(to, _message(tools, promise, held), promise.id, ready).provider_id)
+    except _StoodStillError:
+        return Again(0, "so much time went by that somebody else may be saying it")
     except Refused as refusal:
         if refusal.stop:
             _stop(tools, held)
@@ -185,9 +188,14 @@ def speak(tools: Tools, promise: Promise) -> Outcome:
         return Again(backoff(promise.attempt, getattr(failure, "seconds", None)), str(failure))
 
 
-def _stood_still(tools: Tools, promise: Promise) -> bool:
-    """Whether half of our time is over before we begin to speak: this process was frozen and came back."""
-    return promise.leased_until - tools.clock.now() < LEASES[promise.lane] / 2
+class _StoodStillError(Exception):
+    """The process was frozen and came back: somebody else says it, or has."""
+
+
+def _last_look(tools: Tools, promise: Promise) -> None:
+    """Half of our time must be left when we begin to speak: nobody else begins before all of it is over."""
+    if promise.leased_until - tools.clock.now() < LEASES[promise.lane] / 2:
+        raise _StoodStillError
 
 
 def _look(tools: Tools, promise: Promise) -> Held | None:

@@ -58,6 +58,7 @@ MAX_WITH_CHOICES = 960  # of WhatsApp's 1,024 characters; the rest is for what t
 LINK_LENGTH = 120  # a one-time link is not longer
 GO = "go:"  # an option that leads to another flow: "go:mailbox.password"
 DOUBT = "talk.doubt"
+NEWS = "news."
 PERSON = Option(f"{GO}person", "button.person")
 FOR_ANYBODY = frozenset({"welcome", "privacy"})  # flows that need no agency
 
@@ -544,13 +545,18 @@ def _fits(speak: Speak, language: Language) -> bool:
 def merged(waiting: Speak, later: Speak, language: Language) -> Speak | None:
     """Two messages that wait for one person as one; None where they do not fit into one.
 
-    One question is left, at the end: the later one, by which the earlier one is closed.
+    One question is left, at the end: the later one, by which the earlier one is closed. What is said twice is said
+    once, but for news: each is about something of its own, such as two mails to the same address.
     """
     asked = 1 if waiting.question else 0
     said, question = waiting.parts[: len(waiting.parts) - asked], waiting.parts[len(waiting.parts) - asked :]
     after = later.parts if later.question else (*later.parts, *question)
     last = later if later.question else waiting
-    together = Speak((*said, *(part for part in after if part not in said)), last.question, last.options)
+    together = Speak(
+        (*said, *(part for part in after if part not in said or part.name.startswith(NEWS))),
+        last.question,
+        last.options,
+    )
     size = len(render(together, language, Plain(), lambda _: "-" * LINK_LENGTH).body)
     return together if _fits(together, language) and size <= MAX_WITH_CHOICES else None
 

@@ -108,8 +108,9 @@ class Recorder:
     looked_for: list[str] = field(default_factory=list)
     listed: list[Inbound] = field(default_factory=list)
 
-    def send(self, to: Identity, message: Message, promise_id: int) -> Accepted:
+    def send(self, to: Identity, message: Message, promise_id: int, ready: Callable[[], None]) -> Accepted:
         """Remember a message, or fail as the test wishes."""
+        ready()
         if self.failures and not self.swallows:
             raise self.failures.popleft()
         self.sent.append(Spoken(to, message, promise_id))

@@ -16,6 +16,7 @@ from flows.conversation import (
     close,
     converse,
     guess_language,
+    merged,
     private,
     records,
     restarted,
@@ -914,3 +915,10 @@ def test_a_mistyped_address_is_no_leaked_password_while_an_address_is_asked_for(
     player.tap("setup")
     assert EN["mailbox.no_address"] in player.write("ana1#X@padaria")
     assert EN["talk.leaked"] in player.write("Girafa#2291x")
+
+
+def test_two_messages_that_wait_become_one_but_each_piece_of_news_stays():
+    same, news = Say("talk.not_understood"), Say("news.mail_accepted", {"to": "bia@client.test"})
+    question = Say("menu.which_language")
+    waiting, later = Speak((same, news, question), "menu.language"), Speak((same, news, question), "menu.language")
+    assert merged(waiting, later, "en").parts == (same, news, news, question)

@@ -117,6 +117,17 @@ def test_what_leaves_is_in_the_language_of_the_moment_it_leaves(kit):
     assert kit.last().message.language == "es"
 
 
+def test_a_frozen_process_that_comes_back_says_nothing_that_another_may_be_saying(kit):
+    frozen = one_to_say(kit)
+    said = len(kit.bodies())
+    kit.clock.move(seconds=61)  # of two minutes
+    kit.worker._keep(frozen)
+    assert len(kit.bodies()) == said
+    assert (row(kit, frozen).state, row(kit, frozen).attempt) == ("todo", 1)
+    kit.work()
+    assert len(kit.bodies()) == said + 1
+
+
 def test_what_the_provider_does_not_take_now_is_said_later_as_it_wishes(kit):
     promise = one_to_say(kit)
     kit.channel.failures.append(Later("20429", "busy", 17))
@@ -636,6 +647,34 @@ def test_a_frozen_process_that_comes_back_while_another_hands_over_breaks_off(at
     assert isinstance(outcome, Again)
     assert kit.server.messages == []
     assert the_mail(kit).state == "handing"
+
+
+def test_a_frozen_process_that_comes_back_with_a_refusal_changes_nothing_of_what_another_does(at):
+    kit = at(end="451 4.7.1 try again later")
+    frozen = written(kit)
+    outcome = performed(kit, frozen)
+    again(kit, frozen)
+    with kit.engine.begin() as db:
+        mailboxes.move_mail(db, the_mail(kit).id, to="handing", of=("todo", "handing"), reply="", at=kit.clock.now())
+    kit.worker._finish(frozen, outcome)
+    assert (the_mail(kit).state, row(kit, frozen).state) == ("handing", "doing")
+
+
+@pytest.mark.parametrize(
+    ("end", "state", "name"),
+    [("550 5.7.1 no", "refused", "news.mail_refused"), (CLOSE, "unknown", "news.mail_unknown")],
+)
+def test_what_became_of_a_mail_is_noted_with_the_end_of_its_promise_or_not_at_all(at, end, state, name):
+    """A process that dies in between would tell an unknown mail as refused."""
+    kit = at(end=end)
+    promise = written(kit)
+    outcome = performed(kit, promise)
+    assert the_mail(kit).state == "handing"
+    assert len(sealed(kit)) == 1
+    kit.worker._finish(promise, outcome)
+    assert (the_mail(kit).state, sealed(kit)) == (state, [])
+    kit.work()
+    assert kit.bodies()[-1].startswith(EN[name].split("{")[0])
 
 
 def test_what_a_mail_server_said_waits_for_our_database(at, monkeypatch):

@@ -30,8 +30,9 @@ class Terminal:
         self._show = show
         self._numbers = count(1)
 
-    def send(self, to: Identity, message: Message, promise_id: int) -> Accepted:
+    def send(self, to: Identity, message: Message, promise_id: int, ready: Callable[[], None]) -> Accepted:
         """Show a message."""
+        ready()
         self._show(to, message)
         return Accepted(f"terminal-{promise_id}-{next(self._numbers)}")
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from bot import log
 from tests.chaos.audit import Report, audit
 from tests.chaos.evidence import gather
+from tests.chaos.inside import POINTS, SPEECH
 from tests.chaos.installation import ROOT, Installation, wait_until
 from tests.chaos.people import Crowd
 from tests.chaos.points import all_names
@@ -99,7 +100,7 @@ def _tell_what_happened(world: Installation, post: Post, storm: Storm) -> None:
 
 def _keep_logs(home: Path) -> None:
     LOGS.mkdir(parents=True, exist_ok=True)
-    for file in home.glob("*.log"):
+    for file in (*home.glob("*.log"), *(home / name for name in (POINTS, SPEECH) if (home / name).exists())):
         shutil.copy(file, LOGS)
 
 

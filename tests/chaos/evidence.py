@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tests.chaos.post import Post
 
 JUST = timedelta(seconds=10)
-UNDER_WAY = 0.25  # seconds from the last look at a claim until all bytes have left, on a busy machine
+UNDER_WAY = 0.2  # seconds from the last look at a claim until all bytes have left, on a busy machine
 
 
 def gather(world: Installation, post: Post, complaints: Sequence[str]) -> Evidence:

@@ -22,11 +22,9 @@ from sqlalchemy.engine.default import DefaultDialect
 
 import bot
 from bot import hands, worker
-from bot.channels import Accepted, Identity
-from bot.channels.whatsapp.channel import WhatsApp
 from bot.clock import SystemClock
 from bot.store import housekeeping
-from flows.speech import Message
+from bot.store.promises import Promise
 from tests.chaos.points import Point
 
 if TYPE_CHECKING:
@@ -36,7 +34,7 @@ if TYPE_CHECKING:
 CLOCK = "CHAOS_CLOCK"  # how many seconds it is ahead at first, and from a moment on (seconds after the start)
 JOURNALS = "CHAOS_JOURNALS"  # the folder in which processes write down
 POINTS = "points"  # ... at which point they died
-SPEECH = "speech"  # ... what they began to say: process, promise, time
+SPEECH = "speech"  # ... what they were about to say: process, promise, time
 # In seconds. Far more than a hand needs here: nobody who is alive may be taken for dead.
 LEASES = {"speak": 5.0, "work": 5.0, "mail": 7.0}
 EVERY = timedelta(seconds=4)  # housekeeping, and the look for lost webhooks
@@ -83,14 +81,14 @@ def _put_clock_wrong() -> None:
 
 
 def _note_speech() -> None:
-    """Write down when this process began to say something: see `evidence`."""
-    say = WhatsApp.send
+    """Write down when this process looked at a claim for the last time before it spoke: see `evidence`."""
+    last_look = hands._last_look
 
-    def send(channel: WhatsApp, to: Identity, message: Message, promise_id: int) -> Accepted:
-        _write(SPEECH, f"{os.getpid()} {promise_id} {time.time()}")
-        return say(channel, to, message, promise_id)
+    def look(tools: hands.Tools, promise: Promise) -> None:
+        last_look(tools, promise)
+        _write(SPEECH, f"{os.getpid()} {promise.id} {time.time()}")
 
-    patch.object(WhatsApp, "send", send).start()
+    patch.object(hands, "_last_look", look).start()
 
 
 def _die_at(point: Point) -> None:

@@ -120,8 +120,8 @@ class Child:
         """Let it stand still."""
         if self.process is not None:
             self.frozen = True
-            self.freezes.append((self.process.pid, time.time()))
             self._signal(signal.SIGSTOP)
+            self.freezes.append((self.process.pid, time.time()))
 
     def thaw(self) -> None:
         """Let it go on, as if nothing had been."""

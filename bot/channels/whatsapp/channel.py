@@ -2,6 +2,7 @@
 
 import logging
 import re
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from bot.channels import Accepted, Identity, Inbound
@@ -24,12 +25,12 @@ class WhatsApp:
         self._twilio = twilio
         self._status_url = status_url
 
-    def send(self, to: Identity, message: Message, promise_id: int) -> Accepted:
-        """Hand a message to Twilio. Raises Refused, Later or Unclear."""
+    def send(self, to: Identity, message: Message, promise_id: int, ready: Callable[[], None]) -> Accepted:
+        """Hand a message to Twilio. Raises Refused, Later or Unclear, and what `ready` raises."""
         outgoing = render(message)
         if outgoing.cut:
             _log.error("a message was too long and was cut", extra={"promise": promise_id})
-        return self._twilio.send(_to(to), outgoing, callback_url(self._status_url, promise_id))
+        return self._twilio.send(_to(to), outgoing, callback_url(self._status_url, promise_id), ready)
 
     def find(self, to: Identity, message: Message, since: datetime) -> str | None:
         """Twilio's id of this very message, if it lists one; a one-time link in it may have another address."""

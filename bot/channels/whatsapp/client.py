@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from itertools import takewhile
 from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
@@ -86,14 +87,19 @@ class Twilio:
         self._now = now
         self._resting_until = float("-inf")
 
-    def send(self, to: str, outgoing: Outgoing, callback_url: str) -> Accepted:
+    def send(
+        self, to: str, outgoing: Outgoing, callback_url: str, ready: Callable[[], None] = lambda: None
+    ) -> Accepted:
         """Hand over one message. `to`: a number or a business-scoped id; `callback_url`: see `read.callback_url`.
 
         Buttons are an ornament: where their resource cannot be made or is not taken, the same words go out with the
         choices as numbers. Raises Refused, Later or Unclear; after Unclear look at `sent_since` before sending again.
+        `ready` is called right before the message leaves, and again before it leaves in another form; what it raises
+        passes through.
         """
-        accepted = self._with_buttons(to, outgoing, outgoing.content, callback_url) if outgoing.content else None
-        return accepted or self._create(to, callback_url, body=outgoing.body)
+        create = partial(self._create, to, callback_url, ready)
+        accepted = self._with_buttons(create, outgoing, outgoing.content) if outgoing.content else None
+        return accepted or create(body=outgoing.body)
 
     def typing(self, message_sid: str) -> bool:
         """Show "typing" below this inbound message and mark it read, for at most 25 seconds. Whether it was shown.
@@ -160,14 +166,14 @@ class Twilio:
         """Close the pooled connections."""
         self._wire.close()
 
-    def _with_buttons(self, to: str, outgoing: Outgoing, spec: ContentSpec, callback_url: str) -> Accepted | None:
+    def _with_buttons(self, create: Callable[..., Accepted], outgoing: Outgoing, spec: ContentSpec) -> Accepted | None:
         """Send by a Content resource; None: it cannot be had, nothing was sent."""
         sid = self._content(spec)
         for again in (True, False):  # a resource that was lost at Twilio is made anew once
             if not sid:
                 break
             try:
-                return self._create(to, callback_url, content_sid=sid, content_variables=_variables(outgoing))
+                return create(content_sid=sid, content_variables=_variables(outgoing))
             except Refused as refusal:
                 if refusal.code not in BAD_CONTENT:
                     raise
@@ -175,8 +181,9 @@ class Twilio:
                 sid = self._content(spec, lost=sid) if again and refusal.code in LOST_CONTENT else None
         return None
 
-    def _create(self, to: str, callback_url: str, **what: str) -> Accepted:
+    def _create(self, to: str, callback_url: str, ready: Callable[[], None], **what: str) -> Accepted:
         messages = self._client.messages
+        ready()
         message = self._call(
             lambda: messages.create(to=_prefixed(to), status_callback=callback_url, **self._from, **what)
         )
