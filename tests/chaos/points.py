@@ -1,7 +1,7 @@
 """The named points at which a process dies: before and after each commit of the main story.
 
 A point is named by the function that commits, as the file's stem and the function's name. The process that is started
-with `VARIABLE` dies at its so-manieth commit there (`tests.chaos.inside`).
+with `VARIABLE` dies at its n-th commit there (`tests.chaos.inside`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ VARIABLE = "CHAOS_POINT"
 Kind = Literal["web", "worker"]
 When = Literal["before", "after"]
 
-# By kind of process: the functions that commit, and the latest time (the so-manieth) at which it dies there.
+# By kind of process: the functions that commit, and the highest n at which it dies there.
 POINTS: Mapping[Kind, Mapping[str, int]] = {
     "web": {
         "turns._received": 6,  # one message, one turn
@@ -42,7 +42,7 @@ POINTS: Mapping[Kind, Mapping[str, int]] = {
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One of them: `when`, the function that commits, and how many times it does before."""
+    """One of them: `when`, the function that commits, and at which of its commits."""
 
     when: When
     function: str
