@@ -6,6 +6,7 @@ import argparse
 import json
 import logging
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -35,6 +36,7 @@ LOGS = ROOT / "var" / "chaos"
 def main(arguments: Sequence[str]) -> int:
     """Run once; the exit status: 0 when every promise held."""
     options = _options(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started is stopped then, too
     log.setup()
     logging.getLogger().setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory(prefix="ally-chaos-") as home:
@@ -64,9 +66,9 @@ def run(home: Path, seed: int, seconds: float, people: int) -> Report:
         crowd.begin()
         storm.start()
         crowd.live(seconds, at_once)
-        storm.stop()
+        complaints = storm.stop()
         world.calm_down()
-        complaints = [*crowd.leave(), *_settle(world, post)]
+        complaints += [*crowd.leave(), *_settle(world, post)]
         complaints += [*crowd.mute(), *_settle(world, post)]
         _tell_what_happened(world, post, storm)
         report = audit(gather(world, post, complaints))

@@ -21,7 +21,7 @@ PAUSE = (0.1, 1.2)  # seconds between two tries
 AGAIN = (0.0, 3.0)  # seconds after which a message that was taken comes once more
 CARRIERS = 24
 DOUBLE, PARALLEL = 0.15, 0.1  # how many messages come once more, or twice at once
-LIMIT = 30.0  # seconds for all that is under way at the end
+LIMIT = 60.0  # seconds for all that is under way at the end
 
 
 @dataclass

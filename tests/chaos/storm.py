@@ -65,10 +65,11 @@ class Storm(threading.Thread):
         finally:
             self._calm()
 
-    def stop(self) -> None:
-        """End the storm; returns when it is fair weather."""
+    def stop(self) -> list[str]:
+        """End the storm; returns when it is fair weather, with what could not be done, in words."""
         self._over.set()
         self.join()
+        return [f"the storm ended early: {self.failed!r}"] if self.failed is not None else []
 
     def _calm(self) -> None:
         twilio = self._world.twilio
@@ -95,7 +96,7 @@ class Storm(threading.Thread):
             self._thaw_at = time.monotonic() + max(LEASES.values()) + self._chance.uniform(1, 3)
 
     def _wait_for_work(self) -> None:
-        lane = self._chance.choice(("speak", "mail"))
+        lane = self._chance.choice(("speak", "speak", "mail"))
         busy = "select 1 from promise where state = 'doing' and lane = %s limit 1"
         end = time.monotonic() + BUSY_SECONDS
         with contextlib.suppress(psycopg.OperationalError), self._world.operator() as connection:
