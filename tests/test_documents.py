@@ -1,6 +1,8 @@
 """What the documents say can be checked: settings, commands, files, and the story that the README tells."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,3 +58,18 @@ def test_the_readme_tells_the_conversation_as_it_is():
 def test_no_committed_text_names_a_package_index():
     for lock in (HOME / "deploy").glob("*.lock"):
         assert "://" not in lock.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-playground.lock", "requirements-test.lock"])
+def test_setting_up_installs_what_the_lock_names_and_resolves_nothing_anew(lock):
+    """A part of the lock that asks for another with an extra would else break the day after a newer release of it."""
+    lines = (HOME / "deploy" / lock).read_text().splitlines()
+    named = [line for line in lines if line and not line.startswith((" ", "#"))]
+    assert len(named) > 20
+    assert all("==" in line for line in named)
+    assert " --no-deps " in (HOME / "deploy" / "setup").read_text()
+
+
+def test_everything_that_an_installed_part_asks_for_is_in_the_lock():
+    checked = subprocess.run([sys.executable, "-m", "pip", "check"], capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout

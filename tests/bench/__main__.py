@@ -41,7 +41,7 @@ def main() -> int:
 
 
 def _full(site: Site) -> Iterator[Row]:
-    yield from turn.rows(site, rounds=25, turns=120)
+    yield from turn.rows(site, rounds=15, turns=250)
     yield from answers.rows(site, rounds=5, messages=150, bursts=8)
     yield from hanging.latency(site, rounds=5)
     yield from hanging.memory(site, rounds=2)

@@ -18,15 +18,15 @@ TITLES = ("figure", "ours", "floor", "ratio", "bound", "")
 class Row:
     """One figure: ours and the floor's value in each round, and what they may come to.
 
-    `bound` is for the ratio of ours to the floor, or, without a floor, for ours. `at_least`: it must be reached; else
-    it must not be exceeded.
+    `bound` is for the ratio of ours to the floor, or, without a floor, for ours; None: the figure is only shown.
+    `at_least`: it must be reached; else it must not be exceeded.
     """
 
     name: str
     unit: str
     ours: Sequence[float]
     floor: Sequence[float]
-    bound: float
+    bound: float | None = None
     at_least: bool = False
 
     @property
@@ -41,7 +41,9 @@ class Row:
 
     @property
     def holds(self) -> bool:
-        """Whether the bound is kept."""
+        """Whether the bound is kept; without one there is nothing to keep."""
+        if self.bound is None:
+            return True
         measured = median(self.ours) if self.ratio is None else self.ratio
         return measured >= self.bound if self.at_least else measured <= self.bound
 
@@ -58,21 +60,21 @@ class Row:
 
     def cells(self) -> tuple[str, ...]:
         """The row for people; behind each median stand the least and the most of all rounds."""
-        limit = f"{'at least' if self.at_least else 'at most'} {self.bound:g}{'' if self.floor else f' {self.unit}'}"
         ratio = "" if self.ratio is None else f"{self.ratio:.2f}"
         floor = _spread(self.floor, self.unit) if self.floor else "-"
-        return (
-            self.name,
-            _spread(self.ours, self.unit),
-            floor,
-            ratio,
-            limit,
-            "holds" if self.holds else "DOES NOT HOLD",
-        )
+        return (self.name, _spread(self.ours, self.unit), floor, ratio, *self._verdict())
+
+    def _verdict(self) -> tuple[str, str]:
+        if self.bound is None:
+            return "-", "shown"
+        unit = "" if self.floor else f" {self.unit}"
+        limit = f"{'at least' if self.at_least else 'at most'} {self.bound:g}{unit}"
+        return limit.rstrip(), "holds" if self.holds else "DOES NOT HOLD"
 
 
 def _spread(values: Sequence[float], unit: str) -> str:
-    return f"{median(values):.4g} {unit} ({min(values):.4g} to {max(values):.4g})"
+    shown = f"{median(values):.4g} {unit}".rstrip()
+    return f"{shown} ({min(values):.4g} to {max(values):.4g})"
 
 
 def quantile(values: Sequence[float], part: float) -> float:
