@@ -60,6 +60,7 @@ from flows.words import (
     SecretTyped,
     Speak,
     TestLogin,
+    Value,
 )
 
 HIDDEN = "(hidden)"
@@ -385,12 +386,10 @@ def _delay(effect: Effect) -> timedelta:
 
 def _line(speak: Speak, spoken: Language) -> str:
     """A message for the transcript: no address of a one-time link, none of the person's own mail."""
-    hidden = replace(
-        speak,
-        parts=tuple(
-            Say(part.name, {name: HIDDEN if isinstance(value, Quote) else value for name, value in part.values.items()})
-            for part in speak.parts
-        ),
-    )
-    message = render(hidden, spoken, Plain(), lambda _link: HIDDEN)
+    parts = (Say(part.name, {name: _shown(value) for name, value in part.values.items()}) for part in speak.parts)
+    message = render(Speak(tuple(parts)), spoken, Plain(), lambda _link: HIDDEN)
     return message.body[:MAX_LINE]
+
+
+def _shown(value: Value) -> Value:
+    return HIDDEN if isinstance(value, Quote) else value

@@ -527,6 +527,8 @@ def close(turn: Turn, facts: Facts) -> Closed:
 
 def _with_offers(options: tuple[Option, ...], offers: tuple[Option, ...], facts: Facts) -> tuple[Option, ...]:
     """The question's options, then what is offered besides, if the same words do not stand there already."""
+    if not offers:
+        return options[:MAX_OPTIONS]
     by_label = {label(option, facts.language): option for option in (*reversed(offers), *reversed(options))}
     return tuple(option for option in (*options, *offers) if option in by_label.values())[:MAX_OPTIONS]
 

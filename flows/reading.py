@@ -4,7 +4,7 @@ import difflib
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from itertools import dropwhile
 from typing import Literal
 
@@ -62,6 +62,7 @@ MAX_LOCAL = 64  # RFC 5321 §4.5.3.1.1
 
 _UNSEEN = re.compile(r"[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufe0f\ufeff]")  # copied along, never meant
 _SKIN_TONES = re.compile(r"[\U0001f3fb-\U0001f3ff]")
+_BLANKS = re.compile(r"\s+")
 _QUOTES = "\"'`“”«»\u2018\u2019"
 _AROUND = f" .,;:!¡¿*_~…{_QUOTES}"  # also the marks of bold: our own messages write commands in bold
 
@@ -73,9 +74,17 @@ def seen(text: str) -> str:
 
 def plain(text: str) -> str:
     """Text without case, accents, outer blanks and outer punctuation, for comparing: "  Atrás! " is "atras"."""
+    if text.isascii():  # most messages: nothing to fold
+        return _BLANKS.sub(" ", text.lower()).strip(_AROUND)
     folded = unicodedata.normalize("NFKD", seen(text).casefold())
     bare = "".join(sign for sign in folded if not unicodedata.combining(sign))
-    return re.sub(r"\s+", " ", _SKIN_TONES.sub("", bare)).strip(_AROUND)
+    return _BLANKS.sub(" ", _SKIN_TONES.sub("", bare)).strip(_AROUND)
+
+
+@lru_cache(maxsize=512)
+def _plain_label(shown: str) -> str:
+    """`plain` of what we wrote ourselves; what people write is never kept."""
+    return plain(shown)
 
 
 def written(text: str) -> str:
@@ -104,7 +113,7 @@ def choice(text: str, labels: Sequence[tuple[str, str]]) -> str | None:
     said = plain(text)
     if said.isdecimal() and said.isascii() and len(said) <= 2 and 1 <= int(said) <= len(labels):  # noqa: PLR2004
         return labels[int(said) - 1][0]
-    by_label = {plain(shown): value for value, shown in labels}
+    by_label = {_plain_label(shown): value for value, shown in labels}
     if said in by_label:
         return by_label[said]
     values = [value for value, _ in labels]

@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass, replace
 from datetime import date
+from functools import cache
 from typing import Any, get_args
 
 from flows import words
@@ -19,6 +20,7 @@ from flows.words import Effect, Event
 VERSION = 1
 UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 MAX_BYTES = 32 * 1024
+_JSON = json.JSONEncoder(ensure_ascii=False)
 
 _VALUES = (words.Code, words.Text, words.Quote, words.Link, words.Option, words.Server, words.Account, words.Done)
 
@@ -32,8 +34,13 @@ class Unreadable(Exception):
 
 def dump(value: object) -> Any:
     """JSON-ready form of an effect, an event, a state or anything inside one."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return {"is": type(value).__name__, **{one.name: dump(getattr(value, one.name)) for one in fields(value)}}
+    if value is None or isinstance(value, str | int):
+        return value
+    kind: Any = type(value)
+    if names := _field_names(kind):
+        return {"is": kind.__name__, **{name: dump(getattr(value, name)) for name in names}}
+    if is_dataclass(value):
+        return {"is": kind.__name__}
     if isinstance(value, Mapping):
         return {"map": {name: dump(below) for name, below in value.items()}}
     if isinstance(value, tuple | list):
@@ -41,6 +48,11 @@ def dump(value: object) -> Any:
     if isinstance(value, date):
         return {"day": value.isoformat()}
     return value
+
+
+@cache
+def _field_names(kind: type) -> tuple[str, ...]:
+    return tuple(one.name for one in fields(kind)) if is_dataclass(kind) else ()
 
 
 def load(raw: Any, known: Mapping[str, type] = _WORDS) -> Any:
@@ -82,16 +94,16 @@ def dump_envelope(envelope: Envelope) -> dict[str, Any]:
     """
     trail = envelope.trail
     raw = _dumped(envelope)
-    while _size(raw) > MAX_BYTES and trail:
+    while (size := _size(raw)) > MAX_BYTES and trail:
         trail = trail[1:]
         raw = _dumped(replace(envelope, trail=trail))
-    if _size(raw) > MAX_BYTES:
+    if size > MAX_BYTES:
         raise ValueError("the conversation's state is larger than 32 KB")
     return raw
 
 
 def _size(raw: dict[str, Any]) -> int:
-    return len(json.dumps(raw, ensure_ascii=False).encode())
+    return len(_JSON.encode(raw).encode())
 
 
 def _dumped(envelope: Envelope) -> dict[str, Any]:
@@ -143,8 +155,12 @@ def _flow_name(name: str) -> str:
 
 
 def _load_state(flow: str, raw: Any) -> State:
-    known = {one.__name__: one for one in (*FLOWS[flow].states, *_VALUES)} if flow else {"Done": words.Done}
-    return load(raw, known)
+    return load(raw, _states(flow))
+
+
+@cache
+def _states(flow: str) -> Mapping[str, type]:
+    return {one.__name__: one for one in (*FLOWS[flow].states, *_VALUES)} if flow else {"Done": words.Done}
 
 
 def _load_asked(raw: Any) -> Asked | None:

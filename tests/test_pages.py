@@ -327,6 +327,7 @@ def test_numbers_are_for_whoever_has_the_token(kit, client):
     assert answer.status_code == 200
     assert 'ally_promises_due{lane="speak",state="todo"} 1.0' in answer.text
     assert "ally_conversations 1.0" in answer.text
+    assert "ally_heard_seconds " in answer.text
 
 
 def test_without_a_token_the_numbers_are_for_nobody(database_url, tmp_path):

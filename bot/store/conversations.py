@@ -40,6 +40,12 @@ def unheard(db: Connection, channel: str, message_ids: Sequence[str]) -> set[str
     return set(message_ids) - set(db.execute(query).scalars())
 
 
+def last_heard(db: Connection) -> datetime | None:
+    """When a person's message came in last."""
+    last: datetime | None = db.execute(select(func.max(inbound.c.at))).scalar_one()
+    return last
+
+
 @dataclass(frozen=True, slots=True)
 class Held:
     """A conversation with its contact, locked until the transaction ends; and how many promises are unfinished."""
@@ -67,7 +73,7 @@ _unfinished = (
     .correlate(conversation)
     .scalar_subquery()
 )
-_HELD = (
+_HELD = (  # in the order of `Held`
     conversation.c.id,
     conversation.c.contact_id,
     conversation.c.owner,
@@ -122,7 +128,7 @@ def hold_by_identity(db: Connection, channel: str, address: str | None, external
 
 
 def _held(row: Row | None) -> Held | None:
-    return Held(**row._mapping) if row is not None else None  # noqa: SLF001 - SQLAlchemy's public mapping
+    return Held(*row) if row is not None else None
 
 
 def save(db: Connection, conversation_id: UUID, envelope: Mapping[str, Any], ticket: int, at: datetime) -> None:

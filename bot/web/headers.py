@@ -26,10 +26,10 @@ def secure(app: Flask, *, https: bool) -> None:
 
     A view that sets one of them itself keeps its own (static files may be kept by the browser, pages may not).
     """
-    headers = {**HEADERS, "Strict-Transport-Security": HSTS} if https else HEADERS
+    headers = list(({**HEADERS, "Strict-Transport-Security": HSTS} if https else HEADERS).items())
 
     @app.after_request
     def add(response: Response) -> Response:
-        for name, value in headers.items():
-            response.headers.setdefault(name, value)
+        present = {name.lower() for name, _ in response.headers}
+        response.headers.extend([header for header in headers if header[0].lower() not in present])
         return response

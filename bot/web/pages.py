@@ -58,8 +58,8 @@ class _Pages:
         except whatsapp.BadWebhook as bad:
             _log.warning("webhook not understood", why=str(bad))
             return _twiml()
-        new = self._parts.turns.receive(inbound)
-        _log.info("whatsapp", message=inbound.message_id, new=new)
+        if not self._parts.turns.receive(inbound):
+            _log.info("a webhook came twice", message=inbound.message_id)
         return _twiml()
 
     def whatsapp_status(self) -> Response:
@@ -74,7 +74,7 @@ class _Pages:
 
     def _genuine(self) -> bool:
         """Signed by Twilio for the address that we told it: never for one put together from forwarded headers."""
-        raw = request.environ.get("RAW_URI", request.full_path.rstrip("?"))
+        raw = request.environ.get("RAW_URI") or request.full_path.rstrip("?")
         signed = whatsapp.genuine(
             f"{self._settings.url}{raw}",
             request.form,
@@ -128,12 +128,15 @@ class _Pages:
     def _numbers(self) -> bytes:
         registry = CollectorRegistry()
         due = Gauge("ally_promises_due", "Promises that are due", ["lane", "state"], registry=registry)
+        heard = Gauge("ally_heard_seconds", "Seconds since a person's last message came in", registry=registry)
         talks = Gauge("ally_conversations", "Conversations", registry=registry)
         cases = Gauge("ally_cases_open", "Open cases", registry=registry)
         dead = Gauge("ally_dead_letters", "Turns that raised and were not replayed", registry=registry)
         with reading(self._parts.engine) as db:
             for lane, state, count in promises.depth(db, self._parts.clock.now()):
                 due.labels(lane, state).set(count)
+            if last := conversations.last_heard(db):
+                heard.set((self._parts.clock.now() - last).total_seconds())
             talks.set(conversations.count(db))
             cases.set(len(conversations.cases(db)))
             dead.set(sum(letter.replayed_at is None for letter in conversations.dead_letters(db)))
