@@ -15,6 +15,7 @@ import click
 from bot import commands
 from bot.app import Parts, create_worker, join, look_over
 from bot.database import opened
+from bot.discover_command import discover, providers
 from bot.log import setup
 from bot.safe import WrongKey
 from bot.settings import Settings, SettingsError, load
@@ -125,6 +126,10 @@ def talk(script: Path | None, record: Path | None) -> None:
 def make_key() -> None:
     """Print a new key for SECRET_KEYS."""
     click.echo(new_key())
+
+
+main.add_command(discover)
+main.add_command(providers)
 
 
 # --- people -----------------------------------------------------------------------------------------------------------

@@ -1,0 +1,137 @@
+"""`discover` and `providers`: which server an address needs, how fresh the facts are. Neither needs a database."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from datetime import date
+from typing import Any, BinaryIO
+
+import click
+
+from bot.app import known_providers
+from bot.clock import SystemClock
+from bot.mail.knowledge.providers import Candidate, Provider, Providers, domain_of
+from bot.settings import load
+
+MAX_LINE = 65_536  # bytes; an address has 254
+as_json = click.option("--json", "wants_json", is_flag=True, help="Answer in JSON.")
+_NO_ADDRESS = "it is neither an address nor a domain"
+
+
+@click.command()
+@click.argument("address", required=False)
+@click.option("--offline", is_flag=True, help="Use only what the tables know.")
+@click.option("--jsonl", is_flag=True, help='Read {"id", "address"} lines on standard input, answer a line each.')
+@as_json
+def discover(address: str | None, offline: bool, jsonl: bool, wants_json: bool) -> None:  # noqa: FBT001 - flags
+    """Say which server the mail of ADDRESS (or of a bare domain) is sent through, the best first."""
+    if jsonl == (address is not None):
+        raise click.UsageError("Give one ADDRESS, or --jsonl and lines on standard input.")
+    known, today = _known()
+    if jsonl:
+        for line in _lines(sys.stdin.buffer):
+            click.echo(json.dumps(_answer_line(known, line, today, offline=offline), ensure_ascii=False))
+        return
+    found = _found(known, address or "", today, offline=offline)
+    if "error" in found:
+        raise click.BadParameter(f"{found['error']}.", param_hint="ADDRESS")
+    click.echo(json.dumps(found, ensure_ascii=False) if wants_json else _in_words(found))
+    if not found["candidates"]:
+        sys.exit(1)
+
+
+@click.command()
+@click.option("--old", is_flag=True, help="Only those whose facts were not looked up for 90 days.")
+@as_json
+def providers(old: bool, wants_json: bool) -> None:  # noqa: FBT001 - flags
+    """List the mail providers that are known, and when their facts were last checked."""
+    known, today = _known()
+    rows = [_row(one, today) for one in known.all(today) if one.is_old(today) or not old]
+    if wants_json:
+        click.echo(json.dumps(rows, ensure_ascii=False))
+        return
+    for row in rows:
+        age = "  OLD" if row["old"] else ""
+        click.echo(f"{row['checked']}  {row['id']:<24} {row['demand']:<13} {row['name']}{age}")
+    click.echo(f"{len(rows)} providers, {sum(row['old'] for row in rows)} of them not checked for 90 days.")
+
+
+def _known() -> tuple[Providers, date]:
+    """The table as this installation has it, and the day. Raises SettingsError."""
+    return known_providers(load(os.environ).providers_extra), SystemClock().now().date()
+
+
+def _row(one: Provider, today: date) -> dict[str, Any]:
+    return {
+        "id": one.id,
+        "name": one.name,
+        "demand": one.demand,
+        "hint": one.hint,
+        "checked": one.checked.isoformat(),
+        "old": one.is_old(today),
+        "source": one.source,
+    }
+
+
+# --- one address ------------------------------------------------------------------------------------------------------
+
+
+def _found(known: Providers, address: str, today: date, *, offline: bool) -> dict[str, Any]:
+    """What is known of an address as typed; `error` where it is none."""
+    if domain_of(address) is None:
+        return {"error": _NO_ADDRESS, "candidates": [], "provider": None, "hint": None}
+    candidates = known.candidates(address, today) if offline else _online(known, address, today)
+    row = known.for_address(address, today)
+    return {
+        "candidates": [_written(candidate) for candidate in candidates],
+        "provider": row.id if row else None,
+        "hint": row.hint if row else None,
+        "did_you_mean": known.near(address),
+    }
+
+
+def _online(known: Providers, address: str, today: date) -> tuple[Candidate, ...]:
+    """The servers for an address with the network's help: only the tables' until `wire.discover` is joined here."""
+    return known.candidates(address, today)
+
+
+def _written(candidate: Candidate) -> dict[str, Any]:
+    server = candidate.server
+    return {"host": server.host, "port": server.port, "security": server.security, "source": candidate.source}
+
+
+def _in_words(found: dict[str, Any]) -> str:
+    lines = [f"{one['host']}:{one['port']}  {one['security']}  ({one['source']})" for one in found["candidates"]]
+    if found["provider"]:
+        lines.append(f"provider: {found['provider']}, hint: {found['hint']}")
+    if found["did_you_mean"]:
+        lines.append(f"Did you mean {found['did_you_mean']}?")
+    return "\n".join(lines) or "No server is known for it."
+
+
+# --- many -------------------------------------------------------------------------------------------------------------
+
+
+def _lines(stream: BinaryIO) -> Iterator[bytes | None]:
+    """The lines of a stream that hold something; None for one that is too long, whose rest is passed over."""
+    while line := stream.readline(MAX_LINE + 1):
+        if len(line) > MAX_LINE:
+            while line and not line.endswith(b"\n"):
+                line = stream.readline(MAX_LINE)
+            yield None
+        elif line.strip():
+            yield line
+
+
+def _answer_line(known: Providers, line: bytes | None, today: date, *, offline: bool) -> dict[str, Any]:
+    """The answer to one line of JSON; for one that cannot be read, `error` says why."""
+    try:
+        asked = json.loads(line) if line is not None else None
+    except (ValueError, RecursionError):
+        asked = None
+    id_ = asked.get("id") if isinstance(asked, dict) else None
+    if not isinstance(asked, dict) or not isinstance(asked.get("address"), str):
+        wrong = "it is too long" if line is None else 'it is not {"id", "address"} in JSON'
+        return {"id": id_, "error": wrong, "candidates": [], "provider": None, "hint": None}
+    return {"id": id_, **_found(known, asked["address"], today, offline=offline)}
