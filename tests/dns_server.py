@@ -2,7 +2,7 @@
 
 import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Self
 
 import dns.flags
@@ -18,11 +18,17 @@ SILENT = "silent"
 class DnsServer:
     """Answers A and AAAA from `names` (name -> addresses, or SERVFAIL, SILENT); others do not exist.
 
-    `asked` holds every question as (name, type); `names` may be changed while it runs.
+    `records` holds the other types: (name, type) -> texts of its data, or SERVFAIL, SILENT.
+    `asked` holds every question as (name, type); `names` and `records` may be changed while it runs.
     """
 
-    def __init__(self, names: Mapping[str, list[str] | str]) -> None:
+    def __init__(
+        self,
+        names: Mapping[str, list[str] | str],
+        records: Mapping[tuple[str, str], list[str] | str] | None = None,
+    ) -> None:
         self.names = dict(names)
+        self.records = dict(records or {})
         self.asked: list[tuple[str, str]] = []
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind(("127.0.0.1", 0))
@@ -52,7 +58,9 @@ class DnsServer:
         name = question.name.to_text(omit_final_dot=True).lower()
         kind = dns.rdatatype.to_text(question.rdtype)
         self.asked.append((name, kind))
-        known = self.names.get(name)
+        known = self.records.get((name, kind), self.names.get(name))
+        if known is None and any(name == other for other, _ in self.records):
+            known = []
         if known == SILENT:
             return None
         answer = dns.message.make_response(query)
@@ -62,7 +70,11 @@ class DnsServer:
         elif known is None:
             answer.set_rcode(dns.rcode.NXDOMAIN)
         else:
-            addresses = [address for address in known if (":" in address) == (kind == "AAAA")]
-            if addresses and kind in {"A", "AAAA"}:
-                answer.answer.append(dns.rrset.from_text_list(question.name, 60, "IN", kind, addresses))
+            data = known if (name, kind) in self.records else _addresses(known, kind)
+            if data:
+                answer.answer.append(dns.rrset.from_text_list(question.name, 60, "IN", kind, data))
         return answer
+
+
+def _addresses(known: Iterable[str], kind: str) -> list[str]:
+    return [address for address in known if kind == ("AAAA" if ":" in address else "A")]

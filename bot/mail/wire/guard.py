@@ -12,13 +12,16 @@ import selectors
 import socket
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from itertools import chain, zip_longest
-from typing import Self
+from typing import Any, Self
 
 import dns.exception
+import dns.name
 import dns.nameserver
 import dns.resolver
 import idna
@@ -32,6 +35,7 @@ _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
 _MAX_TYPED = 1024
 _MAX_NAME = 253
 _MAX_ENDPOINTS = 8
+_MAX_RECORDS = 8
 _LOOPBACK = ("127.0.0.1", "::1")
 
 # What `is_global` lets through or may let through. IPv6: only 2000::/3 is handed out as global unicast (IANA's
@@ -59,6 +63,10 @@ class HostNotFound(GuardError):
     """The name does not exist or has no address."""
 
 
+class NoSuchName(HostNotFound):
+    """The name does not exist, and so nothing below it does (NXDOMAIN, RFC 8020)."""
+
+
 class ResolverFailed(GuardError):
     """Our name servers gave no answer: says nothing about the host."""
 
@@ -82,6 +90,16 @@ class Endpoint:
     def family(self) -> socket.AddressFamily:
         """The address family."""
         return socket.AF_INET6 if ":" in self.address else socket.AF_INET
+
+
+@dataclass(frozen=True)
+class Service:
+    """One SRV record (RFC 2782): a host, not judged yet, and the port on which it offers the service."""
+
+    priority: int
+    weight: int
+    port: int
+    host: str
 
 
 class Guard:
@@ -124,6 +142,37 @@ class Guard:
             self._judge(address)
         return tuple(Endpoint(name, str(_unwrapped(address))) for address in addresses[:_MAX_ENDPOINTS])
 
+    def exchanges(self, domain: str) -> tuple[str, ...]:
+        """The hosts of best preference that take a domain's mail (MX), in alphabetical order; () where it has none.
+
+        `(".",)` is the null MX of RFC 7505: the domain takes no mail. The hosts are hints and not judged. Raises
+        BadHost, NoSuchName, ResolverFailed.
+        """
+        found = sorted((data.preference, _name(data.exchange)) for data in self._records(domain, "MX"))
+        hosts = [(preference, host) for preference, host in found if host != "."]
+        if found and not hosts:
+            return (".",)
+        return tuple(host for preference, host in hosts if preference == hosts[0][0])[:_MAX_RECORDS]
+
+    def services(self, name: str) -> tuple[Service, ...]:
+        """The SRV records of a name such as `_submissions._tcp.agency.example`, the best first; () = not offered.
+
+        By priority, then the heaviest: RFC 2782 spreads clients by chance, but who sets an account up twice should
+        find the same. The target "." (RFC 6186, "not offered") is left out. Raises BadHost, NoSuchName,
+        ResolverFailed.
+        """
+        found = (
+            Service(data.priority, data.weight, data.port, _name(data.target)) for data in self._records(name, "SRV")
+        )
+        ordered = sorted(found, key=lambda service: (service.priority, -service.weight, service.host, service.port))
+        return tuple(service for service in ordered if service.host != ".")[:_MAX_RECORDS]
+
+    def only_ports(self, *ports: int) -> Self:
+        """The same guard for a protocol that is not mail: these ports and no other."""
+        other = copy(self)
+        other._ports = frozenset(ports)  # noqa: SLF001 - a copy of our own
+        return other
+
     def connect(self, endpoints: tuple[Endpoint, ...], port: int, timeout: float) -> socket.socket:
         """A connected TCP socket to the first address that answers within `timeout` seconds.
 
@@ -145,13 +194,18 @@ class Guard:
         return [ip_address(address) for address in self._ask(name)]
 
     def _ask(self, name: str) -> list[str]:
-        try:
+        with _telling_dns(name):
             answers = self._resolver().resolve_name(name, lifetime=self._lifetime, search=False)
             return list(answers.addresses())
-        except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer) as error:
-            raise HostNotFound(f"{type(error).__name__} for {name}") from None
-        except dns.exception.DNSException as error:
-            raise ResolverFailed(f"{type(error).__name__} for {name}") from None
+
+    def _records(self, name: str, kind: str) -> list[Any]:
+        """The data of a name's records of one kind; [] where the name exists without any."""
+        name = ascii_host(name)
+        with _telling_dns(name):
+            answer = self._resolver().resolve(
+                name, kind, lifetime=self._lifetime, search=False, raise_on_no_answer=False
+            )
+            return list(answer.rrset or ())
 
     def _resolver(self) -> dns.resolver.Resolver:
         resolver = dns.resolver.Resolver(configure=self._nameserver is None)
@@ -164,6 +218,24 @@ class Guard:
         address = _unwrapped(address)
         if not any(address in network for network in self._networks) and not _is_public(address):
             raise AddressRefused(f"{address} is not a public address")
+
+
+@contextmanager
+def _telling_dns(name: str) -> Iterator[None]:
+    """Turns what dnspython raises about a name into what this module raises."""
+    try:
+        yield
+    except dns.resolver.NXDOMAIN as error:
+        raise NoSuchName(f"{type(error).__name__} for {name}") from None
+    except dns.resolver.NoAnswer as error:
+        raise HostNotFound(f"{type(error).__name__} for {name}") from None
+    except dns.exception.DNSException as error:
+        raise ResolverFailed(f"{type(error).__name__} for {name}") from None
+
+
+def _name(name: dns.name.Name) -> str:
+    """A name from a DNS answer, as text in lower case; the root is "."."""
+    return name.to_text(omit_final_dot=True).lower()
 
 
 def ascii_host(host: str) -> str:
