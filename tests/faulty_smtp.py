@@ -10,8 +10,8 @@ import socket
 import ssl
 import struct
 import threading
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Self
 
 import trustme
@@ -228,6 +228,21 @@ class FaultySMTP:
             return
         address = line.partition("<")[2].partition(">")[0]
         self._answer(conversation, moment, "250 2.1.0 Ok", address)
+
+
+@contextmanager
+def hanging(address: str, port: int = 0) -> Iterator[int]:
+    """A port at which connections are never made: its queue is full, and what asks for one gets no answer."""
+    with socket.socket() as full, ExitStack() as waiting:
+        full.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        full.bind((address, port))
+        full.listen(0)
+        with suppress(TimeoutError):
+            while True:
+                sock = waiting.enter_context(socket.socket())
+                sock.settimeout(0.2)
+                sock.connect(full.getsockname())
+        yield full.getsockname()[1]
 
 
 def server_context(authority: trustme.CA, *names: str, **options: Any) -> ssl.SSLContext:

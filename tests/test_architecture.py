@@ -30,7 +30,7 @@ ONLY = {
     "psycopg": ("bot.store",),
     "alembic": ("bot.store",),
     "cryptography": ("bot.vault",),
-    "cryptography.x509": ("bot.vault", "bot.mail.wire"),  # the names in a wrong certificate
+    "cryptography.x509": ("bot.vault", "bot.mail.wire.certificate"),  # the names in a wrong certificate
     "twilio": ("bot.channels.whatsapp",),
     "slack_bolt": ("bot.channels.slack",),
     "slack_sdk": ("bot.channels.slack",),

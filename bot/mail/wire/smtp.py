@@ -16,9 +16,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from ipaddress import ip_address
+from typing import Protocol
 
 from bot.mail.knowledge.explain import Stage
 from bot.mail.knowledge.providers import Server
+from bot.mail.wire.egress import Egress
 from bot.mail.wire.guard import Endpoint, Guard
 
 MAX_LINES = 100
@@ -27,6 +29,7 @@ _CHUNK = 16_384
 _COMMAND_LINE = 510  # RFC 5321 4.5.3.1.4, without CRLF
 _FQDN = re.compile(r"(?=.{4,253}$)(?:(?!-)[A-Za-z0-9-]{1,63}(?<!-)\.)+[A-Za-z][A-Za-z0-9-]*[A-Za-z0-9]")
 _LINE_START = re.compile(rb"(?m)^\.")
+_MECHANISM = re.compile(r"[A-Z0-9_-]{1,20}")  # RFC 4422 3.1
 
 PASSED = 250
 SIGNED_IN = 235
@@ -60,12 +63,16 @@ class Timeouts:
 
 @dataclass(frozen=True)
 class Network:
-    """What every conversation needs of us: guard, the one TLS context, the name we say in EHLO, timeouts."""
+    """What every conversation needs of us: guard, the one TLS context, the name we say in EHLO, timeouts.
+
+    With `egress` a connection that times out is told apart: their server, or our own way out.
+    """
 
     guard: Guard
     context: ssl.SSLContext
     local_hostname: str
     timeouts: Timeouts = field(default_factory=Timeouts)
+    egress: Egress | None = None
 
     def __post_init__(self) -> None:
         """Raise ValueError for what large servers refuse as EHLO name: no dot, underscore, blank."""
@@ -101,21 +108,52 @@ class Deadline:
         return Deadline(min(self.remaining(), seconds))
 
 
-class Track:
-    """Where a conversation stands, and which stages lie behind it."""
+class Watch(Protocol):
+    """Is told of every stage when it ends, and how long it took in seconds."""
 
-    def __init__(self) -> None:
+    def __call__(self, stage: Stage, seconds: float, *, ok: bool) -> None:
+        """Must not raise."""
+
+
+def unwatched(stage: Stage, seconds: float, *, ok: bool) -> None:
+    """Nobody watches."""
+
+
+class Track:
+    """Where a conversation stands, which stages lie behind it, and to which address it went (empty: none yet)."""
+
+    def __init__(self, watch: Watch = unwatched) -> None:
         self.stage: Stage = "input"
         self.passed: tuple[Stage, ...] = ()
+        self.address = ""
+        self._watch = watch
+        self._since = time.monotonic()
 
     def enter(self, stage: Stage) -> None:
         """The stage before is done; this one begins."""
-        self.passed = (*self.passed, self.stage)
+        self.arrive()
         self.stage = stage
 
     def arrive(self) -> None:
         """The last stage is done, too."""
-        self.passed = (*self.passed, self.stage)
+        if self.stage not in self.passed:
+            self.passed = (*self.passed, self.stage)
+            self._ended(ok=True)
+
+    def fail(self) -> None:
+        """The stage that we are in is where it ended."""
+        self._ended(ok=False)
+
+    def again(self) -> "Track":
+        """A new track that stands where the name is resolved, for another try on the same addresses."""
+        track = Track(self._watch)
+        track.stage, track.passed = "dns", ("input", "dns")
+        return track
+
+    def _ended(self, *, ok: bool) -> None:
+        now = time.monotonic()
+        self._watch(self.stage, now - self._since, ok=ok)
+        self._since = now
 
 
 class Session(smtplib.SMTP):
@@ -232,10 +270,12 @@ def open_session(
     times = network.timeouts
     track.enter("connect")
     sock = network.guard.connect(endpoints, server.port, deadline.within(times.connect).remaining())
+    with suppress(OSError):  # gone again already: the next stage tells of it
+        track.address = sock.getpeername()[0]
     host = endpoints[0].host
     if server.security == "tls":
         track.enter("tls")
-        sock = _wrapped(sock, host, network.context, deadline.within(times.tls).remaining())
+        sock = wrapped(sock, host, network.context, deadline.within(times.tls).remaining())
     track.enter("greeting")
     session = Session(sock, host, server.port, network, deadline)
     try:
@@ -254,6 +294,12 @@ def open_session(
     return session
 
 
+def methods(session: Session) -> tuple[str, ...]:
+    """The SASL mechanisms that the server offers, in capitals and in its order."""
+    words = session.esmtp_features.get("auth", "").upper().split()
+    return tuple(dict.fromkeys(word for word in words if _MECHANISM.fullmatch(word)))
+
+
 def sign_in(session: Session, user: str, secret: str) -> None:
     """AUTH by the one mechanism that fits: PLAIN (RFC 4616, UTF-8), else LOGIN.
 
@@ -261,13 +307,13 @@ def sign_in(session: Session, user: str, secret: str) -> None:
     accounts and addresses are locked after a few wrong ones. Raises SMTPAuthenticationError with the server's reply,
     SMTPNotSupportedError when no password can be given, or OSError.
     """
-    offered = session.esmtp_features.get("auth", "").upper().split()
+    offered = methods(session)
     if not offered:
         raise smtplib.SMTPNotSupportedError("AUTH is not offered inside TLS")
-    methods = [method for name, method in (("PLAIN", _plain), ("LOGIN", _login)) if name in offered]
-    if not methods:
+    fitting = [method for name, method in (("PLAIN", _plain), ("LOGIN", _login)) if name in offered]
+    if not fitting:
         raise smtplib.SMTPNotSupportedError("No suitable authentication method found.")
-    for method in methods:
+    for method in fitting:
         code, reply = method(session, user, secret)
         if not _mechanism_unknown(code, reply):
             break
@@ -306,10 +352,11 @@ def _ehlo(session: Session) -> None:
         raise smtplib.SMTPHeloError(code, reply)
 
 
-def _wrapped(sock: socket.socket, host: str, context: ssl.SSLContext, seconds: float) -> ssl.SSLSocket:
-    """TLS on a connected socket, which is closed when the handshake fails."""
+def wrapped(sock: socket.socket, host: str, context: ssl.SSLContext, seconds: float) -> ssl.SSLSocket:
+    """TLS on a connected socket, within `seconds`. Raises OSError, with the socket closed."""
     sock.settimeout(seconds)
     try:
+        sock.getpeername()  # of a connection that was reset already the library makes a socket without TLS
         return context.wrap_socket(sock, server_hostname=host)
     except BaseException:
         sock.close()
