@@ -14,8 +14,10 @@ import click
 
 from bot import commands
 from bot.app import Parts, create_worker, join, look_over
+from bot.check_command import check
 from bot.database import opened
 from bot.discover_command import discover, providers
+from bot.explain_command import explain
 from bot.log import setup
 from bot.safe import WrongKey
 from bot.settings import Settings, SettingsError, load
@@ -128,7 +130,9 @@ def make_key() -> None:
     click.echo(new_key())
 
 
+main.add_command(check)
 main.add_command(discover)
+main.add_command(explain)
 main.add_command(providers)
 
 
@@ -157,6 +161,27 @@ def agency_add(name: str, language: Any, timezone: str, admin: str, wants_json: 
 def agency_list(wants_json: bool) -> None:  # noqa: FBT001
     """List all agencies."""
     _listed(commands.agencies, wants_json)
+
+
+@agency.command("server")
+@click.argument("name")
+@click.argument("where", metavar="HOST:PORT|none")
+@click.option("--security", type=click.Choice(["tls", "starttls"]), help="How it is encrypted; else by the port.")
+@as_json
+def agency_server(name: str, where: str, security: Any, wants_json: bool) -> None:  # noqa: FBT001
+    """Set the one mail server that all members are to use, as Ally demands it; `none`: they may use any."""
+    with _joined() as parts:
+        _answer(commands.set_server(parts, name, where, security), wants_json)
+
+
+@agency.command("rule")
+@click.argument("name")
+@click.argument("rule", type=click.Choice(["warn", "strict"]))
+@as_json
+def agency_rule(name: str, rule: str, wants_json: bool) -> None:  # noqa: FBT001
+    """Say what happens when a member has another server: they are warned, or it is refused."""
+    with _joined() as parts:
+        _answer(commands.set_rule(parts, name, rule), wants_json)
 
 
 @main.command()

@@ -19,6 +19,7 @@ from bot.hands import Channel, Tools
 from bot.limits import Limits
 from bot.links import LinkBook
 from bot.mail.knowledge.providers import BadTable, Providers
+from bot.mail.wire.egress import Egress
 from bot.mail.wire.guard import Guard
 from bot.mail.wire.smtp import Network, tls_context
 from bot.records import Records
@@ -106,7 +107,8 @@ def _join(settings: Settings, engine: Engine, clock: Clock, joined: dict[str, Ch
     with engine.begin() as db:
         safe.check(db)
     limits = Limits(engine, clock)
-    turns = Turns(engine, clock, FactReader(house(settings), providers), Records(safe, limits), safe)
+    facts = FactReader(house(settings), providers)
+    turns = Turns(engine, clock, facts, Records(safe, limits, facts), safe)
     links = LinkBook(engine, clock, turns, safe, providers, chat_url(settings))
     if settings.real_twilio:
         joined["whatsapp"] = _whatsapp(settings, engine)
@@ -124,6 +126,7 @@ def _join(settings: Settings, engine: Engine, clock: Clock, joined: dict[str, Ch
         announce=turns.announce,
         receive=turns.receive,
         public_url=settings.url,
+        discovery=settings.discovery == "online",
     )
     return Parts(settings, engine, clock, vault, safe, limits, turns, links, tools)
 
@@ -154,7 +157,7 @@ def network(settings: Settings) -> Network:
         except OSError:
             raise SettingsError(f"SSL_CERT_FILE: {settings.ssl_cert_file} holds no readable certificate.") from None
     try:
-        return Network(guard, context, _own_name(settings))
+        return Network(guard, context, _own_name(settings), egress=Egress(guard))
     except ValueError:
         raise SettingsError(f"PUBLIC_URL: {settings.domain} is no full host name; mail servers refuse it.") from None
 

@@ -8,12 +8,13 @@ from uuid import UUID
 from bot import people
 from bot.app import Parts
 from bot.hands import forget
+from bot.mail.wire.guard import BadHost, ascii_host
 from bot.settings import timezone
 from bot.store import conversations
 from bot.store import people as people_store
 from bot.store.engine import Connection, Row, reading
 from flows.speech import sentence
-from flows.words import Language
+from flows.words import Language, Security
 
 MAX_USES = 500
 MAX_NAME = 120
@@ -78,13 +79,43 @@ def agencies(parts: Parts) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
+def set_server(parts: Parts, agency: str, where: str, security: Security | None) -> dict[str, Any]:
+    """The one server of an agency (HOST:PORT), or with `none` no such demand. Raises CannotBe."""
+    host, port = ("", 0) if where == "none" else _host_and_port(parts, where)
+    mode = security or ("starttls" if port in {25, 587} else "tls") if host else ""
+    with parts.engine.begin() as db:
+        row = _agency(db, agency)
+        people_store.set_server(db, row.id, host, port, mode)
+    return {"agency": row.name, "host": host, "port": port, "security": mode}
+
+
+def _host_and_port(parts: Parts, where: str) -> tuple[str, int]:
+    host, _, port = where.rpartition(":")
+    try:
+        return ascii_host(host), next(one for one in parts.settings.ports if str(one) == port)
+    except (BadHost, StopIteration):
+        raise CannotBe(f"{where} is no mail server: give its name and port, such as smtp.example.com:465.") from None
+
+
+def set_rule(parts: Parts, agency: str, rule: str) -> dict[str, Any]:
+    """What happens when a member has another server than the agency."""
+    with parts.engine.begin() as db:
+        row = _agency(db, agency)
+        people_store.set_rule(db, row.id, rule)
+    return {"agency": row.name, "rule": rule}
+
+
 def mailboxes(parts: Parts, agency: str) -> list[dict[str, Any]]:
-    """Who of an agency can send, and who cannot, and why."""
+    """Who of an agency can send, and who cannot, and why; and who uses another server than the agency's."""
     with reading(parts.engine) as db:
-        rows = people_store.members(db, _agency(db, agency).id)
+        of = _agency(db, agency)
+        rows = people_store.members(db, of.id)
+    today = parts.clock.now().date()
+    same = parts.tools.providers.same
     return [
         {"name": row.name, "role": row.role, "address": row.address or "", "state": row.state or "no mailbox",
-         "cause": row.cause or ""}
+         "cause": row.cause or "",
+         "other_server": row.host if of.host and row.host and not same(row.host, of.host, today) else ""}
         for row in rows
     ]  # fmt: skip
 

@@ -9,9 +9,13 @@ from typing import Any, BinaryIO
 
 import click
 
-from bot.app import known_providers
+from bot.app import known_providers, network
 from bot.clock import SystemClock
 from bot.mail.knowledge.providers import Candidate, Provider, Providers, domain_of
+from bot.mail.wire import discover as wire
+from bot.mail.wire.addresses import BadAddress, normalise
+from bot.mail.wire.discover import Found, Outcome
+from bot.mail.wire.guard import GuardError
 from bot.settings import load
 
 MAX_LINE = 65_536  # bytes; an address has 254
@@ -92,8 +96,22 @@ def _found(known: Providers, address: str, today: date, *, offline: bool) -> dic
 
 
 def _online(known: Providers, address: str, today: date) -> tuple[Candidate, ...]:
-    """The servers for an address with the network's help: only the tables' until `wire.discover` is joined here."""
-    return known.candidates(address, today)
+    """The servers for an address: the tables', else what the network tells of its domain."""
+    listed = known.candidates(address, today)
+    try:
+        found = None if listed else find(normalise(_with_local_part(address)), known, today)
+    except (BadAddress, GuardError):
+        return listed
+    return (Candidate(found.server, found.source, found.provider_id),) if isinstance(found, Found) else listed
+
+
+def find(address: str, known: Providers, today: date) -> Outcome:
+    """What the network tells of an address's domain, reached as this installation's settings say."""
+    return wire.discover(address, providers=known, network=network(load(os.environ)), today=today)
+
+
+def _with_local_part(address: str) -> str:
+    return address if "@" in address else f"somebody@{address.strip()}"
 
 
 def _written(candidate: Candidate) -> dict[str, Any]:

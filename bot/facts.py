@@ -1,7 +1,7 @@
 """What a step may know: who writes, in which agency, with which mailbox, and what their provider demands today."""
 
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import date, datetime
 from typing import Literal
 from uuid import UUID
 
@@ -17,7 +17,7 @@ from flows import conversation, facts
 from flows.conversation import Envelope
 from flows.facts import Facts, House
 from flows.reading import SHAPES
-from flows.words import LANGUAGES, Account, Language, Server
+from flows.words import LANGUAGES, Account, Event, Language, Server
 
 DEMANDS: dict[Demand, facts.Demand] = {
     "password": "password",
@@ -37,6 +37,9 @@ class Standing:
     mailbox_id: UUID | None
     mailbox_version: int
     timezone: str
+    agency_id: UUID | None = None
+    agency_host: str = ""
+    server_rule: str = "warn"
 
 
 class FactReader:
@@ -49,8 +52,6 @@ class FactReader:
     def read(self, db: Connection, held: Held, envelope: Envelope, now: datetime) -> Standing:
         """All facts of one turn."""
         row = mailboxes.standing(db, held.member_id) if held.member_id else None
-        mailbox = _mailbox(row)
-        about = conversation.subject(envelope) or (mailbox.account.address if mailbox else "")
         known = Facts(
             now=now,
             language=language(held.language),
@@ -58,24 +59,50 @@ class FactReader:
             name=row.name if row else held.name,
             agency=row.agency if row else "",
             role=_role(row),
-            mailbox=mailbox,
-            provider=self.provider(about, now) if about else None,
+            mailbox=_mailbox(row),
         )
         return Standing(
-            known,
+            self.about(known, envelope),
             member_id=held.member_id if row else None,
             mailbox_id=row.mailbox_id if row else None,
             mailbox_version=(row.version or 0) if row else 0,
             timezone=row.timezone if row else UTC,
+            agency_id=row.agency_id if row else None,
+            agency_host=row.agency_host if row else "",
+            server_rule=row.server_rule if row else "warn",
         )
 
-    def provider(self, address: str, now: datetime) -> facts.Provider | None:
-        """What the provider of an address demands on this day, as the flows see it."""
-        known = self._providers.for_address(address, now.date())
-        return _provider(known) if known else None
+    def about(self, known: Facts, envelope: Envelope, event: Event | None = None) -> Facts:
+        """The facts with what the provider demands that the conversation, or this event, is about."""
+        address, host = conversation.subject(envelope, event)
+        if not address and known.mailbox:
+            address, host = known.mailbox.account.address, known.mailbox.account.server.host
+        return replace(known, provider=self.provider(address, host, known.now) if address else None)
+
+    def provider(self, address: str, host: str, now: datetime) -> facts.Provider | None:
+        """What the provider of an address demands on this day, as the flows see it; else that of the server."""
+        today = now.date()
+        known = self._providers.for_address(address, today)
+        if known is None and host:
+            known = self._providers.for_host(host, today)
+        return _provider(known, today) if known else None
+
+    def same_server(self, account: Account, host: str, today: date) -> bool:
+        """Whether an account's server is that host: by provider, not by the letters of its name."""
+        return self._providers.same(account.server.host, host, today)
+
+    def hoster(self, address: str, words: str, today: date) -> Account | None:
+        """The account at the company that the person names, or None where that is not clear."""
+        for named in self._providers.by_name(words, today):
+            provider = named.at(address.rpartition("@")[2])
+            if provider.server is not None:
+                found = provider.server
+                server = Server(found.host, found.port, found.security)
+                return Account(address, provider.user_for(address), server)
+        return None
 
 
-def _provider(known: Known) -> facts.Provider:
+def _provider(known: Known, today: date) -> facts.Provider:
     return facts.Provider(
         id=known.id,
         name=known.name,
@@ -84,6 +111,10 @@ def _provider(known: Known) -> facts.Provider:
         shape=shape(known),
         app_password_url=known.app_password_url or "",
         until=known.until,
+        hint=known.hint,
+        access_url=known.enable_access_url or "",
+        admin_may_allow=known.admin_may_allow is not None,
+        old=known.is_old(today),
     )
 
 
@@ -98,7 +129,8 @@ def _mailbox(row: Row | None) -> facts.Mailbox | None:
     if row is None or row.mailbox_id is None:
         return None
     server = Server(row.host, row.port, row.security)
-    return facts.Mailbox(Account(row.address, row.user_name, server), row.state, row.cause)
+    secret_id = str(row.secret_id or "")
+    return facts.Mailbox(Account(row.address, row.user_name, server), row.state, row.cause, secret_id)
 
 
 def _role(row: Row | None) -> Literal["", "member", "admin"]:

@@ -4,9 +4,10 @@ What a hand may rely on stands in `Tools`. A hand that raises is tried again a f
 """
 
 import random
+import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from email.message import EmailMessage
 from functools import partial
@@ -19,14 +20,17 @@ from bot.calendar import UTC, is_by_day
 from bot.channels import Accepted, Identity, Inbound, Later, Refused, SendError, Unclear
 from bot.clock import Clock
 from bot.facts import language, on_the_wire
-from bot.limits import Exhausted, Limits
+from bot.limits import Allowed, Exhausted, Limits
 from bot.links import LinkBook
 from bot.mail.knowledge.providers import Provider, Providers
+from bot.mail.wire import discover as finding
 from bot.mail.wire import send
 from bot.mail.wire.account import BadCredential
 from bot.mail.wire.addresses import BadAddress, normalise
+from bot.mail.wire.guard import GuardError
 from bot.mail.wire.probe import Failed, test_login
 from bot.mail.wire.smtp import Network
+from bot.records import RETEST_AFTER
 from bot.safe import Safe, use_of
 from bot.store import conversations, mailboxes, people, promises, secrets
 from bot.store.conversations import Held
@@ -37,6 +41,7 @@ from flows import saved
 from flows.speech import Message, Style, render
 from flows.words import (
     Account,
+    AddressDoubted,
     AddressRefused,
     Discover,
     Event,
@@ -45,8 +50,12 @@ from flows.words import (
     LoginFailed,
     LoginWorked,
     MailAccepted,
+    MailboxBroke,
+    MailboxWaits,
+    MailboxWorks,
     MailRefused,
     MailUnknown,
+    MailWaits,
     SecretGone,
     Server,
     ServerFound,
@@ -61,6 +70,10 @@ MAX_SPEECH_TRIES = 12
 MAX_MAIL_TRIES = 8
 MAX_ERASE_TRIES = 14
 SLOW = 5.0  # seconds after which a live test says that it goes on
+TYPING = 20.0  # seconds; WhatsApp's sign goes out after 25: twilio.com/docs/whatsapp/api/typing-indicators-resource
+MAX_TYPING = 5
+TELL_AGAIN = 1800.0
+MAX_TELL_TRIES = 144  # three days
 LOOK_BACK = timedelta(hours=6)  # as long as we may have been away
 MAX_WORDS = 200
 VAGUE = frozenset(
@@ -73,6 +86,7 @@ VAGUE = frozenset(
     }
 )
 INSIST = 30.0  # seconds that the word of a mail server waits for our database
+NO_AGENCY = "none"  # all who left theirs in the middle count as one
 CHANGED = ""  # the cause of a refusal that no mail server spoke: the mailbox is not as it was
 _log = structlog.get_logger(__name__)
 
@@ -103,22 +117,24 @@ class Channel(Protocol):
         """What people have sent since then, as the provider lists it, newest first. Raises Later, Unclear, Refused."""
 
 
-def _nothing(_db: Connection) -> None:
+def _nothing(_db: Connection) -> bool:
     """Nothing else is written."""
+    return True
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
     """The promise is kept, or will never be: final state, the event for the conversation, words for the operator.
 
-    `along` is written in the transaction that ends the promise: never by somebody who has lost it meanwhile.
+    `along` is written in the transaction that ends the promise: never by somebody who has lost it meanwhile. Where it
+    answers False, what the event tells is not true any more, and nothing is told.
     """
 
     state: str = "done"
     event: Event | None = None
     provider_id: str | None = None
     words: str = ""
-    along: Callable[[Connection], None] = _nothing
+    along: Callable[[Connection], bool] = _nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +143,7 @@ class Again:
 
     seconds: float
     words: str
-    along: Callable[[Connection], None] = _nothing
+    along: Callable[[Connection], bool] = _nothing
 
 
 Outcome = Ended | Again
@@ -149,6 +165,7 @@ class Tools:
     announce: Callable[[Promise, Event], None]
     receive: Callable[[Inbound], bool]
     public_url: str
+    discovery: bool = True
 
 
 Hand = Callable[[Tools, Promise], Outcome]
@@ -243,18 +260,62 @@ def _stop(tools: Tools, held: Held) -> None:
 
 
 def discover(tools: Tools, promise: Promise) -> Outcome:
-    """Find the server of an address, in our table."""
+    """Find the server of an address: in our tables, else by what the world says of its domain."""
     wanted: Discover = saved.load(promise.payload["effect"])
+    held = _look(tools, promise)
     try:
         address = normalise(wanted.address)
     except BadAddress:
         return Ended(event=AddressRefused())
-    provider = tools.providers.for_address(address, tools.clock.now().date())
-    if provider is None:
+    known = tools.providers.for_address(address, tools.clock.now().date())
+    meant = None if known or wanted.sure else tools.providers.near(address)
+    if meant:
+        return Ended(event=AddressDoubted(address, f"{address.rpartition('@')[0]}@{meant}"))
+    if known is None and not (tools.discovery and held and _may_look_up(tools, promise, held)):
         return Ended(event=ServerUnknown(address))
-    server = provider.server
-    known = Server(server.host, server.port, server.security) if server else Server("", 0, "tls")
-    return Ended(event=ServerFound(Account(address, provider.user_for(address), known)))
+    return _discovered(tools, address)
+
+
+def _may_look_up(tools: Tools, promise: Promise, held: Held) -> bool:
+    if promise.attempt > 1:
+        return True
+    return isinstance(tools.limits.allow("discovery", str(held.contact_id), _agency(tools, held)), Allowed)
+
+
+def _discovered(tools: Tools, address: str) -> Outcome:
+    today = tools.clock.now().date()
+    try:
+        found = finding.discover(address, providers=tools.providers, network=tools.network, today=today)
+    except GuardError:
+        return Ended(event=AddressRefused())
+    match found:
+        case finding.Found(server=server, user=user, confirm=confirm, source=source):
+            account = Account(address, user, Server(server.host, server.port, server.security))
+            return Ended(event=ServerFound(account, confirm), words=source)
+        case finding.NoSmtp(provider_id):
+            return Ended(event=_without_smtp(tools, address, provider_id))
+        case finding.NoMail():
+            return Ended(event=AddressRefused("no_mail"))
+        case finding.NoDomain():
+            return Ended(event=AddressRefused("no_domain"))
+        case finding.Unreachable():
+            return Ended(event=ServerUnknown(address, later=True), words="our name servers gave no answer")
+    return Ended(event=ServerUnknown(address))
+
+
+def _without_smtp(tools: Tools, address: str, provider_id: str) -> Event:
+    """A provider that lets no program send: the flow says so, if the address tells who it is."""
+    named = tools.providers.for_address(address, tools.clock.now().date())
+    if named is not None and named.id == provider_id:
+        return ServerFound(Account(address, address, Server("", 0, "tls")))
+    return ServerUnknown(address)
+
+
+def _agency(tools: Tools, held: Held) -> str:
+    """The agency that a contact acts for, as a key of its limits."""
+    with reading(tools.engine) as db:
+        row = mailboxes.standing(db, held.member_id) if held.member_id else None
+    return str(row.agency_id) if row else NO_AGENCY
 
 
 def try_login(tools: Tools, promise: Promise) -> Outcome:
@@ -264,7 +325,7 @@ def try_login(tools: Tools, promise: Promise) -> Outcome:
     if held is None:
         return Ended("dropped")
     if promise.attempt == 1:
-        counted = tools.limits.allow("live_test", str(held.contact_id), wanted.account.server.host)
+        counted = _count_test(tools, held, wanted.account)
         if isinstance(counted, Exhausted):
             return Ended(event=TestsExhausted(counted.minutes))
     try:
@@ -274,28 +335,65 @@ def try_login(tools: Tools, promise: Promise) -> Outcome:
     return _tested(tools, promise, wanted.account, held, secret)
 
 
+def _count_test(tools: Tools, held: Held, account: Account) -> Allowed | Exhausted:
+    return tools.limits.allow("live_test", str(held.contact_id), _agency(tools, held), account.server.host)
+
+
 def _tested(tools: Tools, promise: Promise, account: Account, held: Held, secret: Secret) -> Outcome:
-    if held.last_message_id:
-        tools.channels[held.channel].typing(held.last_message_id)
     cancel = tools.later(SLOW, lambda: tools.announce(promise, TestSlow()))
-    family = _family(tools, account)
+    still = _typing(tools, held)
     try:
-        result = test_login(on_the_wire(account), secret.reveal(), network=tools.network, provider=family)
+        result = test_login(
+            on_the_wire(account), secret.reveal(), network=tools.network, provider=_family(tools, account)
+        )
     finally:
         cancel()
+        still()
     if isinstance(result, Failed):
         words = f"{result.stage}: {result.cause}: {result.raw}"
-        _log.info("live test failed", stage=result.stage, cause=result.cause, code=result.code)
-        return Ended(event=LoginFailed(_told(result), result.who, result.retry), words=words)
+        _log.info("live test failed", stage=result.stage, cause=result.cause, code=result.code, ours=result.ours)
+        detail = "ours" if result.ours else result.detail
+        retry = result.retry and (result.ours or not _unanswered(result))
+        return Ended(
+            event=LoginFailed(_told(result), result.who, retry, detail, _better(result, account)), words=words
+        )
     worked = Server(result.server.host, result.server.port, result.server.security)
     return Ended(event=LoginWorked(Account(account.address, account.user, worked), result.repaired))
+
+
+def _better(failed: Failed, account: Account) -> Server | None:
+    """A server that proved its name where the one that was given did not: offered, never taken by ourselves."""
+    if failed.better_host is not None:
+        return replace(account.server, host=failed.better_host)
+    other = failed.better_server
+    return Server(other.host, other.port, other.security) if other is not None else None
+
+
+def _typing(tools: Tools, held: Held) -> Callable[[], None]:
+    """Show that an answer is on its way, again and again: the sign goes out by itself. The answer stops it."""
+    message, channel = held.last_message_id, tools.channels[held.channel]
+    stopped = threading.Event()
+
+    def show(times: int) -> None:
+        if message and times and not stopped.is_set():
+            threading.Thread(target=channel.typing, args=(message,), daemon=True, name="typing").start()
+            tools.later(TYPING, partial(show, times - 1))
+
+    show(MAX_TYPING)
+    return stopped.set
 
 
 def _told(failed: Failed) -> str:
     """Before a mail server greeted us a person learns only that none answered: else this would be a port scanner."""
     if failed.stage == "dns" and failed.who == "us":
         return "server_temporary_failure"  # our own name server: it is no mistake of theirs
-    return "connection_refused" if not failed.answered and failed.cause in VAGUE else failed.cause
+    return "connection_refused" if _unanswered(failed) else failed.cause
+
+
+def _unanswered(failed: Failed) -> bool:
+    """Whether a silent port has to look like a closed one, in its cause and in what we do about it."""
+    name_server = failed.stage == "dns" and failed.who == "us"
+    return not failed.answered and failed.cause in VAGUE and not name_server
 
 
 def _family(tools: Tools, account: Account) -> str | None:
@@ -314,6 +412,83 @@ def _password(tools: Tools, account: Account, secret_id: UUID) -> Secret:
         secret = tools.safe.take(db, secret_id, kind="mailbox.password", use=use_of(account))
     provider = _provider(tools, account)
     return Secret(provider.secret_shape.clean(secret.reveal())) if provider else secret
+
+
+# --- a mailbox that has to wait ---------------------------------------------------------------------------------------
+
+
+def retest(tools: Tools, promise: Promise) -> Outcome:
+    """Test a mailbox that waits for something which is not in its person's hands; they hear of changes only."""
+    held = _look(tools, promise)
+    with reading(tools.engine) as db:
+        row = mailboxes.of_member(db, UUID(promise.payload["member"]))
+    if held is None or row is None or row.state != "waiting" or row.version != promise.payload["version"]:
+        return Ended("dropped")  # another one was promised when it was saved anew
+    account = Account(row.address, row.user_name, Server(row.host, row.port, row.security))
+    if row.secret_id is None:
+        return _waited_in_vain(tools, row)
+    counted = _count_test(tools, held, account)
+    if isinstance(counted, Exhausted):
+        return Again(counted.minutes * 60.0, "the limit of live tests")
+    try:
+        secret = _password(tools, account, row.secret_id)
+    except Unopenable:
+        return _waited_in_vain(tools, row)
+    result = test_login(on_the_wire(account), secret.reveal(), network=tools.network, provider=_family(tools, account))
+    if isinstance(result, Failed):
+        return _waits_on(tools, promise, row, result)
+    return _verdict(tools, row, MailboxWorks(row.address), "works")
+
+
+def _waits_on(tools: Tools, promise: Promise, row: Row, failed: Failed) -> Outcome:
+    cause = _told(failed)
+    words = f"{failed.stage}: {failed.cause}: {failed.raw}"
+    if failed.blames_secret and not failed.retry:
+        return _verdict(tools, row, MailboxBroke(row.address, cause), "broken", cause, failed.who, words)
+    waits = RETEST_AFTER[min(promise.attempt, len(RETEST_AFTER) - 1)].total_seconds()
+    if cause == row.cause:
+        return Again(backoff(0, waits, waits), words)
+
+    def note(db: Connection) -> bool:
+        now = tools.clock.now()
+        mine = mailboxes.settle(db, row.id, row.version, "waiting", cause, failed.who, now)
+        if mine and promise.conversation_id is not None:
+            later = now + timedelta(seconds=waits)
+            promises.one_at(db, promise.conversation_id, promises.RETEST, later, now, promise.payload)
+        return mine
+
+    return Ended(event=MailboxWaits(row.address, cause, failed.who), words=words, along=note)
+
+
+def _waited_in_vain(tools: Tools, row: Row) -> Outcome:
+    return _verdict(tools, row, MailboxBroke(row.address), "broken", row.cause, row.who)
+
+
+def _verdict(
+    tools: Tools, row: Row, event: Event, state: str, cause: str = "", who: str = "", words: str = ""
+) -> Ended:
+    """What became of a mailbox that waited. A secret that is of no use is erased, one that works is kept."""
+
+    def note(db: Connection) -> bool:
+        if not mailboxes.settle(db, row.id, row.version, state, cause, who, tools.clock.now()):
+            return False  # it was changed while it was tested
+        if state == "works":
+            secrets.keep_until(db, row.secret_id, None)
+        elif row.secret_id is not None:
+            secrets.erase(db, [row.secret_id])
+        return True
+
+    return Ended(event=event, words=words[:MAX_WORDS], along=note)
+
+
+def tell(tools: Tools, promise: Promise) -> Outcome:
+    """News for somebody who did not write: it waits until they have, where the channel lets us speak only then."""
+    held, now = _look(tools, promise), tools.clock.now()
+    if held is None or promise.attempt > MAX_TELL_TRIES:
+        return Ended("dropped")
+    if held.window_until is not None and held.window_until <= now:
+        return Again(TELL_AGAIN, "nothing may be said unasked")
+    return Ended(event=saved.load(promise.payload["event"]))
 
 
 def remind(tools: Tools, promise: Promise) -> Outcome:
@@ -489,9 +664,11 @@ def _move(tools: Tools, mail_id: UUID, *, to: str, of: tuple[str, ...], reply: s
 def _later(tools: Tools, promise: Promise, mail_id: UUID, cause: str, who: str, raw: str) -> Outcome:
     if promise.attempt >= MAX_MAIL_TRIES:
         return _refused(tools, mail_id, cause, who, raw)
+    if promise.attempt == 1:
+        tools.announce(promise, MailWaits(str(mail_id), cause))
 
-    def hold_again(db: Connection) -> None:
-        mailboxes.move_mail(db, mail_id, to="todo", of=("handing",), reply=raw, at=tools.clock.now())
+    def hold_again(db: Connection) -> bool:
+        return mailboxes.move_mail(db, mail_id, to="todo", of=("handing",), reply=raw, at=tools.clock.now())
 
     return Again(backoff(promise.attempt + 4), raw, hold_again)
 
@@ -510,10 +687,11 @@ def _mail_ended(
 ) -> Ended:
     """The outcome is known: it is noted, if the server's word was not yet, and the sealed content is erased."""
 
-    def note(db: Connection) -> None:
+    def note(db: Connection) -> bool:
         mailboxes.move_mail(db, mail_id, to=to, of=("todo", "handing"), reply=words, at=tools.clock.now())
         content = mailboxes.drop_content(db, mail_id)
         secrets.erase(db, [content] if content else [])
+        return True
 
     return Ended(state, event, words=words[:MAX_WORDS], along=note)
 
@@ -526,6 +704,8 @@ HANDS: dict[str, Hand] = {
     "EraseEverything": erase_everything,
     "SendMail": send_mail,
     promises.NUDGE: remind,
+    promises.RETEST: retest,
+    promises.TELL: tell,
     promises.RECONCILE: reconcile,
 }
 # How long a lane's promises may take at most; then their worker counts as dead, and they are done again.

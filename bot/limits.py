@@ -18,23 +18,23 @@ from bot.clock import Clock
 from bot.store.engine import Connection, Engine
 from bot.store.limits import PostgresStorage
 
-Name = Literal["code", "live_test", "link", "mail", "message", "page"]
+Name = Literal["code", "discovery", "live_test", "link", "mail", "page"]
 
 # For each act its subjects, in the order of `allow`'s keys and of locking, and how often it may be done for each. No
 # window is longer than a day, and none allows more than 200: that bounds a row. A changed limit begins at zero.
 LIMITS: dict[Name, dict[str, str]] = {
     # Tries of a join code: a person mistypes one or two, a machine that guesses needs thousands.
     "code": {"contact": "5 per hour"},
-    # Discovery and sign-in tests. A set-up needs one, with three wrong passwords four. Many members share a host, but
-    # no mail server should ever see us as a flood.
-    "live_test": {"contact": "10 per hour", "host": "60 per hour"},
+    # Looking up servers on the Internet. A set-up needs one, with a typo two.
+    "discovery": {"contact": "20 per hour", "agency": "200 per hour"},
+    # Sign-in tests. A set-up needs one, with three wrong passwords four. Many members share a host, but no mail server
+    # should ever see us as a flood.
+    "live_test": {"contact": "10 per hour", "agency": "120 per hour", "host": "60 per hour"},
     # One-time links: one for each live test.
     "link": {"contact": "10 per hour"},
     # Mail written by hand does not come faster; a stolen phone stays far below the 500 a day after which Gmail
     # makes a personal account wait (https://support.google.com/mail/answer/22839).
     "mail": {"mailbox": "30 per hour; 200 per day"},
-    # Messages: faster than anybody types; another bot in a loop with us gets here.
-    "message": {"contact": "60 per minute"},
     # Looking up one-time pages: a whole office may stand behind one source.
     "page": {"source": "60 per minute"},
 }

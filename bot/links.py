@@ -71,7 +71,9 @@ class LinkBook:
 
     def _view(self, row: Row, now: datetime) -> LinkView:
         account: Account = saved.load(row.account)
-        provider = self._providers.for_address(account.address, now.date())
+        today = now.date()
+        known = self._providers.for_address(account.address, today)
+        provider = known or self._providers.for_host(account.server.host, today)
         is_open = row.closed_at is None and row.expires_at > now
         demand: Literal["password", "app_password"] = "password"
         if provider is not None and provider.demand == "app_password":

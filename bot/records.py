@@ -4,13 +4,13 @@ A record may be answered by an event; the turn then goes on with it, still in th
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 from bot import people
-from bot.facts import Standing
+from bot.facts import FactReader, Standing
 from bot.limits import Exhausted, Limits
 from bot.mail.wire.send import message_id
 from bot.safe import WAITING, Safe
@@ -21,10 +21,15 @@ from bot.store.engine import Connection
 from bot.vault import Secret
 from flows import saved
 from flows.words import (
+    AdminNeeded,
     CaseOpened,
     EraseSecret,
     Event,
+    FindHoster,
+    HosterUnknown,
     Join,
+    Judge,
+    Judged,
     LinkOpened,
     LinkRefused,
     MailQueued,
@@ -33,14 +38,20 @@ from flows.words import (
     OpenLink,
     Record,
     RemoveMailbox,
+    RetryWaiting,
     SaveMailbox,
     SendMail,
+    ServerFound,
     SetLanguage,
     SetMessages,
     SwitchMailbox,
+    TellAdmins,
 )
 
 LINK_TIME = timedelta(minutes=30)
+# A mailbox that has to wait is tested again after so long, the last time over and over.
+RETEST_AFTER = (timedelta(minutes=15), timedelta(hours=1), timedelta(hours=6))
+MAX_TOLD = 20  # addresses in one message to an admin
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +67,19 @@ class Scene:
 class Records:
     """Performs records."""
 
-    def __init__(self, safe: Safe, limits: Limits) -> None:
+    def __init__(self, safe: Safe, limits: Limits, facts: FactReader) -> None:
         self._safe = safe
         self._limits = limits
+        self._facts = facts
         self._table: dict[type, Callable[[Scene, Any], Event | None]] = {
             Join: self._join,
             SetLanguage: _set_language,
             SetMessages: _set_messages,
             OpenLink: self._open_link,
+            FindHoster: self._find_hoster,
+            Judge: self._judge,
+            TellAdmins: _tell_admins,
+            RetryWaiting: _retry_waiting,
             EraseSecret: _erase_secret,
             SaveMailbox: _save_mailbox,
             SwitchMailbox: _switch_mailbox,
@@ -100,6 +116,15 @@ class Records:
             at=now,
         )
         return LinkOpened(str(opened))
+
+    def _find_hoster(self, scene: Scene, wanted: FindHoster) -> Event:
+        account = self._facts.hoster(wanted.address, wanted.words, scene.now.date())
+        return ServerFound(account) if account else HosterUnknown()
+
+    def _judge(self, scene: Scene, wanted: Judge) -> Event:
+        standing, today = scene.standing, scene.now.date()
+        same = not standing.agency_host or self._facts.same_server(wanted.account, standing.agency_host, today)
+        return Judged(wanted.account, wanted.confirm, "" if same else standing.server_rule)
 
     def _send_mail(self, scene: Scene, mail: SendMail) -> Event:
         db, now, mailbox = scene.db, scene.now, scene.standing.facts.mailbox
@@ -161,9 +186,43 @@ def _save_mailbox(scene: Scene, wanted: SaveMailbox) -> None:
         "since": scene.now,
     }
     replaced = mailboxes.save(scene.db, scene.standing.member_id, values)
+    promises.one_at(scene.db, scene.held.id, promises.RETEST, None, scene.now)
+    if wanted.cause:
+        _promise_retest(scene, scene.standing.member_id)
     secrets.keep_until(scene.db, secret_id, scene.now + WAITING if wanted.cause else None)
     if replaced:
         secrets.erase(scene.db, [replaced])
+
+
+def _promise_retest(scene: Scene, member_id: UUID) -> None:
+    """Of this version: a test that is under way for an older one ends without another."""
+    row = mailboxes.of_member(scene.db, member_id)
+    if row is not None:
+        of = {"member": str(member_id), "version": row.version}
+        wanted = promises.Wanted("work", promises.RETEST, scene.now + RETEST_AFTER[0], of)
+        promises.add(scene.db, scene.held.id, [wanted], scene.now)
+
+
+def _tell_admins(scene: Scene, wanted: TellAdmins) -> None:
+    """As promises in their own conversations: two turns that hold one another's would wait for ever."""
+    agency_id = scene.standing.agency_id
+    if agency_id is None:
+        return
+    news = wanted.news
+    if isinstance(news, AdminNeeded):
+        waiting = mailboxes.waiting_addresses(scene.db, agency_id, news.cause)
+        news = replace(news, addresses=", ".join(waiting[:MAX_TOLD]) or news.addresses)
+    for conversation_id in people_store.admins(scene.db, agency_id):
+        if conversation_id != scene.held.id:
+            payload = {"event": saved.dump(news)}
+            promises.add(
+                scene.db, conversation_id, [promises.Wanted("work", promises.TELL, scene.now, payload)], scene.now
+            )
+
+
+def _retry_waiting(scene: Scene, _wanted: RetryWaiting) -> None:
+    if scene.standing.agency_id is not None and scene.standing.facts.role == "admin":
+        promises.hurry(scene.db, scene.standing.agency_id, promises.RETEST, scene.now)
 
 
 def _switch_mailbox(scene: Scene, wish: SwitchMailbox) -> None:

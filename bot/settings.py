@@ -45,6 +45,7 @@ class Settings(BaseModel):
     smtp_allow_networks: tuple[str, ...] = ()
     smtp_allow_ports: tuple[str, ...] = ()
     dns_server: str = ""
+    discovery: Literal["online", "tables"] = "online"
     providers_extra: Path | None = None
     log_format: Literal["text", "json"] = "text"
     retention_days: int = Field(default=90, ge=1, le=3650)

@@ -17,6 +17,9 @@ from bot.calendar import nudge_time
 from bot.channels import Inbound
 from bot.clock import Clock
 from bot.facts import FactReader, Standing, language
+from bot.mail.knowledge.explain import explain_text
+from bot.mail.knowledge.looks import looks_like_an_error
+from bot.mail.knowledge.redact import redact
 from bot.people import WINDOW
 from bot.records import Records, Scene
 from bot.safe import SUSPECTED, UNCLAIMED, Safe, use_of
@@ -42,6 +45,7 @@ from flows.conversation import (
     understand,
     worth_a_nudge,
 )
+from flows.facts import Pasted
 from flows.reading import looks_like_a_leak, written
 from flows.speech import Plain, render
 from flows.words import (
@@ -67,7 +71,9 @@ HIDDEN = "(hidden)"
 MAX_ROUNDS = 5  # records that answer one another within one turn
 MAX_LINE = 2_000  # characters of one line in the transcript
 MAX_UNFINISHED = 100  # promises of one conversation; beyond it nothing more is heard until some are kept
-UNNOTICED = frozenset({"EraseAtProvider", promises.NUDGE})  # nobody waits for these: a failure is the operator's
+UNNOTICED = frozenset(
+    {"EraseAtProvider", promises.NUDGE, promises.TELL}
+)  # nobody waits for these: a failure is the operator's
 LANES: dict[type, str] = {
     Speak: "speak",
     EraseEverything: "speak",  # behind the last word to the person
@@ -156,6 +162,7 @@ class Turns:
         held = replace(held, name=name, last_message_id=inbound.message_id)
         envelope = _envelope(held)
         standing = self._facts.read(db, held, envelope, now)
+        standing = replace(standing, facts=replace(standing.facts, pasted=_pasted(inbound)))
         heard = self._heard(db, held, envelope, standing, inbound, now)
         self._run(db, held, envelope, standing, heard, now, by_person=True)
         return True
@@ -171,7 +178,9 @@ class Turns:
             return Heard(event, HIDDEN)
         if isinstance(event, Said) and private(envelope):
             return Heard(event, f"({len(event.text)} characters of a mail)")
-        return Heard(event, inbound.text[:MAX_LINE] if inbound.kind == "text" else f"({inbound.kind})")
+        if inbound.kind != "text":
+            return Heard(event, f"({inbound.kind})")
+        return Heard(event, (redact(inbound.text) if standing.facts.pasted else inbound.text)[:MAX_LINE])
 
     def _seal(
         self, db: Connection, held: Held, envelope: Envelope, text: str, judged: Secretive, now: datetime
@@ -191,7 +200,9 @@ class Turns:
 
     def _happened(self, db: Connection, held: Held, envelope: Envelope, event: Event, now: datetime) -> Envelope:
         """An event of the world, of which the transcript says nothing by itself."""
-        return self._run(db, held, envelope, self._facts.read(db, held, envelope, now), Heard(event, ""), now)
+        standing = self._facts.read(db, held, envelope, now)
+        standing = replace(standing, facts=self._facts.about(standing.facts, envelope, event))
+        return self._run(db, held, envelope, standing, Heard(event, ""), now)
 
     def _run(
         self,
@@ -216,7 +227,7 @@ class Turns:
         conversations.note(db, held.id, lines, now)
         if by_person and (worth_a_nudge(after) or worth_a_nudge(envelope)):
             due = nudge_time(now, standing.timezone) if worth_a_nudge(after) else None
-            promises.nudge_at(db, held.id, due, now)
+            promises.one_at(db, held.id, promises.NUDGE, due, now)
         if closed.effects or records(turn):  # what a record promises only the record knows
             promises.wake(db, () if records(turn) else {LANES[type(effect)] for effect in closed.effects})
         return after
@@ -239,7 +250,8 @@ class Turns:
                 if answer is not None:
                     answers.append(answer)
             for answer in answers:
-                turn = turn.then(converse(turn.envelope, answer, standing.facts))
+                known = self._facts.about(standing.facts, turn.envelope, answer)
+                turn = turn.then(converse(turn.envelope, answer, known))
         return held, standing, turn
 
     def _promise(
@@ -276,7 +288,9 @@ class Turns:
             held = people.who(db, inbound.identity, inbound.name, now)
             envelope = _envelope(held)
             secretive = awaits_secret(envelope) or envelope.lost or looks_like_a_leak(inbound.text)
-            text = HIDDEN if secretive or private(envelope) else written(inbound.text[:MAX_LINE])
+            pasted = looks_like_an_error(inbound.text)
+            shown = redact(inbound.text) if pasted else written(inbound.text[:MAX_LINE])
+            text = HIDDEN if secretive or private(envelope) else shown
             conversations.note(db, held.id, [("in", text, None)], now)
             self._bury(
                 db, held.id, {"text": text, "button": inbound.button, "kind": inbound.kind}, redacted_trace(error), now
@@ -377,6 +391,14 @@ def _event(dumped: Any) -> Event:
 def _payload(effect: Effect, held: Held) -> dict[str, Any]:
     about: dict[str, Any] = {"message": held.last_message_id} if isinstance(effect, EraseAtProvider) else {}
     return {"effect": saved.dump(effect), **about}
+
+
+def _pasted(inbound: Inbound) -> Pasted | None:
+    """What an error text means, if the message is one."""
+    if inbound.kind != "text" or inbound.button or not looks_like_an_error(inbound.text):
+        return None
+    found = explain_text(inbound.text)
+    return Pasted(found.cause, found.who, found.retry)
 
 
 def _delay(effect: Effect) -> timedelta:

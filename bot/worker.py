@@ -163,7 +163,8 @@ class Worker:
             self._bury(promise, outcome, error)
 
     def _after(self, db: Connection, promise: Promise, outcome: Ended) -> None:
-        outcome.along(db)
+        if not outcome.along(db):
+            return
         if outcome.provider_id and promise.kind == "Speak":
             housekeeping.said(db, promise.id, outcome.provider_id)
         if outcome.event is not None and promise.conversation_id is not None:

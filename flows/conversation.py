@@ -8,12 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from flows import compose, mailbox, menu, privacy, reading, welcome
-from flows.facts import Facts
+from flows.facts import Facts, Pasted
 from flows.flow import Flow, State
 from flows.reading import Command
 from flows.speech import Plain, has, label, render, texts
 from flows.words import (
     LANGUAGES,
+    Account,
+    AdminNeeded,
     Ask,
     CaseOpened,
     Chose,
@@ -24,11 +26,18 @@ from flows.words import (
     EraseAtProvider,
     EraseSecret,
     Event,
+    Judged,
     Language,
     Lay,
     MailAccepted,
+    MailboxBroke,
+    MailboxWaits,
+    MailboxWorks,
     MailRefused,
     MailUnknown,
+    MailWaits,
+    MemberDiffers,
+    News,
     OpenCase,
     Option,
     Record,
@@ -37,15 +46,16 @@ from flows.words import (
     SecretLeaked,
     SecretSuspected,
     SecretTyped,
+    ServerFound,
     SetLanguage,
     SetMessages,
     Shared,
     Speak,
     Start,
     Tapped,
+    TellAdmins,
     TestSlow,
     Text,
-    TurnFailed,
     Values,
 )
 
@@ -57,6 +67,7 @@ MISSES_BEFORE_A_PERSON = 3
 MAX_WITH_CHOICES = 960  # of WhatsApp's 1,024 characters; the rest is for what the channel adds to set values apart
 LINK_LENGTH = 120  # a one-time link is not longer
 GO = "go:"  # an option that leads to another flow: "go:mailbox.password"
+FIX = "fix:"  # an option that asks for one answer of this flow again: "fix:host"
 DOUBT = "talk.doubt"
 NEWS = "news."
 PERSON = Option(f"{GO}person", "button.person")
@@ -124,6 +135,8 @@ def understand(envelope: Envelope, text: str, button: str | None, kind: str, fac
         return Chose(value) if known and value in dict(_options(envelope)) else Tapped(button)
     if kind != "text":
         return Shared(kind)
+    if facts.pasted is not None and not private(envelope):
+        return Said(text)
     chosen = reading.choice(text, _options(envelope))
     if chosen is not None:
         return Chose(chosen)
@@ -220,8 +233,8 @@ def _happened(envelope: Envelope, event: Event, facts: Facts) -> Turn:
         case CaseOpened(number):
             values: Values = {"number": number, "contact": Code(facts.house.support_contact)}
             return Turn(envelope, (Say("handoff.opened", values),), ask=True)
-        case MailAccepted() | MailRefused() | MailUnknown() | TestSlow() | Lay() | TurnFailed():
-            return _news(envelope, event)
+    if isinstance(event, News):
+        return _news(envelope, event, facts)
     return _step(envelope, event, facts) or Turn(envelope)
 
 
@@ -279,7 +292,7 @@ def _begin(envelope: Envelope, first: Say, event: Event, facts: Facts) -> Turn:
     """A conversation at its beginning: these words first, then what the event leads to, or the first question."""
     begun = _at_home(replace(envelope, greeted=True, lost=False), facts)
     rest = converse(begun, event, facts)
-    if rest.envelope.state == begun.state and not _records(rest):
+    if rest.envelope.state == begun.state and not _records(rest) and facts.pasted is None:
         rest = Turn(begun, ask=True)  # a first "hi" is no mistake: no complaint, just the first question
     return Turn(begun, (first,)).then(rest)
 
@@ -294,6 +307,10 @@ def _spoke(envelope: Envelope, event: Said | Chose, facts: Facts) -> Turn:
         return _undoubt(envelope, event, facts)
     if isinstance(event, Chose) and event.value.startswith(GO):
         return _go(envelope, event.value.removeprefix(GO), facts)
+    if isinstance(event, Chose) and event.value.startswith(FIX):
+        return _asked_anew(envelope, event.value.removeprefix(FIX), facts) or Turn(envelope, ask=True)
+    if isinstance(event, Said) and facts.pasted is not None and not private(envelope):
+        return _explained(envelope, facts.pasted, facts)
     stepped = FLOWS[envelope.flow].step(envelope.state, event, facts)
     if not isinstance(stepped, Declined):
         return _apply(envelope, *stepped, facts)
@@ -456,7 +473,11 @@ def _back(envelope: Envelope, facts: Facts) -> Turn:
 def _corrected(envelope: Envelope, text: str, facts: Facts) -> Turn | None:
     """After "the address is wrong" that answer is asked for again, the others stay."""
     wrong = _wrong_field(envelope, text)
-    state = FLOWS[envelope.flow].reopen(envelope.state, wrong) if wrong else None
+    return _asked_anew(envelope, wrong, facts) if wrong else None
+
+
+def _asked_anew(envelope: Envelope, field_name: str, facts: Facts) -> Turn | None:
+    state = FLOWS[envelope.flow].reopen(envelope.state, field_name)
     return _apply(envelope, state, (), facts) if state is not None else None
 
 
@@ -471,10 +492,38 @@ def _words_for(flow: str, field_name: str) -> tuple[str, ...]:
     return tuple(word for language in LANGUAGES for word in texts(language)[name].split(", "))
 
 
+# --- an error that the person pasted ------------------------------------------------------------------------------
+
+
+def _explained(envelope: Envelope, pasted: Pasted, facts: Facts) -> Turn:
+    """What an error text means, whoever it came from, and the one step that mends it; then the pending question."""
+    said = [Say(f"cause.{pasted.cause}")]
+    about, host = subject(envelope)
+    known = about or (facts.mailbox.account.address if facts.mailbox else "")
+    if pasted.who in {"agency_admin", "provider"} and known and has(f"forward.{pasted.cause}"):
+        said.append(Say(f"forward.{pasted.cause}", {"address": Code(known), "host": Code(host or known)}))
+    return Turn(envelope, tuple(said), ask=True, offer=_remedy(envelope, pasted.cause, facts))
+
+
+def _remedy(envelope: Envelope, cause: str, facts: Facts) -> tuple[Option, ...]:
+    """The button that leads to exactly the answer which is to be given again."""
+    if not facts.agency:
+        return (PERSON,)
+    flow = FLOWS[envelope.flow]
+    wrong = "host" if cause in mailbox.SERVER_CAUSES else "address" if cause == "sender_not_allowed" else ""
+    if wrong and flow.reopen(envelope.state, wrong) is not None:
+        return (Option(f"{FIX}{wrong}", f"mailbox.button.{'server' if wrong == 'host' else wrong}"),)
+    if cause in mailbox.SECRET_CAUSES and facts.mailbox is not None:
+        return (Option(f"{GO}mailbox.password", "mailbox.button.password"),)
+    if facts.mailbox is not None:
+        return (Option(f"{GO}mailbox.manage", "menu.button.mailbox"),)
+    return () if flow.name == mailbox.FLOW.name else (Option(f"{GO}mailbox", "menu.button.setup"),)
+
+
 # --- news -------------------------------------------------------------------------------------------------------------
 
 
-def _news(envelope: Envelope, event: Event) -> Turn:
+def _news(envelope: Envelope, event: News, facts: Facts) -> Turn:
     """Said at once; the question that was open is asked again after it, unless nothing was (or a test runs)."""
     match event:
         case MailAccepted(recipients=recipients, declined=declined):
@@ -487,12 +536,52 @@ def _news(envelope: Envelope, event: Event) -> Turn:
             return Turn(envelope, (said,), ask=True, offer=offer)
         case MailUnknown():
             return Turn(envelope, (Say("news.mail_unknown"),), ask=True)
+        case MailWaits(cause=cause):
+            return Turn(envelope, (Say("news.mail_waits", {"why": Text(f"cause.{cause}")}),), ask=True)
+        case MailboxWorks() | MailboxWaits() | MailboxBroke():
+            return _news_of_the_mailbox(envelope, event, facts)
+        case AdminNeeded() | MemberDiffers():
+            return _news_for_an_admin(envelope, event)
         case TestSlow():
             return Turn(envelope, (Say("news.test_slow"),) if isinstance(envelope.state, mailbox.Testing) else ())
         case Lay():
             worth = FLOWS[envelope.flow].nudge and not envelope.silent
             return Turn(envelope, (Say("news.left_lying"),), ask=True) if worth else Turn(envelope)
     return Turn(envelope, (Say("news.turn_failed"),), ask=True)
+
+
+def _news_of_the_mailbox(envelope: Envelope, event: MailboxWorks | MailboxWaits | MailboxBroke, facts: Facts) -> Turn:
+    match event:
+        case MailboxWorks(address):
+            said = Say("news.mailbox_works", {"address": Code(address)})
+            return Turn(_unless_moot(envelope, address, facts), (said,), ask=True)
+        case MailboxWaits(address, cause, who):
+            why: Values = {"address": Code(address), "why": Text(f"cause.{cause}")}
+            admin = (TellAdmins(AdminNeeded(facts.name, address, cause)),) if who == "agency_admin" else ()
+            return Turn(envelope, (*admin, Say("news.mailbox_waits", why)), ask=True)
+    told = Say("news.waited_too_long", {"address": Code(event.address)})
+    if event.cause:
+        told = Say("news.mailbox_broke", {"address": Code(event.address), "why": Text(f"cause.{event.cause}")})
+    again = Option(f"{GO}mailbox.password", "mailbox.button.password")
+    return Turn(_unless_moot(envelope, event.address, facts), (told,), ask=True, offer=(again,))
+
+
+def _unless_moot(envelope: Envelope, address: str, facts: Facts) -> Envelope:
+    """The one exception from "news never moves a flow": what to do about a failure that is over is no question."""
+    moot = isinstance(envelope.state, mailbox.Stuck) and envelope.state.account.address == address
+    return _at_home(envelope, facts) if moot else envelope
+
+
+def _news_for_an_admin(envelope: Envelope, event: AdminNeeded | MemberDiffers) -> Turn:
+    if isinstance(event, MemberDiffers):
+        about: Values = {"name": event.name, "address": Code(event.address), "host": Code(event.host)}
+        return Turn(envelope, (Say("news.member_asks" if event.asks else "news.member_differs", about),), ask=True)
+    addresses = Code(event.addresses)
+    said = [Say("news.admin_needed", {"name": event.name, "addresses": addresses})]
+    if has(f"forward.{event.cause}"):
+        said.append(Say(f"forward.{event.cause}", {"address": addresses, "host": ""}))
+    done = Option(f"{GO}menu.switched_on", "menu.button.switched_on")
+    return Turn(envelope, tuple(said), ask=True, offer=(done,))
 
 
 # --- the one message of the turn ------------------------------------------------------------------------------------
@@ -584,9 +673,15 @@ def worth_a_nudge(envelope: Envelope) -> bool:
     return not envelope.silent and bool(envelope.flow) and FLOWS[envelope.flow].nudge
 
 
-def subject(envelope: Envelope) -> str:
-    """The mail address the conversation is about; what the facts say of its provider is looked up by it."""
-    return FLOWS[envelope.flow].subject(envelope.state) if envelope.flow else ""
+def subject(envelope: Envelope, event: Event | None = None) -> tuple[str, str]:
+    """The mail address and the server that the conversation, or this event, is about; empty where there is none.
+
+    What the facts say of the provider is looked up by them.
+    """
+    about: str | Account = FLOWS[envelope.flow].subject(envelope.state) if envelope.flow else ""
+    if isinstance(event, ServerFound | Judged):
+        about = event.account
+    return (about.address, about.server.host) if isinstance(about, Account) else (about, "")
 
 
 def restarted(envelope: Envelope) -> Envelope:

@@ -15,6 +15,9 @@ class Provider:
     """What the mail provider of the address at hand demands, on the day of the turn.
 
     `shape` names the exact form of its secrets, if they have one (`google16`). `until`: its policy ends on that day.
+    `hint` names what has to be known about it before a secret is made. `access_url`: where access for other programs
+    is switched on. `admin_may_allow`: its administrator may allow what the provider does not take by itself. `old`:
+    all this was not looked up for three months.
     """
 
     id: str
@@ -24,6 +27,10 @@ class Provider:
     shape: str = ""
     app_password_url: str = ""
     until: date | None = None
+    hint: str = "password"
+    access_url: str = ""
+    admin_may_allow: bool = False
+    old: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +40,16 @@ class Mailbox:
     account: Account
     state: MailboxState
     cause: str = ""
+    secret_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pasted:
+    """What the error text means that the person has just sent: cause (of the closed list), who can act."""
+
+    cause: str
+    who: str
+    retry: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,4 +76,4 @@ class Facts:
     role: Literal["", "member", "admin"] = ""
     mailbox: Mailbox | None = None
     provider: Provider | None = None
-    case: int = 0
+    pasted: Pasted | None = None

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flows.facts import Facts
-from flows.words import Ask, Declined, Effect, Event
+from flows.words import Account, Ask, Declined, Effect, Event
 
 State = Any  # a frozen dataclass among the flow's own `states`; `saved` looks names up there and nowhere else
 Step = tuple[State, list[Effect]] | Declined
@@ -17,8 +17,8 @@ class Flow:
 
     `states`: all states that can be saved. `world`: those that wait for something else than the person.
     `back`: those that *back* may return to. `fields`: what the person may call wrong (field, name of the words for it)
-    and `reopen` asks it again. `subject`: the mail address that a state is about. `nudge`: left lying, it is worth a
-    reminder.
+    and `reopen` asks it again. `subject`: the mail address or the account that a state is about. `nudge`: left lying,
+    it is worth a reminder.
     """
 
     name: str
@@ -30,5 +30,5 @@ class Flow:
     back: tuple[type, ...] = ()
     fields: tuple[str, ...] = ()
     reopen: Callable[[State, str], State | None] = lambda _state, _field: None
-    subject: Callable[[State], str] = lambda _state: ""
+    subject: Callable[[State], str | Account] = lambda _state: ""
     nudge: bool = False

@@ -1,16 +1,20 @@
 """The set-up of a member's mailbox: address, server, secret, live test, saved - and what one does with it later."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from flows.facts import Facts, MailboxState
+from flows.facts import Facts, MailboxState, Provider
 from flows.flow import Flow, Step
 from flows.forms import Answers, Field, Form, Problem
 from flows.reading import address as read_address
+from flows.reading import command
 from flows.reading import host as read_host
+from flows.speech import has
 from flows.words import (
     Account,
+    AddressDoubted,
     AddressRefused,
+    AdminNeeded,
     Ask,
     Chose,
     Code,
@@ -21,11 +25,16 @@ from flows.words import (
     EraseAtProvider,
     EraseSecret,
     Event,
+    FindHoster,
+    HosterUnknown,
+    Judge,
+    Judged,
     Link,
     LinkOpened,
     LinkRefused,
     LoginFailed,
     LoginWorked,
+    MemberDiffers,
     OpenCase,
     OpenLink,
     Option,
@@ -42,6 +51,7 @@ from flows.words import (
     ServerFound,
     ServerUnknown,
     SwitchMailbox,
+    TellAdmins,
     TestLogin,
     TestsExhausted,
     Text,
@@ -49,8 +59,11 @@ from flows.words import (
 )
 
 TRIES_BEFORE_A_PERSON = 3
+MAX_USER = 320
 PORTS = (Option("465", words="465"), Option("587", words="587"), Option("unknown", "button.dont_know"))
 PERSON = Option("person", "button.person")
+# Whom agencies mostly pay for their e-mail; everybody else can be typed.
+HOSTERS = ("Google", "Microsoft", "Locaweb", "UOL", "KingHost", "HostGator", "Hostinger", "GoDaddy")
 
 
 def address(text: str, _facts: Facts) -> str | Problem:
@@ -77,8 +90,22 @@ def port(text: str, facts: Facts) -> str | Problem:
     return typed if typed in allowed else Problem("mailbox.port_unusual", values)
 
 
+def user(text: str, _facts: Facts) -> str | Problem:
+    """The name that signs in, where it is not the address."""
+    typed = text.strip()
+    return typed if 0 < len(typed) <= MAX_USER and typed.isprintable() else Problem("mailbox.no_user")
+
+
 HOSTS = (Option("unknown", "button.dont_know"), PERSON)
-FORM = Form("mailbox", (Field("address", address), Field("host", host, HOSTS), Field("port", port, PORTS)))
+FORM = Form(
+    "mailbox",
+    (
+        Field("address", address),
+        Field("host", host, HOSTS),
+        Field("port", port, PORTS),
+        Field("user", user, (Option("unknown", "button.dont_know"), PERSON)),
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +124,30 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class Suggesting:
+    """We wait for whether another address was meant."""
+
+    address: str
+    suggestion: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hosting:
+    """We wait for the name of the company that is paid for the e-mail of this address."""
+
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
 class Confirming:
-    """We wait for the yes to a server that does not visibly belong to the address."""
+    """We wait for a yes to go on with this account; each of the `doubts` is asked about, the first one now.
+
+    `server`: it does not visibly belong to the address. `barred`: the provider takes a password only where an
+    administrator allowed it. `warn`, `strict`: the agency has another server, and this is its rule for that.
+    """
 
     account: Account
+    doubts: tuple[str, ...] = ("server",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +193,7 @@ class Stuck:
     account: Account
     secret_id: str
     cause: str
+    better: Server | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +208,9 @@ class ConfirmingRemoval:
 
 State = (
     Collecting
+    | Suggesting
     | Finding
+    | Hosting
     | Confirming
     | AwaitingLink
     | AwaitingSecret
@@ -190,8 +240,12 @@ def start(entry: str, facts: Facts) -> tuple[State, list[Effect]]:
 def step(state: State, event: Event, facts: Facts) -> Step:
     """The story of a set-up; each group of states has a function of its own."""
     match state:
-        case Collecting() | Finding() | Confirming():
+        case Collecting() | Suggesting() | Hosting():
             return _towards_the_server(state, event, facts)
+        case Finding():
+            return _found(state, event, facts)
+        case Confirming():
+            return _confirmed(state, event, facts)
         case AwaitingLink() | AwaitingSecret() | ConfirmingSecret():
             return _towards_the_secret(state, event)
         case Testing() | Stuck():
@@ -204,23 +258,30 @@ def step(state: State, event: Event, facts: Facts) -> Step:
 def _towards_the_server(state: State, event: Event, facts: Facts) -> Step:
     match state, event:
         case Collecting(answers, "host"), Chose("unknown"):
-            return state, [Say("mailbox.ask_around", {"address": Code(answers["address"])})]
-        case Collecting(_, "host"), Chose("person"):
+            return Hosting(answers["address"]), []
+        case Collecting(answers, "user"), Chose("unknown"):
+            return state, [Say("mailbox.user_whereabouts", {"host": Code(answers["host"])})]
+        case Collecting(), Chose("person"):
             return state, [OpenCase("stuck")]
         case Collecting(answers, asking), Said() | Chose():
             taken = FORM.take(answers, asking, event, facts)
             return taken if isinstance(taken, Declined) else _collected(taken)
-        case Finding(), ServerFound(account, confirm):
-            return _demands(account, facts, confirm=confirm)
-        case Finding(typed), ServerUnknown(found):
-            return Collecting({"address": found or typed}, "host"), []
-        case Finding(), AddressRefused():
-            return Collecting({}, "address"), [Say("mailbox.no_address")]
-        case Confirming(account), Chose("yes"):
-            return AwaitingLink(account), [OpenLink(account)]
-        case Confirming(account), Chose("no"):
-            return Collecting({"address": account.address}, "host"), []
+        case Suggesting(_, meant), Chose("yes"):
+            return Finding(meant), [Discover(meant, sure=True)]
+        case Suggesting(typed), Chose("no"):
+            return Finding(typed), [Discover(typed, sure=True)]
+        case Hosting(about), Chose("unknown"):
+            return _ask_around(about)
+        case Hosting(about), Chose(name):
+            return Finding(about), [FindHoster(about, name)]
+        case Hosting(about), Said(name) if not command(name):
+            return Finding(about), [FindHoster(about, name)]
     return Declined()
+
+
+def _ask_around(about: str) -> tuple[State, list[Effect]]:
+    """Nobody here knows: words to forward to whoever looks after the e-mail."""
+    return Collecting({"address": about}, "host"), [Say("mailbox.ask_around", {"address": Code(about)})]
 
 
 def _collected(answers: Answers) -> Step:
@@ -232,10 +293,9 @@ def _collected(answers: Answers) -> Step:
     # 587 begins in plain and demands STARTTLS, everything else is encrypted from the first byte (RFC 8314 §3.3); the
     # live test corrects a server that does it otherwise.
     security: Security = "starttls" if number == 587 else "tls"  # noqa: PLR2004
-    account = Account(answers["address"], answers["address"], Server(answers["host"], number, security))
-    if _under(account.server.host, account.address):
-        return AwaitingLink(account), [OpenLink(account)]
-    return Confirming(account), []
+    signs_in = answers.get("user", answers["address"])
+    account = Account(answers["address"], signs_in, Server(answers["host"], number, security))
+    return Finding(account.address), [Judge(account, confirm=not _under(account.server.host, account.address))]
 
 
 def _under(host_name: str, of_address: str) -> bool:
@@ -243,14 +303,96 @@ def _under(host_name: str, of_address: str) -> bool:
     return host_name == domain or host_name.endswith(f".{domain}")
 
 
-def _demands(account: Account, facts: Facts, *, confirm: bool) -> Step:
+def _found(state: Finding, event: Event, facts: Facts) -> Step:
+    match event:
+        case ServerFound(account, confirm):
+            return _demanded(account, facts, confirm=confirm)
+        case Judged(account, confirm, differs):
+            return _judged(account, facts, (("server",) if confirm else ()), differs)
+        case ServerUnknown(found, later):
+            said: list[Effect] = [Say("mailbox.lookup_failed")] if later else []
+            return Collecting({"address": found or state.address}, "host"), said
+        case HosterUnknown():
+            asked, effects = _ask_around(state.address)
+            return asked, [Say("mailbox.hoster_unknown"), *effects]
+        case AddressDoubted(address_typed, meant):
+            return Suggesting(address_typed, meant), []
+        case AddressRefused(reason):
+            name = f"mailbox.refused.{reason}" if reason else "mailbox.no_address"
+            return Collecting({}, "address"), [Say(name, {"address": Code(state.address)} if reason else {})]
+    return Declined()
+
+
+def _demanded(account: Account, facts: Facts, *, confirm: bool) -> Step:
+    """What the provider demands comes before anything else: perhaps there is no way at all."""
     provider = facts.provider
-    if provider is not None and provider.demand in {"sign_in_only", "impossible"}:
-        values: Values = {"provider": provider.name, "address": Code(account.address), "checked": provider.checked}
-        return Collecting({}, "address"), [Say(f"mailbox.demand.{provider.demand}", values)]
-    if confirm:
-        return Confirming(account), []
-    return AwaitingLink(account), [OpenLink(account)]
+    if provider is not None and provider.demand in {"sign_in_only", "impossible"} and not provider.admin_may_allow:
+        said = Say(f"hint.{provider.hint}", _hint_values(account, provider))
+        return Collecting({}, "address"), [said, *_aged(facts)]
+    if not account.user:
+        server = account.server
+        return Collecting({"address": account.address, "host": server.host, "port": str(server.port)}, "user"), []
+    return Finding(account.address), [Judge(account, confirm=confirm)]
+
+
+def _judged(account: Account, facts: Facts, doubts: tuple[str, ...], differs: str) -> Step:
+    if facts.provider is not None and facts.provider.demand == "sign_in_only":
+        doubts = (*doubts, "barred")
+    doubts = (*doubts, *((differs,) if differs else ()))
+    if not doubts:
+        return _towards_the_page(account, facts)
+    return Confirming(account, doubts), _aged(facts) if "barred" in doubts else []
+
+
+def _towards_the_page(account: Account, facts: Facts, *before: Effect) -> Step:
+    """What this provider wants is said before the person makes a secret, and what else they may have heard of it."""
+    provider = facts.provider
+    said: list[Effect] = []
+    if provider is not None and provider.demand != "sign_in_only" and has(f"hint.{provider.hint}"):
+        said = [Say(f"hint.{provider.hint}", _hint_values(account, provider)), *_aged(facts)]
+    return AwaitingLink(account), [*before, *said, OpenLink(account)]
+
+
+def _hint_values(account: Account, provider: Provider) -> Values:
+    return {
+        "provider": provider.name,
+        "address": Code(account.address),
+        "checked": provider.checked,
+        "until": provider.until or "",
+        "url": provider.access_url or Text("hint.in_its_settings"),
+    }
+
+
+def _aged(facts: Facts) -> list[Effect]:
+    """What was looked up long ago is told as that."""
+    provider = facts.provider
+    old = provider is not None and provider.old and provider.demand != "password"
+    return [Say("hint.old", {"checked": provider.checked})] if provider is not None and old else []
+
+
+def _confirmed(state: Confirming, event: Event, facts: Facts) -> Step:
+    account, doubt = state.account, state.doubts[0]
+    match event:
+        case Chose("yes") if doubt != "strict":
+            left = state.doubts[1:]
+            differs: list[Effect] = [TellAdmins(_differing(account, facts))] if doubt == "warn" else []
+            if left:
+                return Confirming(account, left), differs
+            return _towards_the_page(account, facts, *differs)
+        case Chose("no") if doubt == "server":
+            return Collecting({"address": account.address}, "host"), []
+        case Chose("address"):
+            return Collecting({}, "address"), []
+        case Chose("ask_admin") if doubt in {"warn", "strict"}:
+            told = TellAdmins(_differing(account, facts, asks=True))
+            return Done(), [told, Say("mailbox.admin_asked", {"agency": facts.agency})]
+        case Chose("person"):
+            return state, [OpenCase("stuck")]
+    return Declined()
+
+
+def _differing(account: Account, facts: Facts, *, asks: bool = False) -> MemberDiffers:
+    return MemberDiffers(facts.name, account.address, account.server.host, asks)
 
 
 def _towards_the_secret(state: State, event: Event) -> Step:
@@ -297,23 +439,85 @@ def _towards_working(state: State, event: Event, facts: Facts) -> Step:
             said = [Say("mailbox.repaired")] if repaired else []
             works = Say("mailbox.works", {"address": Code(account.address)})
             return Done(), [SaveMailbox(account, secret_id), *said, works]
-        case Testing(account, secret_id, tries), LoginFailed(cause, who, retry):
-            return _failed(Testing(account, secret_id, tries), LoginFailed(cause, who, retry), facts)
+        case Testing() as tested, LoginFailed() as failure:
+            return _failed(tested, failure, facts)
         case Testing(account, _, tries), SecretGone():
             return AwaitingLink(account, tries), [Say("mailbox.secret_gone"), OpenLink(account)]
         case Testing(account, secret_id), TestsExhausted(minutes):
             return Stuck(account, secret_id, "rate_limited"), [Say("mailbox.too_many_tests", {"minutes": minutes})]
-        case Stuck(account, secret_id), Chose("retry"):
-            return _test(account, secret_id, 0)
-        case Stuck(account, secret_id), Chose("server"):
-            return Collecting({"address": account.address}, "host"), [EraseSecret(secret_id)]
-        case Stuck(), Chose("person"):
-            return state, [OpenCase("stuck")]
+        case Stuck() as stuck, Chose(wish) if wish in next_steps(stuck.cause, stuck.better):
+            return _next(stuck, wish)
     return Declined()
 
 
+def _next(state: Stuck, wish: str) -> Step:
+    """The one thing that can be done now, with all other answers kept."""
+    account, secret_id = state.account, state.secret_id
+    match wish:
+        case "retry":
+            return _test(account, secret_id, 0)
+        case "better" if state.better is not None:
+            # A secret is sealed for the one server that its person saw: for another one it is given again.
+            other = replace(account, server=state.better)
+            return AwaitingLink(other), [EraseSecret(secret_id), OpenLink(other)]
+        case "forward":
+            values: Values = {"address": Code(account.address), "host": Code(account.server.host)}
+            return state, [Say(f"forward.{state.cause}", values)]
+        case "server":
+            return Collecting({"address": account.address}, "host"), [EraseSecret(secret_id)]
+        case "address":
+            return Collecting({}, "address"), [EraseSecret(secret_id)]
+    return state, [OpenCase("stuck")]
+
+
+# Another secret than the one that its person signs in with, by hint; else it is the password of the mailbox.
+SECRET_KINDS = {
+    "app_password": "secret_app",
+    "switch_access_on_then_app_password": "secret_app",
+    "own_mail_password": "secret_own",
+    "authorization_code": "secret_code",
+    "api_key": "secret_key",
+    "token_on_paid_plan": "secret_key",
+}
+
+
+# Where another server is the cure.
+SERVER_CAUSES = frozenset(
+    {
+        "dns_host_not_found",
+        "connection_refused",
+        "connection_timeout_or_blocked_port",
+        "greeting_timeout",
+        "relay_denied_auth_required",
+        "tls_hostname_mismatch",
+        "tls_wrong_mode_for_port",
+    }
+)
+# What can be done about a cause, the likeliest first; everything else: try again, another server, a person.
+NEXT_STEPS: dict[str, tuple[str, ...]] = {
+    "smtp_auth_disabled_tenant_or_mailbox": ("forward", "retry", "person"),
+    "account_locked_or_web_login_required": ("retry", "forward", "person"),
+    "imap_disabled": ("retry", "forward", "person"),
+    "sender_not_allowed": ("forward", "address", "person"),
+    "relay_denied_auth_required": ("server", "forward", "person"),
+    "tls_certificate_invalid": ("forward", "server", "person"),
+    "tls_hostname_mismatch": ("server", "forward", "person"),
+    "tls_protocol_too_old": ("forward", "server", "person"),
+    "dns_host_not_found": ("server", "retry", "person"),
+    "rate_limited": ("retry", "person"),
+    "daily_quota_exceeded": ("retry", "person"),
+    "greylisted": ("retry", "person"),
+}
+
+
+def next_steps(cause: str, better: Server | None) -> tuple[str, ...]:
+    """What the person is offered after a failure; three at most fit under a message as buttons."""
+    steps = NEXT_STEPS.get(cause, ("retry", "server", "person"))
+    return ("better", steps[0], "person") if better is not None else steps
+
+
 def _failed(state: Testing, failure: LoginFailed, facts: Facts) -> Step:
-    said: list[Effect] = [Say(f"cause.{failure.cause}")]
+    said = _why(failure, facts)
     if failure.cause in SECRET_CAUSES and not failure.retry:
         tries = state.tries + 1
         offer: list[Effect] = [Say("talk.offer_person")] if tries >= TRIES_BEFORE_A_PERSON else []
@@ -327,9 +531,27 @@ def _failed(state: Testing, failure: LoginFailed, facts: Facts) -> Step:
         return Done(), [EraseSecret(state.secret_id), *said, Say("talk.offer_person")]
     # A mailbox that works is not given up for another one that has to wait.
     spare = facts.mailbox is None or facts.mailbox.state != "works" or facts.mailbox.account == state.account
-    waits = failure.retry or failure.who == "agency_admin"
-    saved = [SaveMailbox(state.account, state.secret_id, failure.cause, failure.who)] if waits and spare else []
-    return Stuck(state.account, state.secret_id, failure.cause), [*saved, *said]
+    saved: list[Effect] = []
+    if (failure.retry or failure.who == "agency_admin") and spare:
+        saved = [SaveMailbox(state.account, state.secret_id, failure.cause, failure.who)]
+        said.append(Say("mailbox.i_keep_trying"))
+        if failure.who == "agency_admin":
+            saved.append(TellAdmins(AdminNeeded(facts.name, state.account.address, failure.cause)))
+    return Stuck(state.account, state.secret_id, failure.cause, failure.better), [*saved, *said]
+
+
+def _why(failure: LoginFailed, facts: Facts) -> list[Effect]:
+    """Why it failed, as precisely as it is known; at a provider of app passwords "wrong" means the wrong kind."""
+    wants_app = facts.provider is not None and facts.provider.demand == "app_password"
+    name = f"cause.{failure.cause}"
+    if failure.detail and has(f"detail.{failure.detail}"):
+        name = f"detail.{failure.detail}"
+    elif failure.cause == "wrong_credentials" and wants_app:
+        name = "detail.wrong_app_password"
+    better: list[Effect] = []
+    if failure.better is not None:
+        better = [Say("mailbox.better", {"host": Code(failure.better.host), "port": str(failure.better.port)})]
+    return [Say(name), *better]
 
 
 # Where another secret is the cure. Everything else keeps it: the fault lies elsewhere (DESIGN 6).
@@ -346,6 +568,10 @@ def _with_the_saved_one(state: State, event: Event, facts: Facts) -> Step:
             return Collecting({}, "address"), [Say("mailbox.none_yet")]  # it was removed meanwhile
         case Managing(), Chose("password") if facts.mailbox:
             return AwaitingLink(facts.mailbox.account), [OpenLink(facts.mailbox.account)]
+        case Managing(), Chose("retry") if (
+            facts.mailbox and facts.mailbox.state == "waiting" and facts.mailbox.secret_id
+        ):
+            return _test(facts.mailbox.account, facts.mailbox.secret_id, 0)
         case Managing(), Chose("change"):
             return Collecting({}, "address"), []
         case Managing(), Chose("on" | "off" as wish) if facts.mailbox and facts.mailbox.state != SWITCHES[wish]:
@@ -370,18 +596,26 @@ def ask(state: State, facts: Facts) -> Ask:
             return FORM.ask(
                 asking, {"address": Code(answers.get("address", "")), "host": Code(answers.get("host", ""))}
             )
-        case Confirming(account):
-            values = {"address": Code(account.address), "host": Code(account.server.host)}
-            return Ask("server", "mailbox.confirm_server", values, _yes_no("button.yes", "mailbox.button.other_server"))
+        case Suggesting(_, meant):
+            said: Values = {"suggestion": Code(meant)}
+            return Ask("suggestion", "mailbox.suggestion", said, _yes_no("button.yes", "mailbox.button.as_typed"))
+        case Hosting(about):
+            hosters = tuple(Option(name.lower(), words=name) for name in HOSTERS)
+            other = Option("unknown", "mailbox.button.nobody_knows")
+            return Ask("hoster", "mailbox.who_is_paid", {"address": Code(about)}, (*hosters, other, PERSON))
+        case Confirming(account, doubts):
+            return _ask_doubt(account, doubts[0], facts)
         case AwaitingSecret(account, link_id):
             return _ask_secret(account, link_id, facts)
         case ConfirmingSecret():
             return Ask(
                 "suspected", "mailbox.was_that_it", {}, _yes_no("mailbox.button.was_it", "mailbox.button.was_not")
             )
-        case Stuck():
-            options = tuple(Option(value, f"mailbox.button.{value}") for value in ("retry", "server"))
-            return Ask("stuck", "mailbox.stuck", {}, (*options, PERSON))
+        case Stuck(_, _, cause, better):
+            steps = (
+                PERSON if one == "person" else Option(one, f"mailbox.button.{one}") for one in next_steps(cause, better)
+            )
+            return Ask("stuck", "mailbox.stuck", {}, tuple(steps))
         case Managing():
             return _ask_manage(facts)
         case ConfirmingRemoval():
@@ -389,18 +623,37 @@ def ask(state: State, facts: Facts) -> Ask:
     return Ask("busy", "mailbox.busy")
 
 
+def _ask_doubt(account: Account, doubt: str, facts: Facts) -> Ask:
+    values: Values = {
+        "address": Code(account.address),
+        "host": Code(account.server.host),
+        "agency": facts.agency,
+        "provider": facts.provider.name if facts.provider else "",
+        "checked": facts.provider.checked if facts.provider else "",
+    }
+    address = Option("address", "mailbox.button.address")
+    ask_admin = Option("ask_admin", "mailbox.button.ask_admin")
+    options = {
+        "server": _yes_no("button.yes", "mailbox.button.other_server"),
+        "barred": (Option("yes", "mailbox.button.allowed"), address, PERSON),
+        "warn": (address, ask_admin, Option("yes", "mailbox.button.go_on")),
+        "strict": (address, ask_admin, PERSON),
+    }
+    return Ask(doubt, f"mailbox.confirm.{doubt}", values, options[doubt])
+
+
 def _yes_no(yes: str, no: str) -> tuple[Option, Option]:
     return Option("yes", yes), Option("no", no)
 
 
 def _ask_secret(account: Account, link_id: str, facts: Facts) -> Ask:
-    name = "mailbox.secret"
     values: dict[str, Code | Link | str] = {"address": Code(account.address), "link": Link(link_id)}
-    if facts.provider is not None and facts.provider.demand == "app_password":
-        name, values["provider"] = "mailbox.secret_app", facts.provider.name
+    kind = SECRET_KINDS.get(facts.provider.hint, "secret") if facts.provider else "secret"
+    if facts.provider is not None:
+        values["provider"] = facts.provider.name
     values["domain"] = Code(facts.house.domain)
     options = (Option("new_link", "mailbox.button.new_link"), Option("forgotten", "button.dont_know"), PERSON)
-    return Ask("secret", name, values, options)
+    return Ask("secret", f"mailbox.{kind}", values, options)
 
 
 def _ask_manage(facts: Facts) -> Ask:
@@ -408,8 +661,9 @@ def _ask_manage(facts: Facts) -> Ask:
         return Ask(
             "manage", "mailbox.none_yet", {}, (Option("change", "menu.button.setup"), Option("menu", "button.menu"))
         )
+    again = ["retry"] if facts.mailbox.state == "waiting" and facts.mailbox.secret_id else []
     toggle = [wish for wish, verdict in SWITCHES.items() if verdict == facts.mailbox.state]
-    options = [Option(value, f"mailbox.button.{value}") for value in ("password", "change", *toggle, "remove")]
+    options = [Option(value, f"mailbox.button.{value}") for value in (*again, "password", "change", *toggle, "remove")]
     values: Values = {
         "address": Code(facts.mailbox.account.address),
         "host": Code(facts.mailbox.account.server.host),
@@ -421,7 +675,7 @@ def _ask_manage(facts: Facts) -> Ask:
 def reopen(state: State, field: str) -> State | None:
     """The same set-up with one answer to be given again."""
     match state, field:
-        case ((Collecting() | Confirming() | AwaitingSecret() | Stuck()), "address"):
+        case ((Collecting() | Suggesting() | Hosting() | Confirming() | AwaitingSecret() | Stuck()), "address"):
             return Collecting({}, "address")
         case Collecting(answers, _), "host" | "port" if "host" in answers:
             kept = {name: value for name, value in answers.items() if name in {"address", "host"} and name != field}
@@ -433,12 +687,12 @@ def reopen(state: State, field: str) -> State | None:
     return None
 
 
-def subject(state: State) -> str:
-    """The address that this state is about; empty when there is none."""
+def subject(state: State) -> str | Account:
+    """The address, or the whole account where it is known, that this state is about; empty when there is none."""
     match state:
         case Collecting(answers, _):
             return answers.get("address", "")
-        case Finding(about):
+        case Finding(about) | Suggesting(about) | Hosting(about):
             return about
         case (
             Confirming(account)
@@ -448,7 +702,7 @@ def subject(state: State) -> str:
             | Testing(account)
             | Stuck(account)
         ):
-            return account.address
+            return account
     return ""
 
 
@@ -456,7 +710,9 @@ FLOW = Flow(
     "mailbox",
     (
         Collecting,
+        Suggesting,
         Finding,
+        Hosting,
         Confirming,
         AwaitingLink,
         AwaitingSecret,
@@ -470,7 +726,7 @@ FLOW = Flow(
     step,
     ask,
     world=(Finding, AwaitingLink, Testing),
-    back=(Collecting, Confirming, Managing),
+    back=(Collecting, Suggesting, Hosting, Confirming, Managing),
     fields=("port", "host", "address"),  # the narrower first: "the server's address is wrong" is about the server
     reopen=reopen,
     subject=subject,

@@ -20,6 +20,7 @@ from flows.words import (
     Language,
     OpenCase,
     Option,
+    RetryWaiting,
     Said,
     Say,
     SetLanguage,
@@ -45,7 +46,9 @@ State = Choosing | ChoosingLanguage
 
 
 def start(entry: str, _facts: Facts) -> tuple[State, list[Effect]]:
-    """The menu itself, or (`language`) its question for the language."""
+    """The menu itself, its question for the language, or (`switched_on`) an admin's word that something was changed."""
+    if entry == "switched_on":
+        return Choosing(), [RetryWaiting(), Say("menu.retrying")]
     return (ChoosingLanguage() if entry == "language" else Choosing()), []
 
 

@@ -17,8 +17,10 @@ from flows.conversation import FLOWS, Asked, Envelope
 from flows.flow import State
 from flows.words import Effect, Event
 
-VERSION = 1
-UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+VERSION = 2
+UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    1: lambda raw: raw,  # states got new fields, which all have a default
+}
 MAX_BYTES = 32 * 1024
 _JSON = json.JSONEncoder(ensure_ascii=False)
 
@@ -47,7 +49,7 @@ def dump(value: object) -> Any:
         return [dump(below) for below in value]
     if isinstance(value, date):
         return {"day": value.isoformat()}
-    return value
+    raise TypeError(f"{kind.__name__} is no plain data")
 
 
 @cache

@@ -175,7 +175,17 @@ class JoinRefused:
 
 @dataclass(frozen=True, slots=True)
 class AddressRefused:
-    """No mail address; nothing was looked up."""
+    """No address that mail could leave from. `reason`: empty when it is none, `no_domain`, `no_mail`."""
+
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AddressDoubted:
+    """The address looks like a slip of the pen; nothing was looked up yet."""
+
+    address: str
+    suggestion: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,9 +198,31 @@ class ServerFound:
 
 @dataclass(frozen=True, slots=True)
 class ServerUnknown:
-    """Nobody knows the server of this (normalised) address; the person has to say it."""
+    """Nobody knows the server of this (normalised) address; the person has to say it.
+
+    `later`: it could not be looked up just now, through no fault of the address.
+    """
 
     address: str
+    later: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HosterUnknown:
+    """What the person calls the company that they pay for their e-mail is none that we know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """An account measured by the agency's rule.
+
+    `confirm`: its server does not visibly belong to the address. `differs`: it is another one than the agency's, and
+    the agency's rule for that (`warn`, `strict`); empty when it is the same, or the agency has none.
+    """
+
+    account: Account
+    confirm: bool = False
+    differs: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,11 +260,17 @@ class LoginWorked:
 
 @dataclass(frozen=True, slots=True)
 class LoginFailed:
-    """The live test failed: cause (of the closed list), who can act, whether waiting helps."""
+    """The live test failed: cause (of the closed list), who can act, whether waiting helps.
+
+    `detail`: what is known more precisely (`self_signed`, `expired` ..., `ours`: it is our network). `better`: a server
+    that would do instead.
+    """
 
     cause: str
     who: str
     retry: bool
+    detail: str = ""
+    better: Server | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,10 +326,61 @@ class MailRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class MailWaits:
+    """The server does not take the mail yet, for a reason that passes; it is tried again."""
+
+    mail_id: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
 class MailUnknown:
     """The connection broke before the server said whether it took the mail. Nobody sends it again by itself."""
 
     mail_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class MailboxWorks:
+    """A mailbox that had to wait works now."""
+
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class MailboxWaits:
+    """A mailbox still has to wait, for another cause than before; who can act."""
+
+    address: str
+    cause: str
+    who: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MailboxBroke:
+    """A mailbox that had to wait will not work like this: its secret is erased. Without a cause: it waited too long."""
+
+    address: str
+    cause: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AdminNeeded:
+    """To an admin: members cannot send until something is changed for these addresses."""
+
+    name: str
+    addresses: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class MemberDiffers:
+    """To an admin: a member would send through another server than the agency's. `asks`: they want the admin's word."""
+
+    name: str
+    address: str
+    host: str
+    asks: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,8 +404,11 @@ Answer = (
     Joined
     | JoinRefused
     | AddressRefused
+    | AddressDoubted
     | ServerFound
     | ServerUnknown
+    | HosterUnknown
+    | Judged
     | LinkOpened
     | LinkRefused
     | SecretStored
@@ -328,7 +420,20 @@ Answer = (
     | MailsExhausted
     | TestsExhausted
 )
-News = MailAccepted | MailRefused | MailUnknown | TestSlow | Lay | TurnFailed
+News = (
+    MailAccepted
+    | MailRefused
+    | MailUnknown
+    | MailWaits
+    | MailboxWorks
+    | MailboxWaits
+    | MailboxBroke
+    | AdminNeeded
+    | MemberDiffers
+    | TestSlow
+    | Lay
+    | TurnFailed
+)
 Event = Said | Chose | Tapped | Shared | Filled | SecretTyped | SecretSuspected | SecretLeaked | Answer | News
 
 # --- effects: records, which change our own tables and are written with the turn --------------------------------------
@@ -360,6 +465,34 @@ class OpenLink:
     """Open a one-time link for the secret of an account; older links are void. LinkOpened or LinkRefused."""
 
     account: Account
+
+
+@dataclass(frozen=True, slots=True)
+class FindHoster:
+    """Find the server of an address by what the person calls the company they pay. ServerFound or HosterUnknown."""
+
+    address: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Measure an account by the agency's rule of one server for all. Judged."""
+
+    account: Account
+    confirm: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TellAdmins:
+    """Tell the agency's admins, as news in their own conversations: about all who wait for the same, or who differs."""
+
+    news: AdminNeeded | MemberDiffers
+
+
+@dataclass(frozen=True, slots=True)
+class RetryWaiting:
+    """Test all mailboxes of the agency that have to wait, now: an admin has changed something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -421,9 +554,13 @@ class Speak:
 
 @dataclass(frozen=True, slots=True)
 class Discover:
-    """Find the server of an address. AddressRefused, ServerFound or ServerUnknown."""
+    """Find the server of an address. AddressRefused, AddressDoubted, ServerFound or ServerUnknown.
+
+    `sure`: the person says that it is no slip.
+    """
 
     address: str
+    sure: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -462,6 +599,10 @@ Record = (
     | SetLanguage
     | SetMessages
     | OpenLink
+    | FindHoster
+    | Judge
+    | TellAdmins
+    | RetryWaiting
     | EraseSecret
     | SaveMailbox
     | SwitchMailbox

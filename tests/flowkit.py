@@ -29,9 +29,12 @@ from flows.words import (
     EraseEverything,
     EraseSecret,
     Event,
+    FindHoster,
     Join,
     Joined,
     JoinRefused,
+    Judge,
+    Judged,
     LinkOpened,
     LoginWorked,
     MailQueued,
@@ -61,7 +64,7 @@ HOUSE = House(
     support_contact="+1 555 0100",
     domain="bot.example.test",
 )
-GMAIL = Provider("google", "Gmail", "app_password", date(2026, 3, 1), shape="google16")
+GMAIL = Provider("google", "Gmail", "app_password", date(2026, 3, 1), shape="google16", hint="app_password")
 CODE = "ACDE-7FGH-JKMN"
 ADDRESS = "ana@agency.test"
 ANA = Account(ADDRESS, ADDRESS, Server("mail.agency.test", 465, "tls"))
@@ -97,6 +100,8 @@ class Player:
     found: dict[str, Event] = field(default_factory=dict)
     providers: dict[str, Provider] = field(default_factory=dict)
     logins: list[Event] = field(default_factory=list)
+    hosters: dict[str, Event] = field(default_factory=dict)
+    differs: str = ""
     hold: bool = False
     effects: list[Effect] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
@@ -193,7 +198,7 @@ class Player:
             case EraseEverything():
                 self.known = replace(self.known, mailbox=None)
 
-    def _record(self, record: Record) -> Event | None:
+    def _record(self, record: Record) -> Event | None:  # noqa: C901 - the table of records
         match record:
             case Join(code):
                 return self._join(code)
@@ -201,6 +206,10 @@ class Player:
                 self.known = replace(self.known, language=language)
             case OpenLink():
                 return LinkOpened(self._number("link"))
+            case Judge(account, confirm):
+                return Judged(account, confirm, self.differs)
+            case FindHoster(address, words):
+                return self.hosters.get(words) or ServerFound(account_of(address))
             case SaveMailbox(account, _, cause):
                 self.known = replace(self.known, mailbox=Mailbox(account, "waiting" if cause else "works", cause))
             case SwitchMailbox(on):
@@ -229,7 +238,7 @@ class Player:
         raise AssertionError(effect)
 
     def _facts_about(self, envelope: Envelope) -> Facts:
-        domain = subject(envelope).rpartition("@")[2]
+        domain = subject(envelope)[0].rpartition("@")[2]
         return replace(self.known, provider=self.providers.get(domain))
 
     def _number(self, prefix: str) -> str:

@@ -24,10 +24,11 @@ from flows.conversation import (
     understand,
     worth_a_nudge,
 )
-from flows.facts import Mailbox
+from flows.facts import Mailbox, Pasted
 from flows.speech import texts
 from flows.words import (
     LANGUAGES,
+    AdminNeeded,
     Chose,
     Discover,
     Done,
@@ -35,15 +36,22 @@ from flows.words import (
     EraseEverything,
     EraseSecret,
     Filled,
+    Judged,
     Lay,
     LinkRefused,
     LoginFailed,
     LoginWorked,
     MailAccepted,
+    MailboxBroke,
+    MailboxWaits,
+    MailboxWorks,
     MailRefused,
     MailUnknown,
+    MailWaits,
+    MemberDiffers,
     OpenCase,
     Option,
+    RetryWaiting,
     Said,
     Say,
     SecretLeaked,
@@ -58,6 +66,7 @@ from flows.words import (
     Speak,
     Start,
     Tapped,
+    TellAdmins,
     TestLogin,
     TestSlow,
     TurnFailed,
@@ -386,7 +395,7 @@ def test_an_address_that_is_called_wrong_is_asked_again_in_any_language(said, la
     player = asked_for_the_secret(language=language)
     assert texts(language)["mailbox.address"] in player.write(said)
     player.write("bia@agency.test")
-    assert subject(player.envelope) == "bia@agency.test"
+    assert subject(player.envelope)[0] == "bia@agency.test"
 
 
 @pytest.mark.parametrize(
@@ -611,7 +620,7 @@ def test_an_answer_to_an_earlier_question_of_the_same_kind_is_dropped():
     player.write("bia@agency.test")
     assert [effect for _, effect in player.waiting] == [Discover(ADDRESS), Discover("bia@agency.test")]
     player.release()
-    assert subject(player.envelope) == "bia@agency.test"
+    assert subject(player.envelope)[0] == "bia@agency.test"
 
 
 def test_a_digression_does_not_make_an_answer_late():
@@ -868,7 +877,7 @@ def test_a_conversation_that_cannot_be_read_any_more_begins_anew_with_an_apology
 
 
 def test_nobody_has_a_subject_before_the_first_message():
-    assert subject(Envelope()) == ""
+    assert subject(Envelope())[0] == ""
     assert not private(Envelope())
 
 
@@ -922,3 +931,198 @@ def test_two_messages_that_wait_become_one_but_each_piece_of_news_stays():
     question = Say("menu.which_language")
     waiting, later = Speak((same, news, question), "menu.language"), Speak((same, news, question), "menu.language")
     assert merged(waiting, later, "en").parts == (same, news, news, question)
+
+
+# --- errors that people paste -----------------------------------------------------------------------------------------
+
+REFUSED = Pasted("wrong_credentials", "user", retry=False)
+NO_HOST = Pasted("dns_host_not_found", "user", retry=False)
+TENANT = Pasted("smtp_auth_disabled_tenant_or_mailbox", "agency_admin", retry=False)
+
+
+def pasting(player, pasted):
+    """The person pastes an error text that means this."""
+    player.known = replace(player.known, pasted=pasted)
+    said = player.write("535 5.7.8 Error: authentication failed")
+    player.known = replace(player.known, pasted=None)
+    return said
+
+
+def _offered(player):
+    return [button.id.partition(":")[2] for button in player.last.buttons]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_pasted_error_is_explained_and_the_question_is_asked_again(language):
+    player = with_mailbox(language=language)
+    said = pasting(player, REFUSED)
+    assert said.startswith(texts(language)["cause.wrong_credentials"])
+    assert "ana@agency.test" in said
+    assert "go:mailbox.password" in _offered(player)
+
+
+def test_a_pasted_error_while_the_server_is_asked_for_is_no_server_and_no_miss():
+    player = member()
+    player.found = {ADDRESS: ServerUnknown(ADDRESS)}
+    player.tap("setup")
+    player.write(ADDRESS)
+    pasting(player, NO_HOST)
+    assert player.envelope.state == mailbox.Collecting({"address": ADDRESS}, "host")
+    assert player.envelope.misses == 0
+
+
+def test_the_button_under_a_pasted_error_leads_to_exactly_the_answer_that_is_wrong():
+    player = asked_for_the_secret()
+    pasting(player, NO_HOST)
+    player.tap("fix:host")
+    assert player.envelope.state == mailbox.Collecting({"address": ADDRESS}, "host")
+
+
+def test_an_old_button_to_an_answer_that_is_no_longer_there_asks_the_current_question():
+    player = asked_for_the_secret()
+    pasting(player, NO_HOST)
+    state = player.envelope.state
+    old = replace(player.envelope, flow="menu", state=menu.Choosing())
+    turn = converse(old, Chose("fix:host"), facts())
+    assert (turn.envelope.state, turn.ask) == (menu.Choosing(), True)
+    assert state != menu.Choosing()
+
+
+def test_an_error_that_only_an_administrator_mends_comes_with_words_to_forward():
+    player = with_mailbox()
+    said = pasting(player, TENANT)
+    assert "Set-CASMailbox" in said
+    assert ADDRESS in said
+    assert "mailbox" in _offered(player)  # the menu leads there already
+
+
+def test_somebody_without_an_agency_has_an_error_explained_and_is_offered_a_person():
+    player = Player()
+    player.write("hi")
+    said = pasting(player, TENANT)
+    assert texts("en")["cause.smtp_auth_disabled_tenant_or_mailbox"] in said
+    assert "Set-CASMailbox" not in said
+    assert "person" in _offered(player)
+
+
+def test_a_member_without_a_mailbox_is_led_to_the_set_up():
+    player = member()
+    pasting(player, REFUSED)
+    assert "setup" in _offered(player)
+    player = member()
+    player.tap("setup")
+    pasting(player, REFUSED)
+    assert _offered(player) == []
+
+
+def test_an_error_in_the_text_of_a_mail_is_the_text_of_a_mail():
+    player = with_mailbox()
+    player.tap("write")
+    player.write("bruno@agency.test")
+    player.write("An error")
+    said = pasting(player, REFUSED)
+    assert "535 5.7.8" in said
+
+
+def test_a_pasted_error_while_a_secret_is_awaited_is_erased_and_explained():
+    player = asked_for_the_secret()
+    said = pasting(player, REFUSED)
+    assert texts("en")["cause.wrong_credentials"] in said
+    assert any(isinstance(effect, EraseAtProvider) for effect in player.effects)
+    assert isinstance(player.envelope.state, mailbox.AwaitingSecret)
+
+
+# --- news of a mailbox that waits, and for admins ---------------------------------------------------------------------
+
+
+def stuck(cause="smtp_auth_disabled_tenant_or_mailbox", who="agency_admin"):
+    player = asked_for_the_secret()
+    player.logins = [LoginFailed(cause, who, retry=False)]
+    player.fill_page()
+    return player
+
+
+def test_a_mailbox_that_works_at_last_is_told_and_what_to_do_about_it_is_no_question_any_more():
+    player = stuck()
+    player.known = replace(player.known, mailbox=WORKS)
+    said = player.happens(MailboxWorks(ADDRESS))
+    assert said.startswith("✓")
+    assert player.envelope.flow == "menu"
+    assert "write" in _offered(player)
+
+
+def test_news_of_another_address_moves_nothing():
+    player = stuck()
+    before = player.envelope.state
+    player.happens(MailboxWorks("bia@agency.test"))
+    assert player.envelope.state == before
+
+
+def test_another_cause_is_told_with_the_question_that_was_open():
+    player = stuck()
+    said = player.happens(MailboxWaits(ADDRESS, "greylisted"))
+    assert texts("en")["cause.greylisted"] in said
+    assert isinstance(player.envelope.state, mailbox.Stuck)
+
+
+def test_a_mailbox_that_will_not_work_leads_to_a_new_password():
+    player = stuck()
+    said = player.happens(MailboxBroke(ADDRESS, "wrong_credentials"))
+    assert texts("en")["cause.wrong_credentials"] in said
+    assert player.envelope.flow == "menu"
+    assert "go:mailbox.password" in _offered(player)
+
+
+def test_three_days_in_vain_are_told_as_that():
+    said = stuck().happens(MailboxBroke(ADDRESS))
+    assert "three days" in said
+
+
+def test_an_admin_reads_whom_it_is_about_and_the_words_to_forward_and_can_say_that_it_is_done():
+    player = member(role="admin")
+    said = player.happens(AdminNeeded("Bia", "bia@agency.test, caio@agency.test", TENANT.cause))
+    assert "Bia" in said
+    assert "bia@agency.test, caio@agency.test: Microsoft 365" in said
+    assert player.tap("go:menu.switched_on").startswith(texts("en")["menu.retrying"])
+    assert RetryWaiting() in player.effects
+
+
+def test_an_admin_is_needed_for_something_without_words_to_forward():
+    said = member(role="admin").happens(AdminNeeded("Bia", "bia@agency.test", "connection_dropped"))
+    assert "bia@agency.test" in said
+
+
+@pytest.mark.parametrize(("asks", "words"), [(False, "For your information"), (True, "asks you")])
+def test_an_admin_reads_who_has_another_server(asks, words):
+    said = member(role="admin").happens(MemberDiffers("Bia", "bia@agency.test", "smtp.hoster.test", asks))
+    assert words in said
+    assert "smtp.hoster.test" in said
+
+
+def test_news_to_a_conversation_that_could_not_be_read_comes_after_the_apology():
+    lost = replace(Player().envelope, greeted=True, lost=True)
+    turn = converse(lost, MailUnknown("m1"), facts(mailbox=WORKS))
+    assert [said.name for said in turn.effects] == ["talk.restarted", "news.mail_unknown"]
+    assert turn.ask
+
+
+def test_an_event_about_an_account_decides_what_the_conversation_is_about():
+    assert subject(Envelope(), ServerFound(ELSEWHERE)) == (ADDRESS, "smtp.hoster.test")
+    assert subject(Envelope(), Judged(ANA)) == (ADDRESS, "mail.agency.test")
+
+
+def test_a_mail_that_has_to_wait_is_told_once_with_its_reason():
+    said = with_mailbox().happens(MailWaits("m1", "daily_quota_exceeded"))
+    assert texts("en")["cause.daily_quota_exceeded"] in said
+
+
+def test_an_admin_hears_of_a_mailbox_that_waits_for_them_now():
+    player = stuck("greylisted", "wait")
+    player.happens(MailboxWaits(ADDRESS, TENANT.cause, "agency_admin"))
+    assert TellAdmins(AdminNeeded("Ana", ADDRESS, TENANT.cause)) in player.effects
+
+
+def test_an_error_that_a_stranger_begins_with_is_explained_after_the_greeting():
+    player = Player()
+    said = pasting(player, REFUSED)
+    assert said.index(HOUSE.operator) < said.index(texts("en")["cause.wrong_credentials"])

@@ -1,13 +1,19 @@
 """The set-up of a mailbox, step by step: when this, and that happens, then so."""
 
 from dataclasses import replace
+from datetime import date
+from typing import get_args
 
 import pytest
 
+from bot.mail.knowledge.explain import causes
+from bot.mail.knowledge.providers import Hint
 from flows.facts import Mailbox
 from flows.mailbox import (
+    HOSTERS,
     PERSON,
     PORTS,
+    SECRET_KINDS,
     AwaitingLink,
     AwaitingSecret,
     Collecting,
@@ -15,10 +21,13 @@ from flows.mailbox import (
     ConfirmingRemoval,
     ConfirmingSecret,
     Finding,
+    Hosting,
     Managing,
     Stuck,
+    Suggesting,
     ask,
     host,
+    next_steps,
     port,
     reopen,
     start,
@@ -26,8 +35,11 @@ from flows.mailbox import (
     subject,
 )
 from flows.mailbox import Testing as Running  # pytest takes a class called Test... for a test
+from flows.speech import has
 from flows.words import (
+    AddressDoubted,
     AddressRefused,
+    AdminNeeded,
     Ask,
     Chose,
     Code,
@@ -36,11 +48,16 @@ from flows.words import (
     Done,
     EraseAtProvider,
     EraseSecret,
+    FindHoster,
+    HosterUnknown,
+    Judge,
+    Judged,
     Link,
     LinkOpened,
     LinkRefused,
     LoginFailed,
     LoginWorked,
+    MemberDiffers,
     OpenCase,
     OpenLink,
     Option,
@@ -57,11 +74,12 @@ from flows.words import (
     ServerUnknown,
     Shared,
     SwitchMailbox,
+    TellAdmins,
     TestLogin,
     TestsExhausted,
     Text,
 )
-from tests.flowkit import ADDRESS, ANA, ELSEWHERE, GMAIL, HOUSE, WORKS, facts
+from tests.flowkit import ADDRESS, ANA, ELSEWHERE, GMAIL, HOUSE, WORKS, facts, names
 
 MEMBER = facts()
 OWNER = facts(mailbox=WORKS)
@@ -73,18 +91,125 @@ AT_PORT = Collecting({"address": ADDRESS, "host": "mail.agency.test"}, "port")
 SECRET = AwaitingSecret(ANA, "l1", 1)
 SUSPECTED = ConfirmingSecret(ANA, "l1", "s1", 1)
 STUCK = Stuck(ANA, "s1", "dns_host_not_found")
+WAITING = Stuck(ANA, "s1", "smtp_auth_disabled_tenant_or_mailbox")
+PROVED = Server("srv7.hoster.test", 465, "tls")
+BETTER = Stuck(ANA, "s1", "tls_hostname_mismatch", PROVED)
+SLIP = Suggesting("ana@gmial.com", "ana@gmail.com")
+AT_USER = Collecting({"address": ADDRESS, "host": "mail.agency.test", "port": "465"}, "user")
+DIFFERS = MemberDiffers("Ana", ADDRESS, ELSEWHERE.server.host)
+ASK_AROUND = Say("mailbox.ask_around", {"address": Code(ADDRESS)})
+TRYING = Say("mailbox.i_keep_trying")
 ON_587 = replace(ANA, server=Server("mail.agency.test", 587, "starttls"))
 
 STORY = {
     "an address is looked up": (AT_ADDRESS, Said(f" {ADDRESS} "), (Finding(ADDRESS), [Discover(ADDRESS)])),
     "no address is explained": (AT_ADDRESS, Said("ana"), Declined("mailbox.no_address")),
     "a picture is no address": (AT_ADDRESS, Shared("image"), Declined()),
-    "a found server leads to the link": (Finding(ADDRESS), ServerFound(ANA), (AwaitingLink(ANA), [OpenLink(ANA)])),
+    "a found server is measured by the agency's rule": (
+        Finding(ADDRESS),
+        ServerFound(ANA, confirm=True),
+        (Finding(ADDRESS), [Judge(ANA, confirm=True)]),
+    ),
+    "a server that nobody objects to leads to the link": (
+        Finding(ADDRESS),
+        Judged(ANA),
+        (AwaitingLink(ANA), [OpenLink(ANA)]),
+    ),
     "a strange server has to be confirmed": (
         Finding(ADDRESS),
-        ServerFound(ELSEWHERE, confirm=True),
+        Judged(ELSEWHERE, confirm=True),
         (Confirming(ELSEWHERE), []),
     ),
+    "another server than the agency's is asked about": (
+        Finding(ADDRESS),
+        Judged(ELSEWHERE, differs="warn"),
+        (Confirming(ELSEWHERE, ("warn",)), []),
+    ),
+    "two doubts are asked about one after the other": (
+        Finding(ADDRESS),
+        Judged(ELSEWHERE, confirm=True, differs="strict"),
+        (Confirming(ELSEWHERE, ("server", "strict")), []),
+    ),
+    "yes to the first doubt leads to the second": (
+        Confirming(ELSEWHERE, ("server", "warn")),
+        Chose("yes"),
+        (Confirming(ELSEWHERE, ("warn",)), []),
+    ),
+    "going on with another server than the agency's tells the admin": (
+        Confirming(ELSEWHERE, ("warn",)),
+        Chose("yes"),
+        (AwaitingLink(ELSEWHERE), [TellAdmins(DIFFERS), OpenLink(ELSEWHERE)]),
+    ),
+    "where the rule is strict nobody goes on": (Confirming(ELSEWHERE, ("strict",)), Chose("yes"), Declined()),
+    "the admin is asked": (
+        Confirming(ELSEWHERE, ("strict",)),
+        Chose("ask_admin"),
+        (Done(), [TellAdmins(replace(DIFFERS, asks=True)), Say("mailbox.admin_asked", {"agency": "Agency"})]),
+    ),
+    "nobody is asked about a server's name": (Confirming(ELSEWHERE), Chose("ask_admin"), Declined()),
+    "an address of the agency instead": (Confirming(ELSEWHERE, ("warn",)), Chose("address"), (AT_ADDRESS, [])),
+    "a person instead of an answer to a doubt": (
+        Confirming(ELSEWHERE, ("strict",)),
+        Chose("person"),
+        (Confirming(ELSEWHERE, ("strict",)), [OpenCase("stuck")]),
+    ),
+    "no belongs to the server only": (Confirming(ELSEWHERE, ("warn",)), Chose("no"), Declined()),
+    "a slip of the pen is asked about": (
+        Finding("ana@gmial.com"),
+        AddressDoubted("ana@gmial.com", "ana@gmail.com"),
+        (SLIP, []),
+    ),
+    "the other address was meant": (
+        SLIP,
+        Chose("yes"),
+        (Finding("ana@gmail.com"), [Discover("ana@gmail.com", sure=True)]),
+    ),
+    "it was no slip": (SLIP, Chose("no"), (Finding("ana@gmial.com"), [Discover("ana@gmial.com", sure=True)])),
+    "neither yes nor no to the slip": (SLIP, Said("hm"), Declined()),
+    "a name that only its person knows is asked for": (
+        Finding(ADDRESS),
+        ServerFound(replace(ANA, user="")),
+        (AT_USER, []),
+    ),
+    "who does not know the user name hears where it stands": (
+        AT_USER,
+        Chose("unknown"),
+        (AT_USER, [Say("mailbox.user_whereabouts", {"host": Code("mail.agency.test")})]),
+    ),
+    "the user name is kept": (
+        AT_USER,
+        Said(" apikey "),
+        (Finding(ADDRESS), [Judge(replace(ANA, user="apikey"))]),
+    ),
+    "no user name is explained": (AT_USER, Said("two\nlines"), Declined("mailbox.no_user")),
+    "it could not be looked up just now": (
+        Finding(ADDRESS),
+        ServerUnknown(ADDRESS, later=True),
+        (AT_HOST, [Say("mailbox.lookup_failed")]),
+    ),
+    "the domain does not exist": (
+        Finding(ADDRESS),
+        AddressRefused("no_domain"),
+        (AT_ADDRESS, [Say("mailbox.refused.no_domain", {"address": Code(ADDRESS)})]),
+    ),
+    "the company that is paid is looked for": (
+        Hosting(ADDRESS),
+        Said("Hostinger"),
+        (Finding(ADDRESS), [FindHoster(ADDRESS, "Hostinger")]),
+    ),
+    "a company that was tapped": (Hosting(ADDRESS), Chose("uol"), (Finding(ADDRESS), [FindHoster(ADDRESS, "uol")])),
+    "a company that nobody here knows": (
+        Finding(ADDRESS),
+        HosterUnknown(),
+        (AT_HOST, [Say("mailbox.hoster_unknown"), ASK_AROUND]),
+    ),
+    "who does not know whom they pay gets words to forward": (
+        Hosting(ADDRESS),
+        Chose("unknown"),
+        (AT_HOST, [ASK_AROUND]),
+    ),
+    "a command is no company": (Hosting(ADDRESS), Said("menu"), Declined()),
+    "a picture is no company": (Hosting(ADDRESS), Shared("image"), Declined()),
     "an unknown server is asked for": (
         Finding("Ana@AGENCY.test"),
         ServerUnknown(ADDRESS),
@@ -104,11 +229,7 @@ STORY = {
     "yes to the server": (Confirming(ELSEWHERE), Chose("yes"), (AwaitingLink(ELSEWHERE), [OpenLink(ELSEWHERE)])),
     "no to the server": (Confirming(ELSEWHERE), Chose("no"), (AT_HOST, [])),
     "something else to the server": (Confirming(ELSEWHERE), Said("hm"), Declined()),
-    "who does not know the server gets words to forward": (
-        AT_HOST,
-        Chose("unknown"),
-        (AT_HOST, [Say("mailbox.ask_around", {"address": Code(ADDRESS)})]),
-    ),
+    "who does not know the server is asked whom they pay": (AT_HOST, Chose("unknown"), (Hosting(ADDRESS), [])),
     "a person at the server question": (AT_HOST, Chose("person"), (AT_HOST, [OpenCase("stuck")])),
     "a host leads to its port": (AT_HOST, Said("mail.agency.test"), (AT_PORT, [])),
     "an address instead of a host is explained": (
@@ -116,25 +237,17 @@ STORY = {
         Said(ADDRESS),
         Declined("mailbox.address_instead_of_server"),
     ),
-    "a port under the address's domain leads to the link": (
-        AT_PORT,
-        Chose("465"),
-        (AwaitingLink(ANA), [OpenLink(ANA)]),
-    ),
-    "587 begins in plain and demands STARTTLS": (
-        AT_PORT,
-        Said("587"),
-        (AwaitingLink(ON_587), [OpenLink(ON_587)]),
-    ),
-    "a port elsewhere has to be confirmed": (
+    "a server under the address's domain needs no yes": (AT_PORT, Chose("465"), (Finding(ADDRESS), [Judge(ANA)])),
+    "587 begins in plain and demands STARTTLS": (AT_PORT, Said("587"), (Finding(ADDRESS), [Judge(ON_587)])),
+    "a server elsewhere has to be confirmed": (
         Collecting({"address": ADDRESS, "host": "smtp.hoster.test"}, "port"),
         Chose("unknown"),
-        (Confirming(ELSEWHERE), []),
+        (Finding(ADDRESS), [Judge(ELSEWHERE, confirm=True)]),
     ),
     "a lookalike of the domain has to be confirmed": (
         Collecting({"address": ADDRESS, "host": "notagency.test"}, "port"),
         Chose("465"),
-        (Confirming(replace(ANA, server=Server("notagency.test", 465, "tls"))), []),
+        (Finding(ADDRESS), [Judge(replace(ANA, server=Server("notagency.test", 465, "tls")), confirm=True)]),
     ),
     "the link is there": (AwaitingLink(ANA, 1), LinkOpened("l1"), (SECRET, [])),
     "too many links": (AwaitingLink(ANA), LinkRefused(), (Done(), [Say("mailbox.too_many_links")])),
@@ -212,7 +325,7 @@ STORY = {
         LoginFailed("greylisted", "wait", retry=True),
         (
             Stuck(ANA, "s1", "greylisted"),
-            [SaveMailbox(ANA, "s1", "greylisted", "wait"), Say("cause.greylisted")],
+            [SaveMailbox(ANA, "s1", "greylisted", "wait"), Say("cause.greylisted"), TRYING],
         ),
     ),
     "a fault that the administrator mends is saved as waiting": (
@@ -222,7 +335,9 @@ STORY = {
             Stuck(ANA, "s1", "smtp_auth_disabled_tenant_or_mailbox"),
             [
                 SaveMailbox(ANA, "s1", "smtp_auth_disabled_tenant_or_mailbox", "agency_admin"),
+                TellAdmins(AdminNeeded("Ana", ADDRESS, "smtp_auth_disabled_tenant_or_mailbox")),
                 Say("cause.smtp_auth_disabled_tenant_or_mailbox"),
+                TRYING,
             ],
         ),
     ),
@@ -242,6 +357,51 @@ STORY = {
         (Stuck(ANA, "s1", "rate_limited"), [Say("mailbox.too_many_tests", {"minutes": 12})]),
     ),
     "words while the test runs are declined": (Running(ANA, "s1"), Said("and?"), Declined()),
+    "what is wrong about the certificate is said": (
+        Running(ANA, "s1"),
+        LoginFailed("tls_certificate_invalid", "provider", retry=False, detail="expired"),
+        (Stuck(ANA, "s1", "tls_certificate_invalid"), [Say("detail.expired")]),
+    ),
+    "a detail without words of its own adds nothing": (
+        Running(ANA, "s1"),
+        LoginFailed("dns_host_not_found", "user", retry=False, detail="strange"),
+        (STUCK, [Say("cause.dns_host_not_found")]),
+    ),
+    "a better server is offered": (
+        Running(ANA, "s1"),
+        LoginFailed("tls_hostname_mismatch", "user", retry=False, better=PROVED),
+        (
+            BETTER,
+            [
+                Say("cause.tls_hostname_mismatch"),
+                Say("mailbox.better", {"host": Code("srv7.hoster.test"), "port": "465"}),
+            ],
+        ),
+    ),
+    "the better server needs the secret anew": (
+        BETTER,
+        Chose("better"),
+        (AwaitingLink(replace(ANA, server=PROVED)), [EraseSecret("s1"), OpenLink(replace(ANA, server=PROVED))]),
+    ),
+    "there is no better server to use": (STUCK, Chose("better"), Declined()),
+    "words for the administrator": (
+        WAITING,
+        Chose("forward"),
+        (
+            WAITING,
+            [
+                Say(
+                    "forward.smtp_auth_disabled_tenant_or_mailbox",
+                    {"address": Code(ADDRESS), "host": Code("mail.agency.test")},
+                )
+            ],
+        ),
+    ),
+    "another address after all": (
+        Stuck(ANA, "s1", "sender_not_allowed"),
+        Chose("address"),
+        (AT_ADDRESS, [EraseSecret("s1")]),
+    ),
     "once more with the same secret": (STUCK, Chose("retry"), (Running(ANA, "s1", 0), TESTING)),
     "another server needs the secret anew": (STUCK, Chose("server"), (AT_HOST, [EraseSecret("s1")])),
     "a person who is stuck": (STUCK, Chose("person"), (STUCK, [OpenCase("stuck")])),
@@ -293,13 +453,69 @@ def test_nothing_is_done_with_a_mailbox_that_was_removed_meanwhile(wish):
 @pytest.mark.parametrize("demand", ["sign_in_only", "impossible"])
 def test_what_the_provider_never_allows_is_said_before_any_password(demand):
     never = replace(GMAIL, demand=demand)
-    state, effects = step(Finding(ADDRESS), ServerFound(ANA), facts(provider=never))
-    values = {"provider": "Gmail", "address": Code(ADDRESS), "checked": never.checked}
-    assert (state, effects) == (AT_ADDRESS, [Say(f"mailbox.demand.{demand}", values)])
+    state, effects = step(Finding(ADDRESS), ServerFound(ANA), facts(provider=replace(never, hint="cannot_work")))
+    assert state == AT_ADDRESS
+    assert names(effects) == ["hint.cannot_work"]
+    assert effects[0].values["checked"] == never.checked
 
 
-def test_a_provider_that_takes_app_passwords_leads_to_the_link():
-    assert step(Finding(ADDRESS), ServerFound(ANA), facts(provider=GMAIL)) == (AwaitingLink(ANA), [OpenLink(ANA)])
+def test_what_an_administrator_may_allow_is_asked_about_last():
+    barred = replace(GMAIL, demand="sign_in_only", hint="oauth_only", admin_may_allow=True)
+    known = facts(provider=barred)
+    assert step(Finding(ADDRESS), ServerFound(ANA), known) == (Finding(ADDRESS), [Judge(ANA)])
+    asked = Confirming(ANA, ("barred",))
+    assert step(Finding(ADDRESS), Judged(ANA), known) == (asked, [])
+    assert step(asked, Chose("yes"), known) == (AwaitingLink(ANA), [OpenLink(ANA)])
+
+
+@pytest.mark.parametrize("hint", [one for one in get_args(Hint) if one not in {"password", "oauth_only"}])
+def test_what_a_provider_wants_is_said_before_the_secret_is_made(hint):
+    known = facts(provider=replace(GMAIL, hint=hint, until=date(2026, 12, 31)))
+    state, effects = step(Finding(ADDRESS), Judged(ANA), known)
+    assert state == AwaitingLink(ANA)
+    assert names(effects) == [f"hint.{hint}"]
+    assert effects[-1] == OpenLink(ANA)
+
+
+def test_an_ordinary_password_needs_no_words_about_it():
+    known = facts(provider=replace(GMAIL, demand="password", hint="password"))
+    assert step(Finding(ADDRESS), Judged(ANA), known) == (AwaitingLink(ANA), [OpenLink(ANA)])
+
+
+def test_facts_that_were_looked_up_long_ago_say_so():
+    known = facts(provider=replace(GMAIL, hint="app_password", old=True))
+    assert names(step(Finding(ADDRESS), Judged(ANA), known)[1]) == ["hint.app_password", "hint.old"]
+
+
+def test_where_the_access_is_switched_on_is_told_with_its_page_or_in_words():
+    with_page = replace(GMAIL, hint="switch_access_on", access_url="https://hoster.test/access")
+    told = step(Finding(ADDRESS), Judged(ANA), facts(provider=with_page))[1][0]
+    assert told.values["url"] == "https://hoster.test/access"
+    without = step(Finding(ADDRESS), Judged(ANA), facts(provider=replace(with_page, access_url="")))[1][0]
+    assert without.values["url"] == Text("hint.in_its_settings")
+
+
+def test_a_wrong_password_at_a_provider_of_app_passwords_is_the_wrong_kind_of_password():
+    failed = LoginFailed("wrong_credentials", "user", retry=False)
+    assert "detail.wrong_app_password" in names(step(Running(ANA, "s1"), failed, facts(provider=GMAIL))[1])
+
+
+def test_a_waiting_mailbox_can_be_tested_again_at_any_time_with_the_secret_that_is_kept():
+    waiting = Mailbox(ANA, "waiting", "greylisted", "s1")
+    assert step(Managing(), Chose("retry"), facts(mailbox=waiting)) == (Running(ANA, "s1", 0), TESTING)
+    assert _values(ask(Managing(), facts(mailbox=waiting)))[0] == "retry"
+    gone = facts(mailbox=replace(waiting, secret_id=""))
+    assert step(Managing(), Chose("retry"), gone) == Declined()
+    assert "retry" not in _values(ask(Managing(), gone))
+
+
+def test_what_can_be_done_about_a_cause_fits_under_a_message_as_buttons():
+    for cause in causes():
+        for better in (None, PROVED):
+            steps = next_steps(cause, better)
+            assert 2 <= len(steps) <= 3
+            assert steps[-1] == "person"
+            assert "forward" not in steps or has(f"forward.{cause}")
 
 
 def test_a_mailbox_that_works_is_not_given_up_for_one_that_has_to_wait():
@@ -339,10 +555,18 @@ def _values(answers_of):
         (AT_ADDRESS, "address", "mailbox.address", []),
         (AT_HOST, "host", "mailbox.host", ["unknown", "person"]),
         (AT_PORT, "port", "mailbox.port", [one.value for one in PORTS]),
-        (Confirming(ELSEWHERE), "server", "mailbox.confirm_server", ["yes", "no"]),
+        (AT_USER, "user", "mailbox.user", ["unknown", "person"]),
+        (SLIP, "suggestion", "mailbox.suggestion", ["yes", "no"]),
+        (Hosting(ADDRESS), "hoster", "mailbox.who_is_paid", [*(one.lower() for one in HOSTERS), "unknown", "person"]),
+        (Confirming(ELSEWHERE), "server", "mailbox.confirm.server", ["yes", "no"]),
+        (Confirming(ANA, ("barred",)), "barred", "mailbox.confirm.barred", ["yes", "address", "person"]),
+        (Confirming(ANA, ("warn",)), "warn", "mailbox.confirm.warn", ["address", "ask_admin", "yes"]),
+        (Confirming(ANA, ("strict",)), "strict", "mailbox.confirm.strict", ["address", "ask_admin", "person"]),
         (SECRET, "secret", "mailbox.secret", ["new_link", "forgotten", "person"]),
         (SUSPECTED, "suspected", "mailbox.was_that_it", ["yes", "no"]),
-        (STUCK, "stuck", "mailbox.stuck", ["retry", "server", "person"]),
+        (STUCK, "stuck", "mailbox.stuck", ["server", "retry", "person"]),
+        (BETTER, "stuck", "mailbox.stuck", ["better", "server", "person"]),
+        (WAITING, "stuck", "mailbox.stuck", ["forward", "retry", "person"]),
         (Managing(), "manage", "mailbox.manage", ["password", "change", "off", "remove", "menu"]),
         (ConfirmingRemoval(), "removal", "mailbox.sure_to_remove", ["yes", "no"]),
         (Finding(ADDRESS), "busy", "mailbox.busy", []),
@@ -361,7 +585,9 @@ def test_the_question_for_a_secret_names_its_address_its_page_and_the_domain_to_
     assert ask(SECRET, MEMBER) == Ask("secret", "mailbox.secret", values, options)
     app = ask(SECRET, facts(provider=GMAIL))
     assert app == Ask("secret", "mailbox.secret_app", {**values, "provider": "Gmail"}, options)
-    assert ask(SECRET, facts(provider=replace(GMAIL, demand="password"))).name == "mailbox.secret"
+    for hint in get_args(Hint):
+        asked = ask(SECRET, facts(provider=replace(GMAIL, hint=hint)))
+        assert asked.name == f"mailbox.{SECRET_KINDS.get(hint, 'secret')}"
 
 
 @pytest.mark.parametrize(("state", "toggle"), [("works", ["off"]), ("off", ["on"]), ("broken", []), ("waiting", [])])
@@ -407,12 +633,14 @@ def test_an_answer_that_is_called_wrong_is_asked_again_and_the_others_stay(state
         (AT_ADDRESS, ""),
         (AT_HOST, ADDRESS),
         (Finding(ADDRESS), ADDRESS),
-        (Confirming(ANA), ADDRESS),
-        (AwaitingLink(ANA), ADDRESS),
-        (SECRET, ADDRESS),
-        (SUSPECTED, ADDRESS),
-        (Running(ANA, "s1"), ADDRESS),
-        (STUCK, ADDRESS),
+        (SLIP, "ana@gmial.com"),
+        (Hosting(ADDRESS), ADDRESS),
+        (Confirming(ANA), ANA),
+        (AwaitingLink(ANA), ANA),
+        (SECRET, ANA),
+        (SUSPECTED, ANA),
+        (Running(ANA, "s1"), ANA),
+        (STUCK, ANA),
         (Managing(), ""),
         (ConfirmingRemoval(), ""),
     ],

@@ -56,7 +56,7 @@ def test_every_kind_of_value_passes_through_the_channel_s_style():
 )
 def test_a_day_is_written_as_the_language_writes_it(language, written):
     values = {"provider": "P", "address": "a", "checked": date(2026, 3, 2)}
-    assert written in spoken(Say("mailbox.demand.impossible", values), language)
+    assert written in spoken(Say("hint.cannot_work", values), language)
 
 
 def test_braces_in_a_value_are_only_text():

@@ -7,16 +7,20 @@ import string
 import sys
 import unicodedata
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
 
+from bot.mail.knowledge.explain import causes
+from bot.mail.knowledge.providers import Hint
+from bot.mail.wire.certificate import Detail
 from flows import compose, mailbox
 from flows.conversation import FLOWS
-from flows.facts import Mailbox
-from flows.saved import load_envelope
+from flows.facts import Mailbox, MailboxState
+from flows.saved import VERSION, load_envelope
 from flows.speech import label, texts
-from flows.words import LANGUAGES, LoginFailed, MailAccepted, Speak
+from flows.words import LANGUAGES, LoginFailed, MailAccepted, Server, Speak
 from tests.flowkit import ADDRESS, ANA, CODE, GMAIL, WORKS, Player, facts, shown
 
 ROOT = Path(__file__).parent.parent
@@ -126,6 +130,22 @@ def test_every_cause_of_the_closed_list_has_its_sentence():
     assert {cause for cause in mailbox.SECRET_CAUSES if f"cause.{cause}" not in EN} == set()
 
 
+def test_every_hint_and_every_verdict_has_its_sentence():
+    for hint in get_args(Hint):
+        kind = mailbox.SECRET_KINDS.get(hint, "secret")
+        assert hint == "password" or f"hint.{hint}" in EN
+        assert f"mailbox.{kind}" in EN
+    assert {f"mailbox.state.{state}" for state in get_args(MailboxState)} == {
+        name for name in EN if name.startswith("mailbox.state.")
+    }
+    assert {f"detail.{detail}" for detail in get_args(Detail) if detail} <= EN.keys()
+
+
+def test_what_only_others_can_mend_has_words_to_forward():
+    told = {name for name, cause in causes().items() if cause.who in {"agency_admin", "provider"}}
+    assert told - {name for name in told if f"forward.{name}" in EN} == {"connection_dropped"}
+
+
 def test_every_field_that_can_be_called_wrong_has_its_words():
     fields = {f"field.{flow.name}.{name}" for flow in FLOWS.values() for name in flow.fields}
     assert fields == {name for name in OURS if name.startswith("field.")}
@@ -141,11 +161,17 @@ def questions():
         facts(provider=GMAIL),
         *(facts(mailbox=Mailbox(ANA, state)) for state in ("waiting", "works", "broken", "off")),
     ]
-    for path in sorted((ROOT / "tests/saved/v1").glob("*.json")):
+    for path in sorted((ROOT / f"tests/saved/v{VERSION}").glob("*.json")):
         envelope = load_envelope(json.loads(path.read_text(encoding="utf-8")))
         if envelope.flow:
             for one in known:
                 yield path.stem, FLOWS[envelope.flow].ask(envelope.state, one)
+    proved = Server("srv7.hoster.test", 465, "tls")
+    more = [mailbox.Confirming(ANA, (doubt,)) for doubt in ("server", "barred", "warn", "strict")]
+    more += [mailbox.Stuck(ANA, "s1", cause, better) for cause in causes() for better in (None, proved)]
+    more += [mailbox.Collecting({"address": ADDRESS, "host": "mail.agency.test"}, "user")]
+    for state in more:
+        yield str(state), mailbox.FLOW.ask(state, facts(provider=GMAIL))
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -161,7 +187,8 @@ def test_every_question_fits_into_whatsapp_s_buttons_or_list(language):
 def test_every_label_stands_on_a_button():
     shown_somewhere = {option.label for _, asked in questions() for option in asked.options}
     labels = {name for name in OURS if ".button." in f".{name}"}
-    assert labels - shown_somewhere == {"talk.button.command", "talk.button.text"}  # the conversation's own question
+    own = {"talk.button.command", "talk.button.text", "menu.button.switched_on"}  # the conversation's, and the news'
+    assert labels - shown_somewhere == own
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -185,7 +212,7 @@ JARGON = re.compile(
     r"|tcp|ip|api|url|proxy|tenants?|mailserver|handshake|timeout)\b",
     re.IGNORECASE,
 )
-RECOGNISED = ("field.", "ally.")  # words that we understand, and words that Ally prints
+RECOGNISED = ("field.", "ally.", "forward.")  # what we understand, what Ally prints, what administrators are sent
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from pysasl.creds.server import ServerCredentials
 
 HOST = "localhost"
+OTHER_NAME = "mail.localhost"  # the certificate is for this one, too
 ADDRESS = "127.0.0.1"
 MAILBOXES = {
     "ana@sandbox.test": "quiet-harbor-2718",
@@ -95,6 +96,11 @@ FAULTS = {
         "534-5.7.9 Application-specific password required. For more information, go to\r\n"
         "534 5.7.9 https://support.google.com/mail/?p=InvalidSecondFactor - gsmtp",
     ),
+    "bad_credentials": _Fault(
+        "auth",
+        "535-5.7.8 Username and Password not accepted. For more information, go to\r\n"
+        "535 5.7.8  https://support.google.com/mail/?p=BadCredentials - gsmtp",
+    ),
     "auth_down": _Fault("auth", "454 4.7.0 Cannot authenticate due to a temporary system problem. Try again later."),
     "auth_off": _Fault(
         "auth",
@@ -105,6 +111,11 @@ FAULTS = {
         "rcpt",
         "450 4.2.0 <{recipient}>: Recipient address rejected: Greylisted, "
         "see http://postgrey.schweikert.ch/help/{domain}.html",
+    ),
+    "quota": _Fault(
+        "rcpt",
+        "550-5.4.5 Daily user sending limit exceeded. For more information on Gmail sending limits go to\r\n"
+        "550 5.4.5  https://support.google.com/a/answer/166852 - gsmtp",
     ),
     "hang": _Fault("ehlo"),
 }
@@ -546,7 +557,9 @@ def _server_tls(folder: Path) -> ssl.SSLContext:
 
 def _make_certificate(folder: Path) -> None:
     authority = trustme.CA()
-    server = authority.issue_cert(HOST, ADDRESS, not_after=datetime.now(UTC) + timedelta(days=CERTIFICATE_DAYS))
+    server = authority.issue_cert(
+        HOST, OTHER_NAME, ADDRESS, not_after=datetime.now(UTC) + timedelta(days=CERTIFICATE_DAYS)
+    )
     authority.cert_pem.write_to_path(str(folder / "ca.pem"))
     (folder / "server.pem").touch(mode=0o600)
     server.private_key_and_cert_chain_pem.write_to_path(str(folder / "server.pem"))
@@ -563,7 +576,7 @@ def _accepted(folder: Path) -> bool:
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     try:
         trusting = ssl.create_default_context(cafile=folder / "ca.pem")
-        client = trusting.wrap_bio(to_client, to_server, server_hostname=HOST)
+        client = trusting.wrap_bio(to_client, to_server, server_hostname=OTHER_NAME)
         server = _load(folder).wrap_bio(to_server, to_client, server_side=True)
         for side in (client, server):
             with contextlib.suppress(ssl.SSLWantReadError):

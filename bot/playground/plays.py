@@ -9,7 +9,8 @@
     Ana taps: 2
     Ana's page: right password | wrong password | any words
     (sandbox: auth_down)   (sandbox: well)
-    (2 hours later)        (restart)
+    (2 hours later)        (restart)               (it is 2027-01-02)
+    (the sandbox plays gmail for gmail.com)         (the agency's server: smtp.gmail.com, warn)
     (inbox of bruno@sandbox.test: Olá)
 
 Lines that begin with four blanks are the assistant's; playing writes them anew, so that a play that still says the
@@ -17,10 +18,11 @@ same is unchanged.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import ClassVar
 
 from bot.channels import Identity
 from bot.channels.terminal import render
@@ -96,47 +98,51 @@ class Play:
     def _steady(self, words: str) -> str:
         """Without what differs each time."""
         usual_ports = re.sub(r"465 / 587( / \d+)+", "465 / 587", words)
+        for name, port in self.theatre.sandbox.ports.items():
+            usual_ports = usual_ports.replace(str(port), f"({name})")
         return LINK.sub("http://(link)", usual_ports).replace(self.theatre.parts.settings.domain, "(our domain)")
 
-    def _act(self, line: str) -> None:  # noqa: C901 - the table of what may stand in a play
-        match_ = re.match
-        if found := match_(r"people: (.+)", line):
-            for name, number in re.findall(r"(\w+) (\+\d+)", found[1]):
-                self._actors[name] = Actor(name, number)
-        elif found := match_(r"(\w+) has an invitation in (\w\w)$", line):
-            actor = self._actor(found[1])
-            language = next(one for one in LANGUAGES if one == found[2])
-            actor.invitation = self.theatre.invitation(language, actor.name)
-        elif found := match_(r"(\w+) taps: (\d+)$", line):
-            self._tap(self._actor(found[1]), int(found[2]))
-        elif found := match_(r"(\w+)'s page: (.+)$", line):
-            self._fill_in(self._actor(found[1]), found[2])
-        elif found := match_(r"\(sandbox: (\w+)\)$", line):
-            self.theatre.sandbox.refuse(None if found[1] == "well" else found[1])
-        elif found := match_(r"\((\d+) (\w+) later\)$", line):
-            self.theatre.pass_time(timedelta(minutes=int(found[1]) * SPAN[found[2]]))
-        elif line == "(restart)":
-            self.theatre.restart()
-        elif found := match_(r"\(inbox of (\S+): (.+)\)$", line):
-            self._look_into(found[1], found[2])
-        elif found := match_(r"(\w+): (.+)$", line):
-            actor = self._actor(found[1])
-            text = found[2].replace("{invitation}", actor.invitation).replace("\\n", "\n")
-            self.theatre.say(actor.number, text.replace("{right password}", self._password(actor)), actor.name)
-        else:
-            raise BadPlay(f"This line of the play cannot be understood: {line}")
+    def _act(self, line: str) -> None:
+        for pattern, act in self.LINES:
+            if found := re.fullmatch(pattern, line):
+                act(self, *found.groups())
+                return
+        raise BadPlay(f"This line of the play cannot be understood: {line}")
+
+    def _people(self, named: str) -> None:
+        for name, number in re.findall(r"(\w+) (\+\d+)", named):
+            self._actors[name] = Actor(name, number)
+
+    def _invite(self, name: str, admin: str, spoken: str) -> None:
+        actor = self._actor(name)
+        language = next(one for one in LANGUAGES if one == spoken)
+        actor.invitation = self.theatre.invitation(language, actor.name, "admin" if "admin" in admin else "member")
+
+    def _pass_time(self, count: str, unit: str) -> None:
+        self.theatre.pass_time(timedelta(minutes=int(count) * SPAN[unit]))
+
+    def _move_to(self, day: str) -> None:
+        self.theatre.pass_time(datetime.fromisoformat(f"{day}T19:00+00:00") - self.theatre.clock.now())
+
+    def _say(self, name: str, words: str) -> None:
+        actor, ports = self._actor(name), self.theatre.sandbox.ports
+        text = words.replace("{invitation}", actor.invitation).replace("\\n", "\n")
+        text = text.replace("{submission}", str(ports["submission"])).replace("{smtps}", str(ports["smtps"]))
+        self.theatre.say(actor.number, text.replace("{right password}", self._password(actor)), actor.name)
 
     def _actor(self, name: str) -> Actor:
         if name not in self._actors:
             raise BadPlay(f"Nobody is called {name}; the line `people: {name} +15550000001` is missing.")
         return self._actors[name]
 
-    def _tap(self, actor: Actor, number: int) -> None:
-        if actor.last is None or number > len(actor.last.buttons):
+    def _tap(self, name: str, number: str) -> None:
+        actor = self._actor(name)
+        if actor.last is None or int(number) > len(actor.last.buttons):
             raise BadPlay(f"{actor.name} has no button {number} to tap.")
-        self.theatre.say(actor.number, f"[{actor.last.buttons[number - 1].id}]", actor.name)
+        self.theatre.say(actor.number, f"[{actor.last.buttons[int(number) - 1].id}]", actor.name)
 
-    def _fill_in(self, actor: Actor, what: str) -> None:
+    def _fill_in(self, name: str, what: str) -> None:
+        actor = self._actor(name)
         secret = {"right password": self._password(actor), "wrong password": WRONG}.get(what, what)
         if not self.theatre.fill_in(actor.link, secret):
             raise BadPlay(f"{actor.name}'s link is closed.")
@@ -149,3 +155,19 @@ class Play:
         inbox = self.theatre.sandbox.mailboxes().get(address, {}).get("INBOX", [])
         if all(mail.subject != subject for mail in inbox):
             raise BadPlay(f"There is no mail with the subject {subject} in the inbox of {address}.")
+
+    # What may stand in a play, the narrower first.
+    LINES: ClassVar[tuple[tuple[str, Callable[..., None]], ...]] = (
+        (r"people: (.+)", _people),
+        (r"(\w+) has (an|an admin's) invitation in (\w\w)", _invite),
+        (r"(\w+) taps: (\d+)", _tap),
+        (r"(\w+)'s page: (.+)", _fill_in),
+        (r"\(sandbox: (\w+)\)", lambda play, kind: play.theatre.sandbox.refuse(None if kind == "well" else kind)),
+        (r"\(the sandbox plays (\w+) for (\S+)\)", lambda play, provider, domain: play.theatre.cast(provider, domain)),
+        (r"\(the agency's server: (\S+), (\w+)\)", lambda play, host, rule: play.theatre.agency_server(host, rule)),
+        (r"\((\d+) (\w+) later\)", _pass_time),
+        (r"\(it is (\d{4}-\d\d-\d\d)\)", _move_to),
+        (r"\(restart\)", lambda play: play.theatre.restart()),
+        (r"\(inbox of (\S+): (.+)\)", _look_into),
+        (r"(\w+): (.+)", _say),
+    )

@@ -23,6 +23,7 @@ from flask import Flask, Response, abort, jsonify, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.serving import WSGIRequestHandler, make_server
 
+from bot.mail.knowledge.providers import shipped
 from bot.playground.mail import FAULTS, HOST, INBOX, OUTSIDE, SENT, Sandbox, SandboxMail
 from bot.playground.twilio import LOOPBACK, Bubble, TwilioStandIn
 from bot.playground.twilio_api import MAX_ID, new_sid
@@ -88,30 +89,47 @@ class Stage:
         }
 
 
-def mail_settings(sandbox: Sandbox, home: Path) -> dict[str, str]:
-    """The settings with which a running sandbox is reached, and its addresses need no typed server."""
+def mail_settings(sandbox: Sandbox, home: Path, played: Mapping[str, Sequence[str]] | None = None) -> dict[str, str]:
+    """The settings with which a running sandbox is reached, and its addresses need no typed server.
+
+    `played`: real providers (by id) whose part the sandbox plays, and the domains under which it does.
+    """
     providers = home / "providers.yaml"
-    providers.write_text(_provider(sandbox.ports), encoding="utf-8")
+    rows = [
+        _provider(sandbox.ports),
+        *(_played(one, domains, sandbox.ports) for one, domains in (played or {}).items()),
+    ]
+    providers.write_text(yaml.safe_dump({"providers": rows}, sort_keys=False), encoding="utf-8")
     return {
         "SMTP_ALLOW_NETWORKS": "127.0.0.0/8 ::1/128",
         "SMTP_ALLOW_PORTS": f"{sandbox.ports['smtps']} {sandbox.ports['submission']}",
         "SSL_CERT_FILE": str(sandbox.ca_pem.resolve()),
         "PROVIDERS_EXTRA": str(providers.resolve()),
+        "DISCOVERY": "tables",  # nothing leaves this machine
     }
 
 
-def _provider(ports: Mapping[str, int]) -> str:
+def _provider(ports: Mapping[str, int]) -> dict[str, Any]:
     """The sandbox as a row of the table of providers: a hoster like many, with a plain password."""
-    servers = [("smtps", "tls"), ("submission", "starttls")]
-    row = {
+    return {
         "id": "sandbox",
         "family": "sandbox",
         "name": PROVIDER,
         "domains": [DOMAIN],
-        "servers": [{"host": HOST, "port": ports[name], "security": security} for name, security in servers],
+        "servers": _servers(ports),
         "checked": datetime.now(UTC).date(),
     }
-    return yaml.safe_dump({"providers": [row]}, sort_keys=False)
+
+
+def _servers(ports: Mapping[str, int]) -> list[dict[str, Any]]:
+    ways = (("smtps", "tls"), ("submission", "starttls"))
+    return [{"host": HOST, "port": ports[name], "security": security} for name, security in ways]
+
+
+def _played(provider: str, domains: Sequence[str], ports: Mapping[str, int]) -> dict[str, Any]:
+    """A real provider's row with the sandbox's servers."""
+    row = shipped(provider)
+    return {**row, "domains": list(domains), "mx_suffixes": [], "servers": _servers(ports), "imap": []}
 
 
 # --- phones -----------------------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from bot.channels.terminal import CHANNEL, Terminal, read
 from bot.clock import MovableClock
 from bot.database import migrated
 from bot.links import LinkBook
-from bot.playground.mail import Sandbox
+from bot.playground.mail import MAILBOXES, Sandbox
 from bot.playground.stage import mail_settings
 from bot.settings import Settings, load
 from bot.store import conversations, promises
@@ -34,6 +34,8 @@ from flows.speech import Message, sentence
 from flows.words import Language
 
 AGENCY = "Agência Sol"
+# Mailboxes at providers whose part the sandbox plays; Gmail shows app passwords in four groups.
+PLAYED = {"ana@gmail.com": "abcdefghijklmnop", "ana@contoso.test": "amber-lantern-1414"}
 SETTLE_TIME = 30.0  # seconds; a sandbox answers within milliseconds
 LOOK = 0.005
 
@@ -55,7 +57,8 @@ class Theatre:
         self._database = database
         self._stack = ExitStack()
         self.clock = MovableClock(start)
-        self.sandbox = Sandbox(home)
+        self.sandbox = Sandbox(home, mailboxes={**MAILBOXES, **PLAYED})
+        self._played: dict[str, list[str]] = {}
         self.parts: Parts
         self._worker: Worker
         self._thread: threading.Thread
@@ -97,7 +100,24 @@ class Theatre:
         self._begin()
 
     def _settings(self) -> Settings:
-        return load({"DATA_DIR": str(self._home), "PORT": str(self._port), **mail_settings(self.sandbox, self._home)})
+        mail = mail_settings(self.sandbox, self._home, self._played)
+        return load({"DATA_DIR": str(self._home), "PORT": str(self._port), **mail})
+
+    # --- what the stage is set with ---
+
+    def cast(self, provider: str, domain: str) -> None:
+        """From now on the sandbox plays a real provider (an id of the table) for the addresses of a domain."""
+        self._played.setdefault(provider, []).append(domain)
+        self.restart()
+
+    def agency_server(self, host: str, rule: str) -> None:
+        """The demo agency has this one server, and a rule for those who have another one."""
+        with self.parts.engine.begin() as db:
+            row = people_store.agency_by_name(db, AGENCY)
+            if row is None:
+                raise LookupError("there is no agency before its first invitation")
+            people_store.set_server(db, row.id, host, 465, "tls")
+            people_store.set_rule(db, row.id, rule)
 
     # --- what people do ---
 

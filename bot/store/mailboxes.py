@@ -20,6 +20,8 @@ _STANDING = (
         agency.c.id.label("agency_id"),
         agency.c.name.label("agency"),
         agency.c.timezone,
+        agency.c.host.label("agency_host"),
+        agency.c.server_rule,
         mailbox.c.id.label("mailbox_id"),
         mailbox.c.address,
         mailbox.c.user_name,
@@ -64,6 +66,31 @@ def set_state(db: Connection, mailbox_id: UUID, state: str, cause: str, who: str
     """A new verdict on a mailbox."""
     values = {"state": state, "cause": cause, "who": who, "since": at, "version": mailbox.c.version + 1}
     db.execute(update(mailbox).where(mailbox.c.id == mailbox_id).values(values))
+
+
+def by_id(db: Connection, mailbox_id: UUID) -> Row | None:
+    """A mailbox."""
+    return db.execute(select(mailbox).where(mailbox.c.id == mailbox_id)).one_or_none()
+
+
+def settle(db: Connection, mailbox_id: UUID, version: int, state: str, cause: str, who: str, at: datetime) -> bool:
+    """A new verdict on a mailbox that waits, unless it was changed meanwhile; with another cause it waits on."""
+    mine = (mailbox.c.id == mailbox_id, mailbox.c.version == version, mailbox.c.state == "waiting")
+    values = {"state": state, "cause": cause, "who": who}
+    verdict = {} if state == "waiting" else {"since": at, "version": mailbox.c.version + 1}
+    return db.execute(update(mailbox).where(*mine).values({**values, **verdict})).rowcount == 1
+
+
+def waiting_addresses(db: Connection, agency_id: UUID, cause: str) -> list[str]:
+    """The addresses of an agency's mailboxes that wait for this."""
+    query = (
+        select(mailbox.c.address)
+        .join(member, member.c.id == mailbox.c.member_id)
+        .where(member.c.agency_id == agency_id, member.c.removed_at.is_(None))
+        .where(mailbox.c.state == "waiting", mailbox.c.cause == cause)
+        .order_by(mailbox.c.address)
+    )
+    return list(db.execute(query).scalars())
 
 
 def remove(db: Connection, member_id: UUID) -> UUID | None:

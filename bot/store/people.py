@@ -49,7 +49,7 @@ def agency_by_name(db: Connection, name: str) -> Row | None:
 def members(db: Connection, agency_id: UUID) -> list[Row]:
     """The members of an agency with the verdict on their mailboxes."""
     query = (
-        select(member, mailbox.c.address, mailbox.c.state, mailbox.c.cause)
+        select(member, mailbox.c.address, mailbox.c.state, mailbox.c.cause, mailbox.c.host)
         .join(mailbox, mailbox.c.member_id == member.c.id, isouter=True)
         .where(member.c.agency_id == agency_id, member.c.removed_at.is_(None))
         .order_by(member.c.name)
@@ -135,6 +135,27 @@ def add_member(db: Connection, contact_id: UUID, agency_id: UUID, name: str, rol
     db.execute(insert(member).values(id=new, agency_id=agency_id, name=name, role=role, created_at=at))
     db.execute(insert(membership).values(contact_id=contact_id, member_id=new))
     return new
+
+
+def admins(db: Connection, agency_id: UUID) -> list[UUID]:
+    """The conversations of an agency's admins."""
+    query = (
+        select(conversation.c.id)
+        .join(membership, membership.c.contact_id == conversation.c.contact_id)
+        .join(member, member.c.id == membership.c.member_id)
+        .where(member.c.agency_id == agency_id, member.c.role == "admin", member.c.removed_at.is_(None))
+    )
+    return list(db.execute(query).scalars())
+
+
+def set_server(db: Connection, agency_id: UUID, host: str, port: int, security: str) -> None:
+    """The one server of an agency; an empty host means that it has none."""
+    db.execute(update(agency).where(agency.c.id == agency_id).values(host=host, port=port, security=security))
+
+
+def set_rule(db: Connection, agency_id: UUID, rule: str) -> None:
+    """What happens when a member has another server than the agency: `warn` or `strict`."""
+    db.execute(update(agency).where(agency.c.id == agency_id).values(server_rule=rule))
 
 
 def member_name(db: Connection, member_id: UUID) -> str:

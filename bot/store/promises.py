@@ -15,11 +15,13 @@ from sqlalchemy import Executable, Integer, and_, bindparam, delete, exists, fun
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from bot.store.engine import Connection
-from bot.store.tables import in_state, promise
+from bot.store.tables import conversation, in_state, member, membership, promise
 
 WAKE = "ally_promises"
 NUDGE = "remind"
 RECONCILE = "reconcile"
+RETEST = "retest"
+TELL = "tell"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,15 +128,34 @@ def due(db: Connection, conversation_id: UUID, now: datetime) -> int:
     return int(db.execute(select(func.count()).select_from(promise).where(open_, promise.c.due_at <= now)).scalar_one())
 
 
-def nudge_at(db: Connection, conversation_id: UUID, due_at: datetime | None, at: datetime) -> None:
-    """The one reminder of a conversation: at this time, or none."""
-    mine = (promise.c.conversation_id == conversation_id, promise.c.kind == NUDGE, in_state(promise, "todo"))
+def one_at(
+    db: Connection,
+    conversation_id: UUID,
+    kind: str,
+    due_at: datetime | None,
+    at: datetime,
+    payload: Mapping[str, Any] | None = None,
+) -> None:
+    """The one promise of its kind that a conversation may have waiting: at this time, or none."""
+    mine = (promise.c.conversation_id == conversation_id, promise.c.kind == kind, in_state(promise, "todo"))
     if due_at is None:
         db.execute(delete(promise).where(*mine))
         return
-    moved = db.execute(update(promise).where(*mine).values(due_at=due_at)).rowcount
+    moved = db.execute(update(promise).where(*mine).values(due_at=due_at, payload=payload or {})).rowcount
     if not moved:
-        add(db, conversation_id, [Wanted("work", NUDGE, due_at)], at)
+        add(db, conversation_id, [Wanted("work", kind, due_at, payload or {})], at)
+
+
+def hurry(db: Connection, agency_id: UUID, kind: str, at: datetime) -> int:
+    """Make due at once what waits for a later time in the conversations of an agency's members; how many."""
+    theirs = (
+        select(conversation.c.id)
+        .join(membership, membership.c.contact_id == conversation.c.contact_id)
+        .join(member, member.c.id == membership.c.member_id)
+        .where(member.c.agency_id == agency_id)
+    )
+    waiting = (promise.c.kind == kind, in_state(promise, "todo"), promise.c.conversation_id.in_(theirs))
+    return db.execute(update(promise).where(*waiting).values(due_at=at)).rowcount
 
 
 def wake(db: Connection, lanes: Collection[str] = ()) -> None:

@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-SCHEMA = 1  # what this code writes; see `migrations/env.py` and `store.schema`
+SCHEMA = 2  # what this code writes; see `migrations/env.py` and `store.schema`
 
 metadata = MetaData(
     naming_convention={
@@ -74,8 +74,14 @@ agency = Table(
     Column("name", String(120), nullable=False),
     Column("language", String(2), nullable=False),
     Column("timezone", String(64), nullable=False),
+    # The one server that all members are to use, as Ally demands it, and what happens when one does not (warn, strict).
+    Column("host", String(253), nullable=False, server_default=""),
+    Column("port", Integer, nullable=False, server_default="0"),
+    Column("security", String(8), nullable=False, server_default=""),
+    Column("server_rule", String(8), nullable=False, server_default="warn"),
     Column("created_at", Moment, nullable=False),
     Column("closed_at", Moment),
+    CheckConstraint("server_rule in ('warn', 'strict')", name="server_rule"),
 )
 
 member = Table(

@@ -66,7 +66,8 @@ WORDS = (
     "bot", "you", "now", "typing", "status_sent", "status_delivered", "status_read", "status_failed", "new_tab",
     "offline", "too_fast", "not_sent", "no_mail", "to", "no_subject", "outside", "outside_about",
     "new_mail", "copied", "number_now",
-    "fault_none", "fault_app_password", "fault_auth_down", "fault_auth_off", "fault_greylist", "fault_hang",
+    "fault_none", "fault_app_password", "fault_bad_credentials", "fault_auth_down", "fault_auth_off", "fault_greylist",
+    "fault_quota", "fault_hang",
 )  # fmt: skip
 
 

@@ -71,6 +71,8 @@ STANDING = (
         agency.c.id.label("agency_id"),
         agency.c.name.label("agency"),
         agency.c.timezone,
+        agency.c.host.label("agency_host"),
+        agency.c.server_rule,
         mailbox.c.id.label("mailbox_id"),
         mailbox.c.address,
         mailbox.c.user_name,
