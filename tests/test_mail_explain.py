@@ -11,7 +11,9 @@ import pytest
 import yaml
 
 from bot.mail.knowledge import explain as module
+from bot.mail.knowledge.clues import families, family_named, stage_named
 from bot.mail.knowledge.explain import Failure, causes, explain
+from bot.mail.knowledge.pasted import plain
 from bot.mail.knowledge.providers import Providers
 
 NAMES = [
@@ -44,7 +46,14 @@ NAMES = [
     "ip_blocklisted",
     "server_temporary_failure",
 ]
-RULES = yaml.safe_load(Path(module.__file__).with_name("replies.yaml").read_bytes())["rules"]
+GROUPS = yaml.safe_load(Path(module.__file__).with_name("replies.yaml").read_bytes())["groups"]
+RULES = [{"family": group.get("family"), **rule} for group in GROUPS for rule in group["rules"]]
+REPLIES = yaml.safe_load(Path(__file__).with_name("data").joinpath("reply_causes.yaml").read_bytes())["replies"]
+CONDITIONS = ("match", "also", "without", "stage", "enhanced", "code", "family", "only", "last")
+
+
+def listed(value):
+    return [value] if isinstance(value, str) else value or []
 
 
 def test_the_list_of_causes_is_closed():
@@ -52,18 +61,70 @@ def test_the_list_of_causes_is_closed():
 
 
 def test_every_rule_names_a_known_cause_and_a_known_family():
-    families = {row.family for row in Providers.load()._rows.values()}
+    known = families() | {row.family for row in Providers.load()._rows.values()}
     assert {rule["cause"] for rule in RULES} <= set(NAMES)
-    assert {rule["family"] for rule in RULES if "family" in rule} <= families
-    assert all(rule["match"] == rule["match"].lower() for rule in RULES if "match" in rule)
+    assert {rule["family"] for rule in RULES if rule["family"]} <= known
+
+
+def test_a_provider_is_known_by_its_id_where_its_family_has_rules():
+    with_rules = {rule["family"] for rule in RULES if rule["family"]}
+    rows = [row for row in Providers.load()._rows.values() if row.family in with_rules]
+    assert len(rows) > 10
+    assert {row.id: family_named(row.id) for row in rows} == {row.id: row.family for row in rows}
+
+
+def test_every_group_of_rules_names_its_source():
+    assert all(len(group["source"]) > 10 for group in GROUPS)
+
+
+def test_the_words_of_rules_are_written_as_texts_are_read():
+    words = [word for rule in RULES for name in ("match", "also", "without") for word in listed(rule.get(name))]
+    assert [word for word in words if word != plain(word)] == []
+
+
+def test_no_word_of_a_rule_says_again_what_another_of_it_says():
+    for rule in RULES:
+        words = listed(rule.get("match"))
+        assert [(one, two) for one in words for two in words if one is not two and one in two] == []
 
 
 def test_no_rule_stands_twice():
-    keys = [
-        str({key: rule[key] for key in rule if key in {"match", "family", "stage", "code", "enhanced"}})
-        for rule in RULES
-    ]
+    keys = [str([rule.get(name) for name in CONDITIONS]) for rule in RULES]
     assert len(keys) == len(set(keys))
+
+
+def test_each_of_the_known_replies_has_a_cause_of_its_own():
+    assert len(REPLIES) == 273
+    assert len({reply["id"] for reply in REPLIES}) == 273
+
+
+@pytest.mark.parametrize("reply", REPLIES, ids=lambda reply: reply["id"])
+def test_a_known_reply_has_the_cause_that_its_diagnosis_implies(reply):
+    stage, text, code = stage_named(reply["stage"]), reply["text"], reply.get("code")
+    found = explain(Failure(stage, text, code, family_named(reply["provider"])))
+    assert found.cause == reply["cause"]
+    assert found.who == reply.get("who", found.who)
+    unknown = explain(Failure(stage, text, code, None))
+    assert unknown.cause == reply.get("without_provider", reply["cause"])
+
+
+@pytest.mark.parametrize(
+    ("text", "who"),
+    [
+        ("AADSTS90094: The grant requires administrator permission.", "agency_admin"),
+        ("AADSTS53003: Access has been blocked by Conditional Access policies.", "agency_admin"),
+        ("Error 400: admin_policy_enforced", "agency_admin"),
+        ("AADSTS650056: Misconfigured application.", "us"),
+        ("AADSTS7000215: Invalid client secret provided.", "us"),
+        ("Error 400: redirect_uri_mismatch", "us"),
+        ("Error 403: access_denied - the app is being tested", "us"),
+        ('{"error": "invalid_grant", "error_description": "Token has been expired or revoked."}', "user"),
+    ],
+)
+def test_a_consent_that_fails_names_who_can_mend_it(text, who):
+    found = explain(Failure("oauth", text))
+    assert found.who == who
+    assert found.blames_secret == (who == "user")
 
 
 @pytest.mark.parametrize(
@@ -139,11 +200,19 @@ def verification_error(text):
         ("auth", smtplib.SMTPNotSupportedError("No suitable authentication method found."), "oauth_required_basic_auth_disabled", "user"),
         ("starttls", smtplib.SMTPNotSupportedError("STARTTLS extension not supported by server."), "tls_wrong_mode_for_port", "user"),
         ("auth", smtplib.SMTPAuthenticationError(535, b"5.7.8 bad"), "wrong_credentials", "user"),
+        ("mail_from", smtplib.SMTPRecipientsRefused({"b@y": (550, b"5.7.1 Relaying denied")}), "relay_denied_auth_required", "user"),
+        ("mail_from", smtplib.SMTPSenderRefused(552, b"5.3.4 Message size exceeds fixed limit", "a@x"), "message_too_large", "user"),
     ],
 )  # fmt: skip
 def test_an_exception_has_its_cause(stage, error, cause, who):
     found = explain(Failure.of(error, stage))
     assert (found.cause, found.who) == (cause, who)
+
+
+def test_an_exception_is_read_with_what_it_was_raised_from():
+    error = RuntimeError("the library gave up")
+    error.__cause__ = ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number")
+    assert explain(Failure.of(error, "tls")).cause == "tls_wrong_mode_for_port"
 
 
 def test_the_providers_own_rule_comes_before_the_general_one():

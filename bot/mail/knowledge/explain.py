@@ -1,36 +1,35 @@
 """Why it does not work, and who can do something about it: rules as data, in `causes.yaml` and `replies.yaml`."""
 
-import re
 import smtplib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import ConfigDict, TypeAdapter
+from pydantic import BeforeValidator, ConfigDict, TypeAdapter
+
+from bot.mail.knowledge.clues import (
+    Stage,
+    family_named,
+    family_of,
+    family_of_addresses,
+    provider_word,
+    stage_named,
+    stage_of,
+)
+from bot.mail.knowledge.pasted import Codes, codes, unwrapped
+
+__all__ = ["Cause", "Diagnosis", "Explained", "Failure", "Stage", "Who", "causes", "explain", "explain_text"]
 
 Who = Literal["user", "agency_admin", "provider", "wait", "us"]
-Stage = Literal[
-    "input",
-    "dns",
-    "connect",
-    "tls",
-    "greeting",
-    "ehlo",
-    "starttls",
-    "auth",
-    "mail_from",
-    "rcpt_to",
-    "data",
-    "post_data",
-]
 
 _FOLDER = Path(__file__).parent
 _STRICT = ConfigDict(extra="forbid")
-_MAX_TEXT = 16_384
-_ENHANCED = re.compile(r"\b([245]\.\d{1,3}\.\d{1,3})\b")
-_CODE = re.compile(r"^\s*([2-5]\d\d)(?=[ \-]|$)")
+# Replies that name the address of somebody whose server did not speak
+_NAMES_OTHERS = frozenset({"sender_not_allowed", "relay_denied_auth_required"})
+_MOST_CAUSES = 3  # exceptions that are told of, from one that was raised from another
 
 
 @dataclass(frozen=True)
@@ -56,6 +55,20 @@ class Diagnosis:
 
 
 @dataclass(frozen=True)
+class Explained(Diagnosis):
+    """The diagnosis of a pasted text, and what the text tells of where it comes from.
+
+    `provider`: gmail, microsoft, yahoo, icloud, zoho, other or unknown; `family` as in `providers.yaml`, or None.
+    `stage` and `code` are what the text (or the caller) says of them, or None.
+    """
+
+    provider: str
+    family: str | None
+    stage: Stage | None
+    code: int | None
+
+
+@dataclass(frozen=True)
 class Failure:
     """What is known of one failure: where, the reply's code, and the text (`provider` is a provider's family)."""
 
@@ -66,17 +79,36 @@ class Failure:
 
     @classmethod
     def of(cls, error: BaseException, stage: Stage, provider: str | None = None) -> "Failure":
-        """The failure that an exception of the sockets, TLS, DNS or smtplib tells of."""
+        """The failure that an exception of the sockets, TLS, DNS, smtplib or imaplib tells of."""
         if isinstance(error, smtplib.SMTPResponseException):
             return cls.of_reply(error.smtp_code, error.smtp_error, stage, provider)
-        return cls(stage, f"{type(error).__name__}: {error}", None, provider)
+        if isinstance(error, smtplib.SMTPRecipientsRefused) and error.recipients:
+            return cls.of_reply(*next(iter(error.recipients.values())), "rcpt_to", provider)
+        return cls(stage, " ".join(f"{type(each).__name__}: {each}" for each in _chain(error)), None, provider)
 
     @classmethod
     def of_reply(cls, code: int, reply: bytes | str, stage: Stage, provider: str | None = None) -> "Failure":
         """The failure that a server's reply tells of; -1 is what smtplib says of a reply without a code."""
         text = reply.decode("utf-8", "replace") if isinstance(reply, bytes) else reply
         known = code if code > 0 else None
-        return cls(stage, f"{known or ''} {_joined(text)}".strip(), known, provider)
+        lines = " ".join(line.strip() for line in text.splitlines() if line.strip())
+        return cls(stage, f"{known or ''} {lines}".strip(), known, provider)
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """An error and what it was raised from; the first cause says more than what a library made of it."""
+    for _ in range(_MOST_CAUSES):
+        yield error
+        if error.__cause__ is None:
+            return
+        error = error.__cause__
+
+
+def _listed(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+_Words = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 
 
 @dataclass(frozen=True)
@@ -84,34 +116,81 @@ class _Rule:
     __pydantic_config__ = _STRICT
 
     cause: str
-    match: str | None = None
-    family: str | None = None
-    stage: Stage | tuple[Stage, ...] | None = None
-    enhanced: str | None = None
+    match: _Words = ()
+    also: _Words = ()
+    without: _Words = ()
+    stage: _Words = ()
+    enhanced: _Words = ()
     code: str | None = None
+    family: str | None = None
+    only: bool = False
+    last: bool = False
     who: Who | None = None
     retry: bool | None = None
+    blames_secret: bool | None = None
 
-    def applies(self, failure: Failure, text: str, code: str, enhanced: str) -> bool:
-        stages = (self.stage,) if isinstance(self.stage, str) else self.stage
+    def applies(self, text: str, stage: str | None, found: Codes) -> bool:
+        """Whether everything that the rule names agrees; the text is an unwrapped one."""
         return (
-            (self.match is None or self.match in text)
-            and (stages is None or failure.stage in stages)
-            and (self.code is None or code.startswith(self.code))
-            and (self.enhanced is None or enhanced == self.enhanced)
+            (not self.stage or stage in self.stage)
+            and (self.code is None or str(found.code or "").startswith(self.code))
+            and (not self.enhanced or found.enhanced in self.enhanced)
+            and (not self.match or any(part in text for part in self.match))
+            and (not self.also or any(part in text for part in self.also))
+            and not any(part in text for part in self.without)
         )
+
+    @property
+    def turn(self) -> int:
+        """When it is asked: texts, enhanced codes, codes, common words, bare stages."""
+        if self.last:
+            return 3
+        if self.match:
+            return 0
+        return 1 if self.enhanced else 2 if self.code else 4
+
+
+@dataclass(frozen=True)
+class _Group:
+    __pydantic_config__ = _STRICT
+
+    source: str
+    rules: tuple[_Rule, ...]
+    family: str | None = None
 
 
 def explain(failure: Failure) -> Diagnosis:
     """The most precise diagnosis that the rules have; where none applies, a passing trouble of the server."""
-    text = _joined(failure.text[:_MAX_TEXT]).lower()
-    code = str(failure.code) if failure.code else _first(_CODE, text)
-    enhanced = _first(_ENHANCED, text)
-    for rules in _passes(failure.provider):
-        for rule in rules:
-            if rule.applies(failure, text, code, enhanced):
-                return _diagnosis(rule)
-    return _diagnosis(_Rule("server_temporary_failure", who="us"))
+    text = unwrapped(failure.text)
+    found = codes(text)
+    return _diagnosis(_rule(text, failure.stage, found._replace(code=failure.code or found.code), failure.provider))
+
+
+def explain_text(
+    text: str, *, provider: str | None = None, host: str | None = None, stage: str | None = None
+) -> Explained:
+    """What a text means that somebody pasted: a reply, a traceback, a dialog, a bounce, in any wrapping.
+
+    `provider` may be a word of `provider_word`, a family, or an id of `providers.yaml`; `host` the server's name;
+    `stage` one of `Stage` (any other word is as good as none). What is not given is read from the text.
+    """
+    words = unwrapped(text)
+    found = codes(words)
+    family = family_named(provider) or family_of(words, host)
+    where = stage_named(stage) or stage_of(words)
+    known = _diagnosis(_rule(words, where, found, family or family_of_addresses(words)))
+    if known.cause not in _NAMES_OTHERS:
+        family = family or family_of_addresses(words)
+    return Explained(
+        known.cause,
+        known.who,
+        known.retry,
+        known.blames_secret,
+        provider_word(family),
+        family,
+        where,
+        found.code,
+    )
 
 
 @cache
@@ -122,20 +201,32 @@ def causes() -> dict[str, Cause]:
 
 @cache
 def _rules() -> tuple[_Rule, ...]:
-    return TypeAdapter(tuple[_Rule, ...]).validate_python(_load("replies.yaml")["rules"])
+    groups = TypeAdapter(tuple[_Group, ...]).validate_python(_load("replies.yaml")["groups"])
+    return tuple(_of_group(rule, group) for group in groups for rule in group.rules)
+
+
+def _of_group(rule: _Rule, group: _Group) -> _Rule:
+    return rule if rule.family or not group.family else _replaced(rule, group.family)
+
+
+def _replaced(rule: _Rule, family: str) -> _Rule:
+    return _Rule(**{**vars(rule), "family": family})
 
 
 @lru_cache(maxsize=64)
 def _passes(family: str | None) -> tuple[tuple[_Rule, ...], ...]:
-    """The rules in the order in which they are asked."""
-    rules = _rules()
-    bare = [rule for rule in rules if rule.match is None and rule.family is None]
-    return (
-        tuple(rule for rule in rules if rule.family is not None and rule.family == family),
-        tuple(rule for rule in rules if rule.match is not None),
-        tuple(rule for rule in bare if rule.enhanced is not None),
-        tuple(rule for rule in bare if rule.enhanced is None),
-    )
+    """The rules in the order in which they are asked: the family's own, then all that may speak for anybody."""
+    common = [rule for rule in _rules() if not rule.only]
+    own = tuple(rule for rule in _rules() if rule.family is not None and rule.family == family and not rule.last)
+    return (own, *(tuple(rule for rule in common if rule.turn == turn) for turn in range(5)))
+
+
+def _rule(text: str, stage: str | None, found: Codes, family: str | None) -> _Rule:
+    for rules in _passes(family):
+        for rule in rules:
+            if rule.applies(text, stage, found):
+                return rule
+    return _Rule("server_temporary_failure", who="us")
 
 
 def _diagnosis(rule: _Rule) -> Diagnosis:
@@ -144,24 +235,8 @@ def _diagnosis(rule: _Rule) -> Diagnosis:
         rule.cause,
         rule.who or cause.who,
         cause.retry if rule.retry is None else rule.retry,
-        cause.blames_secret,
+        cause.blames_secret if rule.blames_secret is None else rule.blames_secret,
     )
-
-
-def _joined(text: str) -> str:
-    """The lines of a reply as one, without the codes that every line repeats (535-5.7.8 …)."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    if not lines:
-        return ""
-    prefix = re.match(r"(?:[245]\d\d[ -])?(?:[245]\.\d{1,3}\.\d{1,3} )?", lines[0])
-    repeated = prefix[0].replace("-", " ") if prefix else ""
-    rest = (line[len(repeated) :] if line.replace("-", " ").startswith(repeated) else line for line in lines[1:])
-    return " ".join([lines[0], *rest])
-
-
-def _first(pattern: re.Pattern[str], text: str) -> str:
-    found = pattern.search(text)
-    return found[1] if found else ""
 
 
 def _load(name: str) -> Any:
