@@ -77,7 +77,8 @@ class FactReader:
         address, host = conversation.subject(envelope, event)
         if not address and known.mailbox:
             address, host = known.mailbox.account.address, known.mailbox.account.server.host
-        return replace(known, provider=self.provider(address, host, known.now) if address else None)
+        provider = self.provider(address, host, known.now) if address else None
+        return known if provider == known.provider else replace(known, provider=provider)
 
     def provider(self, address: str, host: str, now: datetime) -> facts.Provider | None:
         """What the provider of an address demands on this day, as the flows see it; else that of the server."""

@@ -68,6 +68,7 @@ from flows.words import (
 )
 
 HIDDEN = "(hidden)"
+SHORTEST_ERROR = 10  # characters; most messages are a number or a word, and need no look
 MAX_ROUNDS = 5  # records that answer one another within one turn
 MAX_LINE = 2_000  # characters of one line in the transcript
 MAX_UNFINISHED = 100  # promises of one conversation; beyond it nothing more is heard until some are kept
@@ -162,7 +163,8 @@ class Turns:
         held = replace(held, name=name, last_message_id=inbound.message_id)
         envelope = _envelope(held)
         standing = self._facts.read(db, held, envelope, now)
-        standing = replace(standing, facts=replace(standing.facts, pasted=_pasted(inbound)))
+        if pasted := _pasted(inbound):
+            standing = replace(standing, facts=replace(standing.facts, pasted=pasted))
         heard = self._heard(db, held, envelope, standing, inbound, now)
         self._run(db, held, envelope, standing, heard, now, by_person=True)
         return True
@@ -395,7 +397,9 @@ def _payload(effect: Effect, held: Held) -> dict[str, Any]:
 
 def _pasted(inbound: Inbound) -> Pasted | None:
     """What an error text means, if the message is one."""
-    if inbound.kind != "text" or inbound.button or not looks_like_an_error(inbound.text):
+    if inbound.kind != "text" or inbound.button or len(inbound.text) < SHORTEST_ERROR:
+        return None
+    if not looks_like_an_error(inbound.text):
         return None
     found = explain_text(inbound.text)
     return Pasted(found.cause, found.who, found.retry)

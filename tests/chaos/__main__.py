@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import logging
 import shutil
@@ -36,6 +37,13 @@ LOGS = ROOT / "var" / "chaos"
 def main(arguments: Sequence[str]) -> int:
     """Run once; the exit status: 0 when every promise held."""
     options = _options(arguments)
+    LOGS.mkdir(parents=True, exist_ok=True)
+    alone = (LOGS / "lock").open("w")
+    try:
+        fcntl.flock(alone, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        _tell("Another storm is under way here; two at once would wait for one another in vain.")
+        return 2
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started is stopped then, too
     log.setup()
     logging.getLogger().setLevel(logging.ERROR)

@@ -61,7 +61,13 @@ NO_START = 4  # gunicorn, for the same reason
 SKEW = 1.0  # seconds by which a process's clock may be wrong
 JUMP_SECONDS = 20.0
 UNFINISHED = ("todo", "doing")
-WAITING = (promises.NUDGE, promises.RECONCILE, "EraseAtProvider")  # kinds that are due only after a while
+WAITING = (
+    promises.NUDGE,
+    promises.RECONCILE,
+    promises.RETEST,
+    promises.TELL,
+    "EraseAtProvider",
+)  # kinds that are due only after a while
 _PROMISE = re.compile(r"[?&]promise=(\d+)")
 
 

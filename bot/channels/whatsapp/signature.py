@@ -5,6 +5,7 @@ stays genuine for ever, and only the unique message id stops it.
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 from twilio.request_validator import RequestValidator
 
@@ -18,9 +19,14 @@ def genuine(url: str, form: Mapping[str, str], header: str | None, auth_token: s
     if not header or not auth_token:
         return False
     try:
-        return bool(RequestValidator(auth_token).validate(url, form, header))
+        return bool(_validator(auth_token).validate(url, form, header))
     except (TypeError, ValueError):  # an address that cannot be parsed, text that cannot be encoded
         return False
+
+
+@lru_cache(maxsize=4)
+def _validator(auth_token: str) -> RequestValidator:
+    return RequestValidator(auth_token)
 
 
 def sign(url: str, form: Mapping[str, str], auth_token: str) -> str:
