@@ -270,6 +270,8 @@ def _towards_the_server(state: State, event: Event, facts: Facts) -> Step:
             return Finding(meant), [Discover(meant, sure=True)]
         case Suggesting(typed), Chose("no"):
             return Finding(typed), [Discover(typed, sure=True)]
+        case Suggesting(), Said(text) if (another := read_address(text)) is not None:
+            return Finding(another), [Discover(another)]
         case Hosting(about), Chose("unknown"):
             return _ask_around(about)
         case Hosting(about), Chose(name):
@@ -381,6 +383,8 @@ def _confirmed(state: Confirming, event: Event, facts: Facts) -> Step:
             return _towards_the_page(account, facts, *differs)
         case Chose("no") if doubt == "server":
             return Collecting({"address": account.address}, "host"), []
+        case Said(text) if (another := read_address(text)) is not None:
+            return Finding(another), [Discover(another)]
         case Chose("address"):
             return Collecting({}, "address"), []
         case Chose("ask_admin") if doubt in {"warn", "strict"}:

@@ -165,6 +165,16 @@ STORY = {
         (Finding("ana@gmail.com"), [Discover("ana@gmail.com", sure=True)]),
     ),
     "it was no slip": (SLIP, Chose("no"), (Finding("ana@gmial.com"), [Discover("ana@gmial.com", sure=True)])),
+    "an address is the answer to a slip, too": (
+        SLIP,
+        Said("ana@agency.test"),
+        (Finding(ADDRESS), [Discover(ADDRESS)]),
+    ),
+    "an address is the answer to a doubt, too": (
+        Confirming(ELSEWHERE, ("strict",)),
+        Said("bia@agency.test"),
+        (Finding("bia@agency.test"), [Discover("bia@agency.test")]),
+    ),
     "neither yes nor no to the slip": (SLIP, Said("hm"), Declined()),
     "a name that only its person knows is asked for": (
         Finding(ADDRESS),
