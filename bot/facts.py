@@ -60,9 +60,10 @@ class FactReader:
             agency=row.agency if row else "",
             role=_role(row),
             mailbox=_mailbox(row),
+            agency_server=_agency_server(row),
         )
         return Standing(
-            self.about(known, envelope),
+            self.about(known, envelope, row.agency_host if row else ""),
             member_id=held.member_id if row else None,
             mailbox_id=row.mailbox_id if row else None,
             mailbox_version=(row.version or 0) if row else 0,
@@ -72,13 +73,15 @@ class FactReader:
             server_rule=row.server_rule if row else "warn",
         )
 
-    def about(self, known: Facts, envelope: Envelope, event: Event | None = None) -> Facts:
-        """The facts with what the provider demands that the conversation, or this event, is about."""
+    def about(self, known: Facts, envelope: Envelope, agency_host: str, event: Event | None = None) -> Facts:
+        """The facts with what holds for the account that the conversation, or this event, is about."""
         address, host = conversation.subject(envelope, event)
         if not address and known.mailbox:
             address, host = known.mailbox.account.address, known.mailbox.account.server.host
         provider = self.provider(address, host, known.now) if address else None
-        return known if provider == known.provider else replace(known, provider=provider)
+        differs = bool(host and agency_host) and not self._providers.same(host, agency_host, known.now.date())
+        same = (provider, differs) == (known.provider, known.differs)
+        return known if same else replace(known, provider=provider, differs=differs)
 
     def provider(self, address: str, host: str, now: datetime) -> facts.Provider | None:
         """What the provider of an address demands on this day, as the flows see it; else that of the server."""
@@ -88,9 +91,9 @@ class FactReader:
             known = self._providers.for_host(host, today)
         return _provider(known, today) if known else None
 
-    def same_server(self, account: Account, host: str, today: date) -> bool:
-        """Whether an account's server is that host: by provider, not by the letters of its name."""
-        return self._providers.same(account.server.host, host, today)
+    def same_host(self, one: str, today: date, other: str) -> bool:
+        """Whether two hosts are one server: by provider, not by the letters of its name."""
+        return self._providers.same(one, other, today)
 
     def hoster(self, address: str, words: str, today: date) -> Account | None:
         """The account at the company that the person names, or None where that is not clear."""
@@ -134,6 +137,12 @@ def _mailbox(row: Row | None) -> facts.Mailbox | None:
     return facts.Mailbox(Account(row.address, row.user_name, server), row.state, row.cause, secret_id)
 
 
+def _agency_server(row: Row | None) -> Server | None:
+    if row is None or not row.agency_host:
+        return None
+    return Server(row.agency_host, row.agency_port, row.agency_security)
+
+
 def _role(row: Row | None) -> Literal["", "member", "admin"]:
     if row is None:
         return ""
@@ -147,5 +156,9 @@ def language(stored: str) -> Language:
 
 def on_the_wire(account: Account) -> WireAccount:
     """An account as the mail room knows it."""
-    server = WireServer(account.server.host, account.server.port, account.server.security)
-    return WireAccount(account.address, account.user, server)
+    return WireAccount(account.address, account.user, wire_server(account.server))
+
+
+def wire_server(server: Server) -> WireServer:
+    """A server as the mail room knows it."""
+    return WireServer(server.host, server.port, server.security)

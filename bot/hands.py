@@ -19,7 +19,7 @@ import structlog
 from bot.calendar import UTC, is_by_day
 from bot.channels import Accepted, Identity, Inbound, Later, Refused, SendError, Unclear
 from bot.clock import Clock
-from bot.facts import language, on_the_wire
+from bot.facts import language, on_the_wire, wire_server
 from bot.limits import Allowed, Exhausted, Limits
 from bot.links import LinkBook
 from bot.mail.knowledge.providers import Provider, Providers
@@ -28,7 +28,7 @@ from bot.mail.wire import send
 from bot.mail.wire.account import BadCredential
 from bot.mail.wire.addresses import BadAddress, normalise
 from bot.mail.wire.guard import GuardError
-from bot.mail.wire.probe import Failed, test_login
+from bot.mail.wire.probe import Failed, check_server, test_login
 from bot.mail.wire.smtp import Network
 from bot.records import RETEST_AFTER
 from bot.safe import Safe, use_of
@@ -43,6 +43,7 @@ from flows.words import (
     Account,
     AddressDoubted,
     AddressRefused,
+    CheckServer,
     Discover,
     Event,
     Lay,
@@ -58,7 +59,9 @@ from flows.words import (
     MailWaits,
     SecretGone,
     Server,
+    ServerAnswered,
     ServerFound,
+    ServerSilent,
     ServerUnknown,
     Speak,
     TestLogin,
@@ -355,16 +358,16 @@ def _tested(tools: Tools, promise: Promise, account: Account, held: Held, secret
         detail = "ours" if result.ours else result.detail
         retry = result.retry and (result.ours or not _unanswered(result))
         return Ended(
-            event=LoginFailed(_told(result), result.who, retry, detail, _better(result, account)), words=words
+            event=LoginFailed(_told(result), result.who, retry, detail, _better(result, account.server)), words=words
         )
     worked = Server(result.server.host, result.server.port, result.server.security)
     return Ended(event=LoginWorked(Account(account.address, account.user, worked), result.repaired))
 
 
-def _better(failed: Failed, account: Account) -> Server | None:
+def _better(failed: Failed, given: Server) -> Server | None:
     """A server that proved its name where the one that was given did not: offered, never taken by ourselves."""
     if failed.better_host is not None:
-        return replace(account.server, host=failed.better_host)
+        return replace(given, host=failed.better_host)
     other = failed.better_server
     return Server(other.host, other.port, other.security) if other is not None else None
 
@@ -381,6 +384,26 @@ def _typing(tools: Tools, held: Held) -> Callable[[], None]:
 
     show(MAX_TYPING)
     return stopped.set
+
+
+def check(tools: Tools, promise: Promise) -> Outcome:
+    """Reach a server without signing in: it has to prove its name and to offer a sign-in."""
+    wanted: CheckServer = saved.load(promise.payload["effect"])
+    held = _look(tools, promise)
+    if held is None:
+        return Ended("dropped")
+    if promise.attempt == 1:
+        counted = tools.limits.allow("live_test", str(held.contact_id), _agency(tools, held), wanted.server.host)
+        if isinstance(counted, Exhausted):
+            return Ended(event=TestsExhausted(counted.minutes))
+    server = wire_server(wanted.server)
+    result = check_server(server, network=tools.network)
+    if isinstance(result, Failed):
+        words = f"{result.stage}: {result.cause}: {result.raw}"
+        detail = "ours" if result.ours else result.detail
+        return Ended(event=ServerSilent(_told(result), detail, _better(result, wanted.server)), words=words)
+    found = result.server
+    return Ended(event=ServerAnswered(Server(found.host, found.port, found.security)))
 
 
 def _told(failed: Failed) -> str:
@@ -700,6 +723,7 @@ HANDS: dict[str, Hand] = {
     "Speak": speak,
     "Discover": discover,
     "TestLogin": try_login,
+    "CheckServer": check,
     "EraseAtProvider": erase_at_provider,
     "EraseEverything": erase_everything,
     "SendMail": send_mail,

@@ -6,6 +6,7 @@ A record may be answered by an event; the turn then goes on with it, still in th
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -14,7 +15,7 @@ from bot.facts import FactReader, Standing
 from bot.limits import Exhausted, Limits
 from bot.mail.wire.send import message_id
 from bot.safe import WAITING, Safe
-from bot.store import conversations, mailboxes, promises, secrets
+from bot.store import conversations, housekeeping, mailboxes, promises, secrets
 from bot.store import people as people_store
 from bot.store.conversations import Held
 from bot.store.engine import Connection
@@ -42,10 +43,13 @@ from flows.words import (
     SaveMailbox,
     SendMail,
     ServerFound,
+    ServerWeighed,
+    SetAgencyServer,
     SetLanguage,
     SetMessages,
     SwitchMailbox,
     TellAdmins,
+    WeighServer,
 )
 
 LINK_TIME = timedelta(minutes=30)
@@ -78,6 +82,8 @@ class Records:
             OpenLink: self._open_link,
             FindHoster: self._find_hoster,
             Judge: self._judge,
+            WeighServer: self._weigh_server,
+            SetAgencyServer: _set_agency_server,
             TellAdmins: _tell_admins,
             RetryWaiting: _retry_waiting,
             EraseSecret: _erase_secret,
@@ -123,8 +129,16 @@ class Records:
 
     def _judge(self, scene: Scene, wanted: Judge) -> Event:
         standing, today = scene.standing, scene.now.date()
-        same = not standing.agency_host or self._facts.same_server(wanted.account, standing.agency_host, today)
+        same = not standing.agency_host or self._facts.same_host(
+            wanted.account.server.host, today, standing.agency_host
+        )
         return Judged(wanted.account, wanted.confirm, "" if same else standing.server_rule)
+
+    def _weigh_server(self, scene: Scene, wanted: WeighServer) -> Event:
+        agency_id, today = scene.standing.agency_id, scene.now.date()
+        hosts = mailboxes.hosts_of(scene.db, agency_id) if agency_id else []
+        same = partial(self._facts.same_host, wanted.server.host, today)
+        return ServerWeighed(wanted.server, sum(not same(host) for host in hosts))
 
     def _send_mail(self, scene: Scene, mail: SendMail) -> Event:
         db, now, mailbox = scene.db, scene.now, scene.standing.facts.mailbox
@@ -201,6 +215,17 @@ def _promise_retest(scene: Scene, member_id: UUID) -> None:
         of = {"member": str(member_id), "version": row.version}
         wanted = promises.Wanted("work", promises.RETEST, scene.now + RETEST_AFTER[0], of)
         promises.add(scene.db, scene.held.id, [wanted], scene.now)
+
+
+def _set_agency_server(scene: Scene, wanted: SetAgencyServer) -> None:
+    standing, server = scene.standing, wanted.server
+    if standing.agency_id is None or standing.facts.role != "admin":
+        return
+    host, port, security = (server.host, server.port, server.security) if server else ("", 0, "")
+    people_store.set_server(scene.db, standing.agency_id, host, port, security)
+    housekeeping.audit_entry(
+        scene.db, scene.now, actor=str(standing.member_id), action="agency_server", subject=str(standing.agency_id)
+    )
 
 
 def _tell_admins(scene: Scene, wanted: TellAdmins) -> None:

@@ -50,6 +50,7 @@ from flows.reading import looks_like_a_leak, written
 from flows.speech import Plain, render
 from flows.words import (
     Answer,
+    CheckServer,
     Discover,
     Effect,
     EraseAtProvider,
@@ -80,6 +81,7 @@ LANES: dict[type, str] = {
     EraseEverything: "speak",  # behind the last word to the person
     Discover: "work",
     TestLogin: "work",
+    CheckServer: "work",
     EraseAtProvider: "work",
 }
 _log = structlog.get_logger(__name__)
@@ -203,7 +205,7 @@ class Turns:
     def _happened(self, db: Connection, held: Held, envelope: Envelope, event: Event, now: datetime) -> Envelope:
         """An event of the world, of which the transcript says nothing by itself."""
         standing = self._facts.read(db, held, envelope, now)
-        standing = replace(standing, facts=self._facts.about(standing.facts, envelope, event))
+        standing = replace(standing, facts=self._facts.about(standing.facts, envelope, standing.agency_host, event))
         return self._run(db, held, envelope, standing, Heard(event, ""), now)
 
     def _run(
@@ -252,7 +254,7 @@ class Turns:
                 if answer is not None:
                     answers.append(answer)
             for answer in answers:
-                known = self._facts.about(standing.facts, turn.envelope, answer)
+                known = self._facts.about(standing.facts, turn.envelope, standing.agency_host, answer)
                 turn = turn.then(converse(turn.envelope, answer, known))
         return held, standing, turn
 

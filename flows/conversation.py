@@ -7,7 +7,7 @@ the records it asks for and comes back with their answers; `close` then makes th
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from flows import compose, mailbox, menu, privacy, reading, welcome
+from flows import card, compose, integrate, mailbox, menu, privacy, reading, welcome
 from flows.facts import Facts, Pasted
 from flows.flow import Flow, State
 from flows.reading import Command
@@ -59,7 +59,10 @@ from flows.words import (
     Values,
 )
 
-FLOWS: dict[str, Flow] = {one.name: one for one in (welcome.FLOW, menu.FLOW, mailbox.FLOW, compose.FLOW, privacy.FLOW)}
+FLOWS: dict[str, Flow] = {
+    one.name: one
+    for one in (welcome.FLOW, menu.FLOW, mailbox.FLOW, card.FLOW, integrate.FLOW, compose.FLOW, privacy.FLOW)
+}
 MAX_TRAIL = 10
 MAX_STARTS = 5  # flows that start one another in one turn; more would be a circle
 MAX_OPTIONS = 10  # WhatsApp's list
@@ -309,7 +312,7 @@ def _spoke(envelope: Envelope, event: Said | Chose, facts: Facts) -> Turn:
         return _go(envelope, event.value.removeprefix(GO), facts)
     if isinstance(event, Chose) and event.value.startswith(FIX):
         return _asked_anew(envelope, event.value.removeprefix(FIX), facts) or Turn(envelope, ask=True)
-    if isinstance(event, Said) and facts.pasted is not None and not private(envelope):
+    if isinstance(event, Said) and facts.pasted is not None and not _takes_errors(envelope):
         return _explained(envelope, facts.pasted, facts)
     stepped = FLOWS[envelope.flow].step(envelope.state, event, facts)
     if not isinstance(stepped, Declined):
@@ -376,7 +379,7 @@ def _entered(envelope: Envelope, flow: str, state: State) -> Envelope:
 
 def _start(envelope: Envelope, begin: Start, facts: Facts, depth: int = 0) -> Turn:
     flow = FLOWS[begin.flow]
-    state, effects = flow.start(begin.entry, facts)
+    state, effects = flow.start(begin.entry, replace(facts, about=begin.account))
     entered = _entered(envelope, flow.name, state)
     onward = next((effect for effect in effects if isinstance(effect, Start)), None)
     said = tuple(effect for effect in effects if not isinstance(effect, Start))
@@ -490,6 +493,11 @@ def _words_for(flow: str, field_name: str) -> tuple[str, ...]:
     """What people call a field, in all languages: some write in another one than the conversation's."""
     name = f"field.{flow}.{field_name}"
     return tuple(word for language in LANGUAGES for word in texts(language)[name].split(", "))
+
+
+def _takes_errors(envelope: Envelope) -> bool:
+    """Whether an error text belongs to what the flow waits for: a mail's own words, or the error itself."""
+    return private(envelope) or isinstance(envelope.state, FLOWS[envelope.flow].errors)
 
 
 # --- an error that the person pasted ------------------------------------------------------------------------------

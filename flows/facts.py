@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Literal
 
-from flows.words import Account, Language
+from flows.words import Account, Language, Server
 
 Demand = Literal["password", "app_password", "sign_in_only", "impossible"]
 MailboxState = Literal["waiting", "works", "broken", "off"]
@@ -66,7 +66,10 @@ class House:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """All facts of one turn. `agency` is empty while the contact is nobody's member."""
+    """All facts of one turn. `agency` is empty while the contact is nobody's member.
+
+    `about`: the account that a flow is begun with. `differs`: the server at hand is another one than the agency's.
+    """
 
     now: datetime
     language: Language
@@ -77,3 +80,6 @@ class Facts:
     mailbox: Mailbox | None = None
     provider: Provider | None = None
     pasted: Pasted | None = None
+    about: Account | None = None
+    agency_server: Server | None = None
+    differs: bool = False

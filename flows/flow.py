@@ -18,7 +18,7 @@ class Flow:
     `states`: all states that can be saved. `world`: those that wait for something else than the person.
     `back`: those that *back* may return to. `fields`: what the person may call wrong (field, name of the words for it)
     and `reopen` asks it again. `subject`: the mail address or the account that a state is about. `nudge`: left lying,
-    it is worth a reminder.
+    it is worth a reminder. `errors`: states that wait for an error text, which everywhere else is explained at once.
     """
 
     name: str
@@ -32,3 +32,4 @@ class Flow:
     reopen: Callable[[State, str], State | None] = lambda _state, _field: None
     subject: Callable[[State], str | Account] = lambda _state: ""
     nudge: bool = False
+    errors: tuple[type, ...] = ()

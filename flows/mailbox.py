@@ -1,14 +1,13 @@
 """The set-up of a member's mailbox: address, server, secret, live test, saved - and what one does with it later."""
 
-import re
 from dataclasses import dataclass, replace
 
 from flows.facts import Facts, MailboxState, Provider
+from flows.fields import HOSTS, PERSON, PORTS, address, host, port, security_of, under
 from flows.flow import Flow, Step
 from flows.forms import Answers, Field, Form, Problem
 from flows.reading import address as read_address
 from flows.reading import command
-from flows.reading import host as read_host
 from flows.speech import has
 from flows.words import (
     Account,
@@ -46,10 +45,11 @@ from flows.words import (
     SecretStored,
     SecretSuspected,
     SecretTyped,
-    Security,
     Server,
     ServerFound,
     ServerUnknown,
+    SetAgencyServer,
+    Start,
     SwitchMailbox,
     TellAdmins,
     TestLogin,
@@ -60,34 +60,8 @@ from flows.words import (
 
 TRIES_BEFORE_A_PERSON = 3
 MAX_USER = 320
-PORTS = (Option("465", words="465"), Option("587", words="587"), Option("unknown", "button.dont_know"))
-PERSON = Option("person", "button.person")
 # Whom agencies mostly pay for their e-mail; everybody else can be typed.
 HOSTERS = ("Google", "Microsoft", "Locaweb", "UOL", "KingHost", "HostGator", "Hostinger", "GoDaddy")
-
-
-def address(text: str, _facts: Facts) -> str | Problem:
-    """The person's own mail address."""
-    return read_address(text) or Problem("mailbox.no_address")
-
-
-def host(text: str, _facts: Facts) -> str | Problem:
-    """The name of a mail server; a port typed behind it is not needed here."""
-    if "@" in text:
-        return Problem("mailbox.address_instead_of_server")
-    return read_host(re.sub(r":\d{1,5}$", "", text.strip())) or Problem("mailbox.no_server")
-
-
-def port(text: str, facts: Facts) -> str | Problem:
-    """One of the ports on which mail is handed in; "unknown" is the first of them (RFC 8314 §3.3)."""
-    allowed = [str(number) for number in facts.house.ports]
-    typed = text.strip()
-    if typed == "unknown":
-        return allowed[0]
-    values: Values = {"ports": " / ".join(allowed)}
-    if not (typed.isascii() and typed.isdecimal()):
-        return Problem("mailbox.port_no_number", values)
-    return typed if typed in allowed else Problem("mailbox.port_unusual", values)
 
 
 def user(text: str, _facts: Facts) -> str | Problem:
@@ -96,7 +70,6 @@ def user(text: str, _facts: Facts) -> str | Problem:
     return typed if 0 < len(typed) <= MAX_USER and typed.isprintable() else Problem("mailbox.no_user")
 
 
-HOSTS = (Option("unknown", "button.dont_know"), PERSON)
 FORM = Form(
     "mailbox",
     (
@@ -292,17 +265,9 @@ def _collected(answers: Answers) -> Step:
     if "port" not in answers:
         return Collecting(answers, "port"), []
     number = int(answers["port"])
-    # 587 begins in plain and demands STARTTLS, everything else is encrypted from the first byte (RFC 8314 §3.3); the
-    # live test corrects a server that does it otherwise.
-    security: Security = "starttls" if number == 587 else "tls"  # noqa: PLR2004
     signs_in = answers.get("user", answers["address"])
-    account = Account(answers["address"], signs_in, Server(answers["host"], number, security))
-    return Finding(account.address), [Judge(account, confirm=not _under(account.server.host, account.address))]
-
-
-def _under(host_name: str, of_address: str) -> bool:
-    domain = of_address.rpartition("@")[2].lower()
-    return host_name == domain or host_name.endswith(f".{domain}")
+    account = Account(answers["address"], signs_in, Server(answers["host"], number, security_of(number)))
+    return Finding(account.address), [Judge(account, confirm=not under(account.server.host, account.address))]
 
 
 def _found(state: Finding, event: Event, facts: Facts) -> Step:
@@ -425,6 +390,8 @@ def _towards_the_secret(state: State, event: Event) -> Step:
             return AwaitingLink(account, tries), [OpenLink(account)]
         case ConfirmingSecret(account, _, secret_id, tries), Chose("new_link"):
             return AwaitingLink(account, tries), [EraseSecret(secret_id), OpenLink(account)]
+        case AwaitingSecret(account), Chose("without"):
+            return Done(), [Start("card", "without", account)]
         case AwaitingSecret(), Chose("forgotten"):
             return state, [Say("mailbox.forgotten")]
         case AwaitingSecret(), Chose("person"):
@@ -442,7 +409,8 @@ def _towards_working(state: State, event: Event, facts: Facts) -> Step:
         case Testing(_, secret_id), LoginWorked(account, repaired):
             said = [Say("mailbox.repaired")] if repaired else []
             works = Say("mailbox.works", {"address": Code(account.address)})
-            return Done(), [SaveMailbox(account, secret_id), *said, works]
+            became = _becomes_the_agencys(account, facts)
+            return Done(), [SaveMailbox(account, secret_id), *said, works, *became, Start("card", account=account)]
         case Testing() as tested, LoginFailed() as failure:
             return _failed(tested, failure, facts)
         case Testing(account, _, tries), SecretGone():
@@ -452,6 +420,13 @@ def _towards_working(state: State, event: Event, facts: Facts) -> Step:
         case Stuck() as stuck, Chose(wish) if wish in next_steps(stuck.cause, stuck.better):
             return _next(stuck, wish)
     return Declined()
+
+
+def _becomes_the_agencys(account: Account, facts: Facts) -> list[Effect]:
+    """The first admin's server that works is the agency's: nobody has to know what a server is."""
+    if facts.role != "admin" or facts.agency_server is not None:
+        return []
+    return [SetAgencyServer(account.server), Say("integrate.became", {"agency": facts.agency})]
 
 
 def _next(state: Stuck, wish: str) -> Step:
@@ -656,7 +631,7 @@ def _ask_secret(account: Account, link_id: str, facts: Facts) -> Ask:
     if facts.provider is not None:
         values["provider"] = facts.provider.name
     values["domain"] = Code(facts.house.domain)
-    options = (Option("new_link", "mailbox.button.new_link"), Option("forgotten", "button.dont_know"), PERSON)
+    options = (Option("forgotten", "button.dont_know"), Option("without", "mailbox.button.without"), PERSON)
     return Ask("secret", f"mailbox.{kind}", values, options)
 
 

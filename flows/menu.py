@@ -59,6 +59,10 @@ def step(state: State, event: Event, _facts: Facts) -> Step:
             return state, [Start("mailbox")]
         case Choosing(), Chose("mailbox"):
             return state, [Start("mailbox", "manage")]
+        case Choosing(), Chose("integrate"):
+            return state, [Start("integrate")]
+        case Choosing(), Chose("card"):
+            return state, [Start("card")]
         case Choosing(), Chose("write"):
             return state, [Start("compose")]
         case Choosing(), Chose("language"):
@@ -90,14 +94,17 @@ def ask(state: State, facts: Facts) -> Ask:
     """The choices that make sense today."""
     if isinstance(state, ChoosingLanguage):
         return Ask("language", "menu.which_language", {}, LANGUAGE_OPTIONS)
+    admins = ("integrate",) if facts.role == "admin" else ()
     if facts.mailbox is None:
-        return Ask("choosing", "menu.without_mailbox", {"agency": facts.agency}, _options("setup"))
+        return Ask("choosing", "menu.without_mailbox", {"agency": facts.agency}, _options("setup", *admins))
     usable = facts.mailbox.state == "works"
     values: Values = {
         "address": Code(facts.mailbox.account.address),
         "state": Text(f"mailbox.state.{facts.mailbox.state}"),
     }
-    return Ask("choosing", "menu.with_mailbox", values, _options(*(("write",) if usable else ()), "mailbox"))
+    return Ask(
+        "choosing", "menu.with_mailbox", values, _options(*(("write",) if usable else ()), "mailbox", "card", *admins)
+    )
 
 
 def _options(*first: str) -> tuple[Option, ...]:

@@ -34,7 +34,7 @@ COMMANDS: dict[Command, dict[Language, tuple[str, ...]]] = {
         "es": ("persona", "humano", "agente"),
     },
     "bot": {"en": ("bot",), "pt": ("bot", "robô"), "es": ("bot", "robot")},
-    "link": {"en": ("link",), "pt": ("link",), "es": ("enlace",)},
+    "link": {"en": ("link", "new link"), "pt": ("link", "novo link"), "es": ("enlace", "enlace nuevo", "nuevo enlace")},
     "remove": {"en": ("remove",), "pt": ("remover",), "es": ("quitar",)},
     "erase": {"en": ("erase",), "pt": ("apagar",), "es": ("borrar",)},
     "english": {"en": ("english",), "pt": ("inglês",), "es": ("inglés",)},

@@ -274,6 +274,30 @@ class LoginFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class ServerAnswered:
+    """A mail server proved its name there and offers to sign in; with these settings."""
+
+    server: Server
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSilent:
+    """No mail server that could be used answered there: why, and what would do instead (see LoginFailed)."""
+
+    cause: str
+    detail: str = ""
+    better: Server | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ServerWeighed:
+    """So many members of the agency have another server than this one."""
+
+    server: Server
+    touched: int
+
+
+@dataclass(frozen=True, slots=True)
 class MailQueued:
     """The mail is kept and will be sent; its outcome comes as news."""
 
@@ -415,6 +439,9 @@ Answer = (
     | SecretGone
     | LoginWorked
     | LoginFailed
+    | ServerAnswered
+    | ServerSilent
+    | ServerWeighed
     | CaseOpened
     | MailQueued
     | MailsExhausted
@@ -481,6 +508,20 @@ class Judge:
 
     account: Account
     confirm: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WeighServer:
+    """Count the members of the agency who have another server than this one. ServerWeighed."""
+
+    server: Server
+
+
+@dataclass(frozen=True, slots=True)
+class SetAgencyServer:
+    """From now on this is the agency's one server; None: it has none. By an admin only."""
+
+    server: Server | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -574,6 +615,13 @@ class TestLogin:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckServer:
+    """Reach a server without signing in. ServerAnswered, ServerSilent or TestsExhausted."""
+
+    server: Server
+
+
+@dataclass(frozen=True, slots=True)
 class EraseAtProvider:
     """Erase the message that was just received at the channel's provider: it may hold a secret."""
 
@@ -588,10 +636,14 @@ class EraseEverything:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Begin another flow; a flow does not import another one. `entry` chooses its first state."""
+    """Begin another flow; a flow does not import another one. `entry` chooses its first state.
+
+    `account`: what it is about, where nothing is saved yet.
+    """
 
     flow: str
     entry: str = ""
+    account: Account | None = None
 
 
 Record = (
@@ -601,6 +653,8 @@ Record = (
     | OpenLink
     | FindHoster
     | Judge
+    | WeighServer
+    | SetAgencyServer
     | TellAdmins
     | RetryWaiting
     | EraseSecret
@@ -610,7 +664,7 @@ Record = (
     | SendMail
     | OpenCase
 )
-Promised = Speak | Discover | TestLogin | EraseAtProvider | EraseEverything
+Promised = Speak | Discover | TestLogin | CheckServer | EraseAtProvider | EraseEverything
 Effect = Say | Start | Record | Promised
 
 

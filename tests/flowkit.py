@@ -24,6 +24,7 @@ from flows.speech import Message, Plain, render
 from flows.words import (
     Account,
     CaseOpened,
+    CheckServer,
     Discover,
     Effect,
     EraseEverything,
@@ -49,11 +50,15 @@ from flows.words import (
     SecretTyped,
     SendMail,
     Server,
+    ServerAnswered,
     ServerFound,
+    ServerWeighed,
+    SetAgencyServer,
     SetLanguage,
     Speak,
     SwitchMailbox,
     TestLogin,
+    WeighServer,
 )
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -193,7 +198,7 @@ class Player:
         match effect:
             case Speak():
                 self.messages.append(shown(effect, self.known.language))
-            case Discover() | TestLogin():
+            case Discover() | TestLogin() | CheckServer():
                 self.waiting.append((ticket, effect))
             case EraseEverything():
                 self.known = replace(self.known, mailbox=None)
@@ -202,6 +207,10 @@ class Player:
         match record:
             case Join(code):
                 return self._join(code)
+            case WeighServer(server):
+                return ServerWeighed(server, 2)
+            case SetAgencyServer(server):
+                self.known = replace(self.known, agency_server=server)
             case SetLanguage(language):
                 self.known = replace(self.known, language=language)
             case OpenLink():
@@ -233,6 +242,8 @@ class Player:
         match effect:
             case Discover(address):
                 return self.found.get(address) or ServerFound(account_of(address))
+            case CheckServer(server):
+                return ServerAnswered(server)
             case TestLogin(account):
                 return self.logins.pop(0) if self.logins else LoginWorked(account)
         raise AssertionError(effect)

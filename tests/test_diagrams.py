@@ -6,7 +6,13 @@ import pytest
 
 from flows.conversation import FLOWS
 from flows.words import Done, Start
-from tests import test_flow_compose, test_flow_mailbox, test_flow_welcome_menu_privacy
+from tests import (
+    test_flow_card,
+    test_flow_compose,
+    test_flow_integrate,
+    test_flow_mailbox,
+    test_flow_welcome_menu_privacy,
+)
 from tests.draw_flows import DRAWN, NAMES, draw
 
 ARROW = re.compile(r"    (\S+) --> (\S+)(?: : (.+))?")
@@ -38,6 +44,8 @@ def test_every_state_can_be_entered_and_left(name):
 
 TOLD = {
     "mailbox": [*test_flow_mailbox.STORY.values(), *test_flow_mailbox.MANAGED.values()],
+    "card": [*test_flow_card.STORY.values()],
+    "integrate": [*test_flow_integrate.STORY.values()],
     "compose": [*test_flow_compose.STORY.values()],
     "menu": [*test_flow_welcome_menu_privacy.IN_THE_MENU.values()],
 }

@@ -73,6 +73,7 @@ from flows.words import (
     ServerFound,
     ServerUnknown,
     Shared,
+    Start,
     SwitchMailbox,
     TellAdmins,
     TestLogin,
@@ -98,6 +99,7 @@ SLIP = Suggesting("ana@gmial.com", "ana@gmail.com")
 AT_USER = Collecting({"address": ADDRESS, "host": "mail.agency.test", "port": "465"}, "user")
 DIFFERS = MemberDiffers("Ana", ADDRESS, ELSEWHERE.server.host)
 ASK_AROUND = Say("mailbox.ask_around", {"address": Code(ADDRESS)})
+WORKED = Say("mailbox.works", {"address": Code(ADDRESS)})
 TRYING = Say("mailbox.i_keep_trying")
 ON_587 = replace(ANA, server=Server("mail.agency.test", 587, "starttls"))
 
@@ -294,19 +296,24 @@ STORY = {
         Chose("new_link"),
         (AwaitingLink(ANA, 1), [EraseSecret("s1"), OpenLink(ANA)]),
     ),
+    "without a password there is the card alone": (
+        SECRET,
+        Chose("without"),
+        (Done(), [Start("card", "without", ANA)]),
+    ),
     "the password is forgotten": (SECRET, Chose("forgotten"), (SECRET, [Say("mailbox.forgotten")])),
     "a person instead of the secret": (SECRET, Chose("person"), (SECRET, [OpenCase("asked")])),
     "it works": (
         Running(ANA, "s1"),
         LoginWorked(ANA),
-        (Done(), [SaveMailbox(ANA, "s1"), Say("mailbox.works", {"address": Code(ADDRESS)})]),
+        (Done(), [SaveMailbox(ANA, "s1"), WORKED, Start("card", account=ANA)]),
     ),
     "it works in another way than we thought": (
         Running(ANA, "s1"),
         LoginWorked(ON_587, repaired=True),
         (
             Done(),
-            [SaveMailbox(ON_587, "s1"), Say("mailbox.repaired"), Say("mailbox.works", {"address": Code(ADDRESS)})],
+            [SaveMailbox(ON_587, "s1"), Say("mailbox.repaired"), WORKED, Start("card", account=ON_587)],
         ),
     ),
     "a wrong password is erased and asked again": (
@@ -572,7 +579,7 @@ def _values(answers_of):
         (Confirming(ANA, ("barred",)), "barred", "mailbox.confirm.barred", ["yes", "address", "person"]),
         (Confirming(ANA, ("warn",)), "warn", "mailbox.confirm.warn", ["address", "ask_admin", "yes"]),
         (Confirming(ANA, ("strict",)), "strict", "mailbox.confirm.strict", ["address", "ask_admin", "person"]),
-        (SECRET, "secret", "mailbox.secret", ["new_link", "forgotten", "person"]),
+        (SECRET, "secret", "mailbox.secret", ["forgotten", "without", "person"]),
         (SUSPECTED, "suspected", "mailbox.was_that_it", ["yes", "no"]),
         (STUCK, "stuck", "mailbox.stuck", ["server", "retry", "person"]),
         (BETTER, "stuck", "mailbox.stuck", ["better", "server", "person"]),
@@ -591,7 +598,7 @@ def test_every_state_owns_one_question(state, question, name, values):
 
 def test_the_question_for_a_secret_names_its_address_its_page_and_the_domain_to_expect():
     values = {"address": Code(ADDRESS), "link": Link("l1"), "domain": Code(HOUSE.domain)}
-    options = (Option("new_link", "mailbox.button.new_link"), Option("forgotten", "button.dont_know"), PERSON)
+    options = (Option("forgotten", "button.dont_know"), Option("without", "mailbox.button.without"), PERSON)
     assert ask(SECRET, MEMBER) == Ask("secret", "mailbox.secret", values, options)
     app = ask(SECRET, facts(provider=GMAIL))
     assert app == Ask("secret", "mailbox.secret_app", {**values, "provider": "Gmail"}, options)

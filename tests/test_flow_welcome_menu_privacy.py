@@ -64,6 +64,7 @@ HERE, LANGUAGE = menu.Choosing(), menu.ChoosingLanguage()
 IN_THE_MENU = {
     "set-up": (HERE, Chose("setup"), (HERE, [Start("mailbox")])),
     "the mailbox": (HERE, Chose("mailbox"), (HERE, [Start("mailbox", "manage")])),
+    "what to type into Ally": (HERE, Chose("card"), (HERE, [Start("card")])),
     "a mail": (HERE, Chose("write"), (HERE, [Start("compose")])),
     "the language": (HERE, Chose("language"), (LANGUAGE, [])),
     "my data": (HERE, Chose("privacy"), (HERE, [Start("privacy")])),
@@ -91,8 +92,8 @@ def test_the_menu_takes_each_step_as_told(told):
     ("mailbox", "name", "values"),
     [
         (None, "menu.without_mailbox", ["setup", "language", "privacy", "person"]),
-        (WORKS, "menu.with_mailbox", ["write", "mailbox", "language", "privacy", "person"]),
-        (replace(WORKS, state="off"), "menu.with_mailbox", ["mailbox", "language", "privacy", "person"]),
+        (WORKS, "menu.with_mailbox", ["write", "mailbox", "card", "language", "privacy", "person"]),
+        (replace(WORKS, state="off"), "menu.with_mailbox", ["mailbox", "card", "language", "privacy", "person"]),
     ],
 )
 def test_the_menu_offers_what_makes_sense_today(mailbox, name, values):

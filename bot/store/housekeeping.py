@@ -2,12 +2,12 @@
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import select, update
+from sqlalchemy import insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from bot.store import conversations, limits, mailboxes, people, promises, secrets
 from bot.store.engine import Connection
-from bot.store.tables import content, message
+from bot.store.tables import audit, content, message
 
 KEEP_ENDED = timedelta(days=7)  # promises that ended: long enough to see what happened
 RECONCILE_EVERY = timedelta(minutes=5)
@@ -40,3 +40,8 @@ def keep_content(db: Connection, name: str, sid: str) -> None:
     """Remember a resource, in place of a lost one."""
     row = upsert(content).values(name=name, sid=sid)
     db.execute(row.on_conflict_do_update(index_elements=[content.c.name], set_={"sid": sid}))
+
+
+def audit_entry(db: Connection, at: datetime, *, actor: str, action: str, subject: str) -> None:
+    """Who did what to what, when: opaque ids only."""
+    db.execute(insert(audit).values(at=at, actor=actor, action=action, subject=subject))

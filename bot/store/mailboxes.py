@@ -21,6 +21,8 @@ _STANDING = (
         agency.c.name.label("agency"),
         agency.c.timezone,
         agency.c.host.label("agency_host"),
+        agency.c.port.label("agency_port"),
+        agency.c.security.label("agency_security"),
         agency.c.server_rule,
         mailbox.c.id.label("mailbox_id"),
         mailbox.c.address,
@@ -79,6 +81,12 @@ def settle(db: Connection, mailbox_id: UUID, version: int, state: str, cause: st
     values = {"state": state, "cause": cause, "who": who}
     verdict = {} if state == "waiting" else {"since": at, "version": mailbox.c.version + 1}
     return db.execute(update(mailbox).where(*mine).values({**values, **verdict})).rowcount == 1
+
+
+def hosts_of(db: Connection, agency_id: UUID) -> list[str]:
+    """The servers of all mailboxes of an agency, one for each mailbox."""
+    query = select(mailbox.c.host).join(member, member.c.id == mailbox.c.member_id)
+    return list(db.execute(query.where(member.c.agency_id == agency_id, member.c.removed_at.is_(None))).scalars())
 
 
 def waiting_addresses(db: Connection, agency_id: UUID, cause: str) -> list[str]:

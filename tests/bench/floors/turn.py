@@ -72,6 +72,8 @@ STANDING = (
         agency.c.name.label("agency"),
         agency.c.timezone,
         agency.c.host.label("agency_host"),
+        agency.c.port.label("agency_port"),
+        agency.c.security.label("agency_security"),
         agency.c.server_rule,
         mailbox.c.id.label("mailbox_id"),
         mailbox.c.address,

@@ -1,0 +1,113 @@
+"""The Ally card: what to type into Ally, field by field, under Ally's own names - and what to do about errors."""
+
+from dataclasses import dataclass
+
+from flows.facts import Facts
+from flows.flow import Flow, Step
+from flows.reading import command
+from flows.words import (
+    Account,
+    Ask,
+    Chose,
+    Code,
+    Declined,
+    Done,
+    Effect,
+    Event,
+    OpenCase,
+    Option,
+    Said,
+    Say,
+    Text,
+    Values,
+)
+
+PERSON = Option("person", "button.person")
+
+
+@dataclass(frozen=True, slots=True)
+class Showing:
+    """The card is shown; we wait for how it went. `without`: we have no password of theirs, and tested nothing."""
+
+    account: Account
+    without: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reporting:
+    """We wait for the error that Ally shows."""
+
+    account: Account
+    without: bool = False
+
+
+State = Showing | Reporting | Done
+
+
+def start(entry: str, facts: Facts) -> tuple[State, list[Effect]]:
+    """The card of the account that the flow is begun with, else of the saved mailbox; `without`: without a password."""
+    account = facts.about or (facts.mailbox.account if facts.mailbox else None)
+    if account is None:
+        return Done(), [Say("mailbox.none_yet")]
+    said: list[Effect] = [Say("card.nothing_stored")] if entry == "without" else []
+    differs: list[Effect] = [Say("card.differs", {"agency": facts.agency})] if facts.differs else []
+    return Showing(account, entry == "without"), [*said, *differs]
+
+
+def step(state: State, event: Event, facts: Facts) -> Step:
+    """Done, or an error: explained in the light of what we know about the same data."""
+    match state, event:
+        case Showing(), Chose("done"):
+            return Done(), [Say("card.well_done")]
+        case Showing(account, without), Chose("error"):
+            return Reporting(account, without), []
+        case ((Showing() | Reporting()), Chose("person")):
+            return state, [OpenCase("stuck")]
+        case Reporting(account, without), Said(text) if not command(text):
+            return Showing(account, without), _explained(facts, without=without)
+    return Declined()
+
+
+def _explained(facts: Facts, *, without: bool) -> list[Effect]:
+    """The cause, if the text tells it; and that the same data works here, so that the form is what differs."""
+    why: list[Effect] = [Say(f"cause.{facts.pasted.cause}" if facts.pasted else "card.unknown_error")]
+    return why if without else [*why, Say("card.works_here")]
+
+
+def ask(state: State, facts: Facts) -> Ask:
+    """The card itself, and whether it went well."""
+    match state:
+        case Reporting():
+            return Ask("report", "card.what_does_it_say", {}, (PERSON,))
+        case Showing(account):
+            name = "card.admin" if facts.role == "admin" else "card.member"
+            return Ask("card", name, _values(account, facts), _options())
+    return Ask("card", "mailbox.none_yet")
+
+
+def _options() -> tuple[Option, ...]:
+    return Option("done", "card.button.done"), Option("error", "card.button.error"), PERSON
+
+
+def _values(account: Account, facts: Facts) -> Values:
+    app = facts.provider is not None and facts.provider.demand == "app_password"
+    labels = ("settings", "integrations", "integrate", "edit_profile", "own_smtp", "smtp_email", "smtp_password")
+    return {
+        **{name: Text(f"ally.{name}") for name in (*labels, "test_smtp", "save", "host", "port", "ssl")},
+        "address": Code(account.address),
+        "server": Code(account.server.host),
+        "number": Code(str(account.server.port)),
+        "password": Text("card.app_password" if app else "card.mail_password"),
+    }
+
+
+FLOW = Flow(
+    "card",
+    (Showing, Reporting),
+    start,
+    step,
+    ask,
+    back=(Showing,),
+    subject=lambda state: "" if isinstance(state, Done) else state.account,
+    errors=(Reporting,),
+)
