@@ -15,7 +15,7 @@ from bot.channels.whatsapp import Twilio
 from bot.channels.whatsapp.channel import WhatsApp
 from bot.clock import Clock, SystemClock
 from bot.facts import FactReader
-from bot.hands import Channel, Tools
+from bot.handiwork import Channel, Tools
 from bot.limits import Limits
 from bot.links import LinkBook
 from bot.mail.knowledge.providers import BadTable, Providers
@@ -126,6 +126,7 @@ def _join(settings: Settings, engine: Engine, clock: Clock, joined: dict[str, Ch
         announce=turns.announce,
         receive=turns.receive,
         public_url=settings.url,
+        operator=settings.operator_name,
         discovery=settings.discovery == "online",
     )
     return Parts(settings, engine, clock, vault, safe, limits, turns, links, tools)
@@ -147,7 +148,7 @@ def network(settings: Settings) -> Network:
     """How mail servers are reached: one guard and one TLS context for all."""
     guard = Guard(
         allow_networks=settings.smtp_allow_networks,
-        allow_ports=[int(port) for port in settings.smtp_allow_ports],
+        allow_ports=[int(port) for port in (*settings.smtp_allow_ports, *settings.imap_allow_ports)],
         nameserver=settings.nameserver,
     )
     context = tls_context()

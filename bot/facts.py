@@ -119,6 +119,7 @@ def _provider(known: Known, today: date) -> facts.Provider:
         access_url=known.enable_access_url or "",
         admin_may_allow=known.admin_may_allow is not None,
         old=known.is_old(today),
+        certified=known.certified,
     )
 
 

@@ -3,42 +3,48 @@
 What a hand may rely on stands in `Tools`. A hand that raises is tried again a few times; see `bot.worker`.
 """
 
-import random
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from email.message import EmailMessage
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
 from functools import partial
-from typing import Protocol
 from uuid import UUID
 
 import structlog
 
 from bot.calendar import UTC, is_by_day
-from bot.channels import Accepted, Identity, Inbound, Later, Refused, SendError, Unclear
-from bot.clock import Clock
+from bot.channels import Identity, Later, Refused, SendError, Unclear
 from bot.facts import language, on_the_wire, wire_server
-from bot.limits import Allowed, Exhausted, Limits
-from bot.links import LinkBook
-from bot.mail.knowledge.providers import Provider, Providers
+from bot.handiwork import (
+    Again,
+    Ended,
+    Hand,
+    Outcome,
+    Tools,
+    backoff,
+    family_of,
+    imap_of,
+    look,
+    password_of,
+    written,
+)
+from bot.limits import Allowed, Exhausted
 from bot.mail.wire import discover as finding
-from bot.mail.wire import send
+from bot.mail.wire import send, sent_folder
 from bot.mail.wire.account import BadCredential
 from bot.mail.wire.addresses import BadAddress, normalise
 from bot.mail.wire.guard import GuardError
 from bot.mail.wire.probe import Failed, check_server, test_login
-from bot.mail.wire.smtp import Network
+from bot.proofs import Proving, TakenError, file_copy, prove
 from bot.records import RETEST_AFTER
-from bot.safe import Safe, use_of
 from bot.store import conversations, mailboxes, people, promises, secrets
 from bot.store.conversations import Held
-from bot.store.engine import Connection, DatabaseDown, Engine, Row, reading
+from bot.store.engine import Connection, DatabaseDown, Row, reading
 from bot.store.promises import Promise
 from bot.vault import Secret, Unopenable
 from flows import saved
-from flows.speech import Message, Style, render
+from flows.speech import Message, render
 from flows.words import (
     Account,
     AddressDoubted,
@@ -94,100 +100,12 @@ CHANGED = ""  # the cause of a refusal that no mail server spoke: the mailbox is
 _log = structlog.get_logger(__name__)
 
 
-class Channel(Protocol):
-    """One channel, as the hands need it; all channels are alike."""
-
-    @property
-    def style(self) -> Style:
-        """How this channel writes what is not its own."""
-
-    def send(self, to: Identity, message: Message, promise_id: int, ready: Callable[[], None]) -> Accepted:
-        """Hand a message to the provider; `ready` is called before its first byte leaves, and may raise.
-
-        Raises Refused, Later or Unclear.
-        """
-
-    def find(self, to: Identity, message: Message, since: datetime) -> str | None:
-        """The provider's id of a message that may have been taken; None when it surely was not."""
-
-    def typing(self, message_id: str) -> None:
-        """Show that an answer is on its way."""
-
-    def erase(self, message_id: str) -> None:
-        """Erase what a person sent at the provider. Raises Later or Refused."""
-
-    def missed(self, since: datetime) -> list[Inbound]:
-        """What people have sent since then, as the provider lists it, newest first. Raises Later, Unclear, Refused."""
-
-
-def _nothing(_db: Connection) -> bool:
-    """Nothing else is written."""
-    return True
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """The promise is kept, or will never be: final state, the event for the conversation, words for the operator.
-
-    `along` is written in the transaction that ends the promise: never by somebody who has lost it meanwhile. Where it
-    answers False, what the event tells is not true any more, and nothing is told.
-    """
-
-    state: str = "done"
-    event: Event | None = None
-    provider_id: str | None = None
-    words: str = ""
-    along: Callable[[Connection], bool] = _nothing
-
-
-@dataclass(frozen=True, slots=True)
-class Again:
-    """Not now: try again after so many seconds. `along`: see `Ended`."""
-
-    seconds: float
-    words: str
-    along: Callable[[Connection], bool] = _nothing
-
-
-Outcome = Ended | Again
-
-
-@dataclass(frozen=True, slots=True)
-class Tools:
-    """What hands work with."""
-
-    engine: Engine
-    clock: Clock
-    channels: Mapping[str, Channel]
-    links: LinkBook
-    providers: Providers
-    safe: Safe
-    limits: Limits
-    network: Network
-    later: Callable[[float, Callable[[], None]], Callable[[], None]]
-    announce: Callable[[Promise, Event], None]
-    receive: Callable[[Inbound], bool]
-    public_url: str
-    discovery: bool = True
-
-
-Hand = Callable[[Tools, Promise], Outcome]
-
-
-def backoff(attempt: int, wished: float | None = None, longest: float = 3600.0) -> float:
-    """Seconds until the next try: what the provider wished, else about 2, 4, 8 ... up to an hour.
-
-    A little is added by chance, so that what failed together does not come back together.
-    """
-    return min(wished if wished is not None else 2.0**attempt, longest) * random.uniform(1.0, 1.25)  # noqa: S311 - no secret
-
-
 # --- speaking ---------------------------------------------------------------------------------------------------------
 
 
 def speak(tools: Tools, promise: Promise) -> Outcome:
     """Say one message, unless a person has taken over meanwhile."""
-    held = _look(tools, promise)
+    held = look(tools, promise)
     if held is None or held.owner != "bot":
         return Ended("dropped")
     channel, to = tools.channels[held.channel], _identity(held)
@@ -216,13 +134,6 @@ def _last_look(tools: Tools, promise: Promise) -> None:
     """Half of our time must be left when we begin to speak: nobody else begins before all of it is over."""
     if promise.leased_until - tools.clock.now() < LEASES[promise.lane] / 2:
         raise _StoodStillError
-
-
-def _look(tools: Tools, promise: Promise) -> Held | None:
-    if promise.conversation_id is None:
-        return None
-    with reading(tools.engine) as db:
-        return conversations.look(db, promise.conversation_id)
 
 
 def _identity(held: Held) -> Identity:
@@ -265,7 +176,7 @@ def _stop(tools: Tools, held: Held) -> None:
 def discover(tools: Tools, promise: Promise) -> Outcome:
     """Find the server of an address: in our tables, else by what the world says of its domain."""
     wanted: Discover = saved.load(promise.payload["effect"])
-    held = _look(tools, promise)
+    held = look(tools, promise)
     try:
         address = normalise(wanted.address)
     except BadAddress:
@@ -324,7 +235,7 @@ def _agency(tools: Tools, held: Held) -> str:
 def try_login(tools: Tools, promise: Promise) -> Outcome:
     """The live test: one AUTH command, within the limits."""
     wanted: TestLogin = saved.load(promise.payload["effect"])
-    held = _look(tools, promise)
+    held = look(tools, promise)
     if held is None:
         return Ended("dropped")
     if promise.attempt == 1:
@@ -332,36 +243,44 @@ def try_login(tools: Tools, promise: Promise) -> Outcome:
         if isinstance(counted, Exhausted):
             return Ended(event=TestsExhausted(counted.minutes))
     try:
-        secret = _password(tools, wanted.account, UUID(wanted.secret_id))
+        secret = password_of(tools, wanted.account, UUID(wanted.secret_id))
     except Unopenable as gone:
         return Ended(event=SecretGone(), words=str(gone))
-    return _tested(tools, promise, wanted.account, held, secret)
+    return _tested(tools, promise, wanted, held, secret)
 
 
 def _count_test(tools: Tools, held: Held, account: Account) -> Allowed | Exhausted:
     return tools.limits.allow("live_test", str(held.contact_id), _agency(tools, held), account.server.host)
 
 
-def _tested(tools: Tools, promise: Promise, account: Account, held: Held, secret: Secret) -> Outcome:
+def _tested(tools: Tools, promise: Promise, wanted: TestLogin, held: Held, secret: Secret) -> Outcome:
     cancel = tools.later(SLOW, lambda: tools.announce(promise, TestSlow()))
     still = _typing(tools, held)
+    account = wanted.account
     try:
         result = test_login(
-            on_the_wire(account), secret.reveal(), network=tools.network, provider=_family(tools, account)
+            on_the_wire(account), secret.reveal(), network=tools.network, provider=family_of(tools, account)
         )
+        if isinstance(result, Failed):
+            return _login_failed(result, account)
+        worked = replace(account, server=Server(result.server.host, result.server.port, result.server.security))
+        if not wanted.mail:
+            return Ended(event=LoginWorked(worked, result.repaired))
+        return prove(Proving(tools, promise, held, worked, secret, result.repaired))
+    except TakenError:
+        return Again(LEASES[promise.lane].total_seconds(), "another process tests it")
     finally:
         cancel()
         still()
-    if isinstance(result, Failed):
-        words = f"{result.stage}: {result.cause}: {result.raw}"
-        _log.info("live test failed", stage=result.stage, cause=result.cause, code=result.code, ours=result.ours)
-        detail = "ours" if result.ours else result.detail
-        retry = result.retry and (result.ours or not _unanswered(result))
-        return Ended(
-            event=LoginFailed(_told(result), result.who, retry, detail, _better(result, account.server)), words=words
-        )
-    worked = Server(result.server.host, result.server.port, result.server.security)
-    return Ended(event=LoginWorked(Account(account.address, account.user, worked), result.repaired))
+
+
+def _login_failed(failed: Failed, account: Account) -> Ended:
+    words = f"{failed.stage}: {failed.cause}: {failed.raw}"
+    _log.info("live test failed", stage=failed.stage, cause=failed.cause, code=failed.code, ours=failed.ours)
+    detail = "ours" if failed.ours else failed.detail
+    retry = failed.retry and (failed.ours or not _unanswered(failed))
+    event = LoginFailed(_told(failed), failed.who, retry, detail, _better(failed, account.server))
+    return Ended(event=event, words=words)
 
 
 def _better(failed: Failed, given: Server) -> Server | None:
@@ -389,7 +308,7 @@ def _typing(tools: Tools, held: Held) -> Callable[[], None]:
 def check(tools: Tools, promise: Promise) -> Outcome:
     """Reach a server without signing in: it has to prove its name and to offer a sign-in."""
     wanted: CheckServer = saved.load(promise.payload["effect"])
-    held = _look(tools, promise)
+    held = look(tools, promise)
     if held is None:
         return Ended("dropped")
     if promise.attempt == 1:
@@ -419,30 +338,12 @@ def _unanswered(failed: Failed) -> bool:
     return not failed.answered and failed.cause in VAGUE and not name_server
 
 
-def _family(tools: Tools, account: Account) -> str | None:
-    provider = _provider(tools, account)
-    return provider.family if provider else None
-
-
-def _provider(tools: Tools, account: Account) -> Provider | None:
-    today = tools.clock.now().date()
-    known = tools.providers.for_address(account.address, today)
-    return known or tools.providers.for_host(account.server.host, today)
-
-
-def _password(tools: Tools, account: Account, secret_id: UUID) -> Secret:
-    with reading(tools.engine) as db:
-        secret = tools.safe.take(db, secret_id, kind="mailbox.password", use=use_of(account))
-    provider = _provider(tools, account)
-    return Secret(provider.secret_shape.clean(secret.reveal())) if provider else secret
-
-
 # --- a mailbox that has to wait ---------------------------------------------------------------------------------------
 
 
 def retest(tools: Tools, promise: Promise) -> Outcome:
     """Test a mailbox that waits for something which is not in its person's hands; they hear of changes only."""
-    held = _look(tools, promise)
+    held = look(tools, promise)
     with reading(tools.engine) as db:
         row = mailboxes.of_member(db, UUID(promise.payload["member"]))
     if held is None or row is None or row.state != "waiting" or row.version != promise.payload["version"]:
@@ -454,10 +355,12 @@ def retest(tools: Tools, promise: Promise) -> Outcome:
     if isinstance(counted, Exhausted):
         return Again(counted.minutes * 60.0, "the limit of live tests")
     try:
-        secret = _password(tools, account, row.secret_id)
+        secret = password_of(tools, account, row.secret_id)
     except Unopenable:
         return _waited_in_vain(tools, row)
-    result = test_login(on_the_wire(account), secret.reveal(), network=tools.network, provider=_family(tools, account))
+    result = test_login(
+        on_the_wire(account), secret.reveal(), network=tools.network, provider=family_of(tools, account)
+    )
     if isinstance(result, Failed):
         return _waits_on(tools, promise, row, result)
     return _verdict(tools, row, MailboxWorks(row.address), "works")
@@ -506,7 +409,7 @@ def _verdict(
 
 def tell(tools: Tools, promise: Promise) -> Outcome:
     """News for somebody who did not write: it waits until they have, where the channel lets us speak only then."""
-    held, now = _look(tools, promise), tools.clock.now()
+    held, now = look(tools, promise), tools.clock.now()
     if held is None or promise.attempt > MAX_TELL_TRIES:
         return Ended("dropped")
     if held.window_until is not None and held.window_until <= now:
@@ -516,7 +419,7 @@ def tell(tools: Tools, promise: Promise) -> Outcome:
 
 def remind(tools: Tools, promise: Promise) -> Outcome:
     """A set-up was left lying. Dropped where this comes so late that it would be at night, or outside the window."""
-    held, now = _look(tools, promise), tools.clock.now()
+    held, now = look(tools, promise), tools.clock.now()
     if held is None or held.window_until is None or held.window_until <= now:
         return Ended("dropped")
     with reading(tools.engine) as db:
@@ -547,7 +450,7 @@ def reconcile(tools: Tools, promise: Promise) -> Outcome:
 
 def erase_at_provider(tools: Tools, promise: Promise) -> Outcome:
     """Erase a message that may hold a secret; up to 14 days of trying, then an operator has to look."""
-    held = _look(tools, promise)
+    held = look(tools, promise)
     if held is None or not promise.payload.get("message"):
         return Ended("dropped")
     try:
@@ -565,7 +468,7 @@ def erase_at_provider(tools: Tools, promise: Promise) -> Outcome:
 
 def erase_everything(tools: Tools, promise: Promise) -> Outcome:
     """Erase a contact; it stands behind the good-bye in the speaking order."""
-    held = _look(tools, promise)
+    held = look(tools, promise)
     if held is not None:
         with tools.engine.begin() as db:
             forget(db, held.contact_id)
@@ -588,9 +491,9 @@ def send_mail(tools: Tools, promise: Promise) -> Outcome:
     if mail is None:  # the mailbox was removed, and its mails with it
         return Ended("dropped", MailRefused(str(mail_id), CHANGED, "user", retry=False))
     if mail.state == "accepted":
-        return _mail_ended(tools, mail_id, MailAccepted(str(mail_id), ", ".join(mail.recipients)))
+        return _mail_accepted(tools, mail, MailAccepted(str(mail_id), ", ".join(mail.recipients)))
     if mail.state == "handing":  # an earlier try died in the middle
-        return _unknown(tools, mail_id, "the process ended while the mail was handed over")
+        return _unknown(tools, mail, "the process ended while the mail was handed over")
     if mail.version != mail.mailbox_version or mail.mailbox_state != "works" or mail.secret_id is None:
         return _refused(tools, mail_id, CHANGED, "user", "the mailbox was changed meanwhile")
     try:
@@ -607,23 +510,23 @@ def send_mail(tools: Tools, promise: Promise) -> Outcome:
 
 def _hand_over(tools: Tools, promise: Promise, mail: Row) -> Outcome:
     account = Account(mail.address, mail.user_name, Server(mail.host, mail.port, mail.security))
-    secret = _password(tools, account, mail.secret_id)
-    message = _written(tools, mail)
+    secret = password_of(tools, account, mail.secret_id)
+    message = written(tools, mail)
     outcome = send.send(
         on_the_wire(account),
         secret.reveal(),
         message,
         mail.recipients,
         network=tools.network,
-        provider=_family(tools, account),
+        provider=family_of(tools, account),
         on_accepted=partial(_note_accepted, tools, mail.id),
         on_handing=partial(_note_handing, tools, mail.id),
     )
     match outcome:
         case send.Accepted():
-            return _mail_ended(tools, mail.id, _accepted(mail, outcome))
+            return _mail_accepted(tools, mail, _accepted(mail, outcome))
         case send.Unknown(raw):
-            return _unknown(tools, mail.id, raw)
+            return _unknown(tools, mail, raw)
         case send.Refused(cause=cause, who=who, raw=raw):
             return _refused(tools, mail.id, cause, who, raw)
         case send.Later(cause=cause, who=who, raw=raw):
@@ -657,22 +560,6 @@ def _note_accepted(tools: Tools, mail_id: UUID, reply: str) -> None:
             return
 
 
-def _written(tools: Tools, mail: Row) -> EmailMessage:
-    with reading(tools.engine) as db:
-        words = tools.safe.take(db, mail.content_id, kind="mail.body", use={"mail": str(mail.id)}).reveal()
-        name = people.member_name(db, mail.member_id)
-    subject, _, text = words.partition("\n")
-    return send.compose(
-        sender=mail.address,
-        name=name[: send.MAX_NAME],
-        to=mail.recipients,
-        subject=subject,
-        text=text,
-        date=mail.date,
-        marker=mail.id.hex,
-    )
-
-
 def _accepted(mail: Row, outcome: send.Accepted) -> MailAccepted:
     declined = [one.address for one in outcome.declined]
     taken = [one for one in mail.recipients if one not in declined]
@@ -701,13 +588,40 @@ def _refused(tools: Tools, mail_id: UUID, cause: str, who: str, raw: str) -> Out
     return _mail_ended(tools, mail_id, event, to="refused", state="failed", words=raw)
 
 
-def _unknown(tools: Tools, mail_id: UUID, raw: str) -> Outcome:
-    return _mail_ended(tools, mail_id, MailUnknown(str(mail_id)), to="unknown", state="unknown", words=raw)
+def _unknown(tools: Tools, mail: Row, raw: str) -> Outcome:
+    """No answer came: where the mail lies in the sender's own folders it was sent, else the truth is told."""
+    if _was_sent(tools, mail):
+        return _mail_accepted(tools, mail, MailAccepted(str(mail.id), ", ".join(mail.recipients)))
+    return _mail_ended(tools, mail.id, MailUnknown(str(mail.id)), to="unknown", state="unknown", words=raw)
 
 
-def _mail_ended(
-    tools: Tools, mail_id: UUID, event: Event, *, to: str = "accepted", state: str = "done", words: str = ""
-) -> Ended:
+def _was_sent(tools: Tools, mail: Row) -> bool:
+    account = Account(mail.address, mail.user_name, Server(mail.host, mail.port, mail.security))
+    try:
+        secret = password_of(tools, account, mail.secret_id)
+        found = sent_folder.resolve_unknown(
+            imap_of(tools, account), secret.reveal(), mail.message_id, network=tools.network
+        )
+    except (Unopenable, BadAddress, BadCredential, ValueError):
+        return False
+    return bool(found)
+
+
+def _mail_accepted(tools: Tools, mail: Row, event: Event) -> Ended:
+    """The server has it. Its words are kept sealed until its copy is in *Sent*, which is a promise of its own."""
+
+    def note(db: Connection) -> bool:
+        now = tools.clock.now()
+        mailboxes.move_mail(db, mail.id, to="accepted", of=("todo", "handing"), reply=mail.reply, at=now)
+        wanted = promises.Wanted("work", promises.FILE_COPY, now, {"mail": str(mail.id)})
+        promises.add(db, mail.conversation_id, [wanted], now)
+        promises.wake(db, {"work"})
+        return True
+
+    return Ended("done", event, along=note)
+
+
+def _mail_ended(tools: Tools, mail_id: UUID, event: Event, *, to: str, state: str, words: str = "") -> Ended:
     """The outcome is known: it is noted, if the server's word was not yet, and the sealed content is erased."""
 
     def note(db: Connection) -> bool:
@@ -730,6 +644,7 @@ HANDS: dict[str, Hand] = {
     promises.NUDGE: remind,
     promises.RETEST: retest,
     promises.TELL: tell,
+    promises.FILE_COPY: file_copy,
     promises.RECONCILE: reconcile,
 }
 # How long a lane's promises may take at most; then their worker counts as dead, and they are done again.

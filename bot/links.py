@@ -92,6 +92,7 @@ class LinkBook:
             reset_url=(provider.reset_url or "") if provider else "",
             chat_url=self._chat_url,
             steps=_steps(provider, demand),
+            sends_mail=provider is None or not provider.certified,
         )
 
 

@@ -44,6 +44,7 @@ class Settings(BaseModel):
     privacy_url: str = ""
     smtp_allow_networks: tuple[str, ...] = ()
     smtp_allow_ports: tuple[str, ...] = ()
+    imap_allow_ports: tuple[str, ...] = ()
     dns_server: str = ""
     discovery: Literal["online", "tables"] = "online"
     providers_extra: Path | None = None
@@ -59,7 +60,7 @@ class Settings(BaseModel):
     ssl_cert_file: Path | None = None
     playground_url: str = ""
 
-    @field_validator("smtp_allow_networks", "smtp_allow_ports", mode="before")
+    @field_validator("smtp_allow_networks", "smtp_allow_ports", "imap_allow_ports", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(word for word in value.replace(",", " ").split() if word) if isinstance(value, str) else value
@@ -92,7 +93,7 @@ class Settings(BaseModel):
             ipaddress.ip_network(word)
         return value
 
-    @field_validator("smtp_allow_ports")
+    @field_validator("smtp_allow_ports", "imap_allow_ports")
     @classmethod
     def _real_ports(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if not all(word.isdecimal() and word.isascii() and 0 < int(word) <= MAX_PORT for word in value):

@@ -19,6 +19,7 @@ from bot.clock import Clock
 from bot.facts import FactReader, Standing, language
 from bot.mail.knowledge.explain import explain_text
 from bot.mail.knowledge.looks import looks_like_an_error
+from bot.mail.knowledge.redact import HIDDEN as HIDDEN_WORDS
 from bot.mail.knowledge.redact import redact
 from bot.people import WINDOW
 from bot.records import Records, Scene
@@ -404,7 +405,7 @@ def _pasted(inbound: Inbound) -> Pasted | None:
     if not looks_like_an_error(inbound.text):
         return None
     found = explain_text(inbound.text)
-    return Pasted(found.cause, found.who, found.retry)
+    return Pasted(found.cause, found.who, found.retry, secretive=HIDDEN_WORDS in redact(inbound.text))
 
 
 def _delay(effect: Effect) -> timedelta:

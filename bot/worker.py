@@ -13,7 +13,8 @@ from datetime import datetime, timedelta
 import structlog
 
 from bot.clock import Clock
-from bot.hands import HANDS, LEASES, Again, Ended, Hand, Outcome, Tools, backoff
+from bot.handiwork import Again, Ended, Hand, Outcome, Tools, backoff
+from bot.hands import HANDS, LEASES
 from bot.store import housekeeping, promises
 from bot.store.engine import Connection, DatabaseDown, Engine, reading
 from bot.store.promises import Promise

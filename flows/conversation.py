@@ -20,6 +20,7 @@ from flows.words import (
     CaseOpened,
     Chose,
     Code,
+    CopyMissing,
     Declined,
     Done,
     Effect,
@@ -505,7 +506,7 @@ def _takes_errors(envelope: Envelope) -> bool:
 
 def _explained(envelope: Envelope, pasted: Pasted, facts: Facts) -> Turn:
     """What an error text means, whoever it came from, and the one step that mends it; then the pending question."""
-    said = [Say(f"cause.{pasted.cause}")]
+    said: list[Effect] = [*([EraseAtProvider()] if pasted.secretive else []), Say(f"cause.{pasted.cause}")]
     about, host = subject(envelope)
     known = about or (facts.mailbox.account.address if facts.mailbox else "")
     if pasted.who in {"agency_admin", "provider"} and known and has(f"forward.{pasted.cause}"):
@@ -544,6 +545,9 @@ def _news(envelope: Envelope, event: News, facts: Facts) -> Turn:
             return Turn(envelope, (said,), ask=True, offer=offer)
         case MailUnknown():
             return Turn(envelope, (Say("news.mail_unknown"),), ask=True)
+        case CopyMissing(recipients=recipients, state=state):
+            missing = Say("news.copy_missing", {"to": Code(recipients), "why": Text(f"copy.{state}")})
+            return Turn(envelope, (missing,), ask=True)
         case MailWaits(cause=cause):
             return Turn(envelope, (Say("news.mail_waits", {"why": Text(f"cause.{cause}")}),), ask=True)
         case MailboxWorks() | MailboxWaits() | MailboxBroke():

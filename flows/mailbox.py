@@ -220,7 +220,7 @@ def step(state: State, event: Event, facts: Facts) -> Step:
         case Confirming():
             return _confirmed(state, event, facts)
         case AwaitingLink() | AwaitingSecret() | ConfirmingSecret():
-            return _towards_the_secret(state, event)
+            return _towards_the_secret(state, event, facts)
         case Testing() | Stuck():
             return _towards_working(state, event, facts)
         case Managing() | ConfirmingRemoval():
@@ -364,26 +364,28 @@ def _differing(account: Account, facts: Facts, *, asks: bool = False) -> MemberD
     return MemberDiffers(facts.name, account.address, account.server.host, asks)
 
 
-def _towards_the_secret(state: State, event: Event) -> Step:
+def _towards_the_secret(state: State, event: Event, facts: Facts) -> Step:
     match state, event:
         case AwaitingLink(account, tries), LinkOpened(link_id):
             return AwaitingSecret(account, link_id, tries), []
         case AwaitingLink(), LinkRefused():
             return Done(), [Say("mailbox.too_many_links")]
         case AwaitingSecret(account, mine, tries), SecretStored(secret_id, link_id) if mine == link_id:
-            return _test(account, secret_id, tries)
+            return _test(account, secret_id, tries, facts)
         case ConfirmingSecret(account, mine, old, tries), SecretStored(secret_id, link_id) if mine == link_id:
-            return _test(account, secret_id, tries, EraseSecret(old))
+            return _test(account, secret_id, tries, facts, EraseSecret(old))
         case AwaitingSecret(account, _, tries), SecretTyped(secret_id):
-            return _test(account, secret_id, tries, Say("mailbox.typed_here"), EraseAtProvider())
+            return _test(account, secret_id, tries, facts, Say("mailbox.typed_here"), EraseAtProvider())
         case AwaitingSecret(account, link_id, tries), SecretSuspected(secret_id):
             return ConfirmingSecret(account, link_id, secret_id, tries), [EraseAtProvider()]
         case ConfirmingSecret(account, link_id, old, tries), SecretSuspected(secret_id):
             return ConfirmingSecret(account, link_id, secret_id, tries), [EraseSecret(old), EraseAtProvider()]
         case ConfirmingSecret(account, _, old, tries), SecretTyped(secret_id):
-            return _test(account, secret_id, tries, EraseSecret(old), Say("mailbox.typed_here"), EraseAtProvider())
+            return _test(
+                account, secret_id, tries, facts, EraseSecret(old), Say("mailbox.typed_here"), EraseAtProvider()
+            )
         case ConfirmingSecret(account, _, secret_id, tries), Chose("yes"):
-            return _test(account, secret_id, tries, Say("mailbox.typed_here"))
+            return _test(account, secret_id, tries, facts, Say("mailbox.typed_here"))
         case ConfirmingSecret(account, link_id, secret_id, tries), Chose("no"):
             return AwaitingSecret(account, link_id, tries), [EraseSecret(secret_id)]
         case AwaitingSecret(account, _, tries), Chose("new_link"):
@@ -399,18 +401,20 @@ def _towards_the_secret(state: State, event: Event) -> Step:
     return Declined()
 
 
-def _test(account: Account, secret_id: str, tries: int, *before: Effect) -> Step:
-    effects = [*before, Say("mailbox.testing", {"address": Code(account.address)}), TestLogin(account, secret_id)]
+def _test(account: Account, secret_id: str, tries: int, facts: Facts, *before: Effect) -> Step:
+    certified = facts.provider is not None and facts.provider.certified
+    test = TestLogin(account, secret_id, mail=not certified)
+    effects = [*before, Say("mailbox.testing", {"address": Code(account.address)}), test]
     return Testing(account, secret_id, tries), effects
 
 
 def _towards_working(state: State, event: Event, facts: Facts) -> Step:
     match state, event:
-        case Testing(_, secret_id), LoginWorked(account, repaired):
-            said = [Say("mailbox.repaired")] if repaired else []
+        case Testing(_, secret_id), LoginWorked(account, repaired) as worked:
+            said = [*([Say("mailbox.repaired")] if repaired else []), *_proven(worked, facts)]
             works = Say("mailbox.works", {"address": Code(account.address)})
             became = _becomes_the_agencys(account, facts)
-            return Done(), [SaveMailbox(account, secret_id), *said, works, *became, Start("card", account=account)]
+            return Done(), [SaveMailbox(account, secret_id), works, *said, *became, Start("card", account=account)]
         case Testing() as tested, LoginFailed() as failure:
             return _failed(tested, failure, facts)
         case Testing(account, _, tries), SecretGone():
@@ -418,8 +422,16 @@ def _towards_working(state: State, event: Event, facts: Facts) -> Step:
         case Testing(account, secret_id), TestsExhausted(minutes):
             return Stuck(account, secret_id, "rate_limited"), [Say("mailbox.too_many_tests", {"minutes": minutes})]
         case Stuck() as stuck, Chose(wish) if wish in next_steps(stuck.cause, stuck.better):
-            return _next(stuck, wish)
+            return _next(stuck, wish, facts)
     return Declined()
+
+
+def _proven(worked: LoginWorked, facts: Facts) -> list[Effect]:
+    """What is known of the mail to oneself: accepted, arrived, copy - three facts, told apart."""
+    if not worked.proof:
+        return [Say("proof.none_certified")] if facts.provider is not None and facts.provider.certified else []
+    said: list[Effect] = [Say("proof.arrived" if worked.arrived else f"proof.{worked.proof}")]
+    return [*said, Say(f"copy.{worked.copy}")] if worked.copy else said
 
 
 def _becomes_the_agencys(account: Account, facts: Facts) -> list[Effect]:
@@ -429,12 +441,12 @@ def _becomes_the_agencys(account: Account, facts: Facts) -> list[Effect]:
     return [SetAgencyServer(account.server), Say("integrate.became", {"agency": facts.agency})]
 
 
-def _next(state: Stuck, wish: str) -> Step:
+def _next(state: Stuck, wish: str, facts: Facts) -> Step:
     """The one thing that can be done now, with all other answers kept."""
     account, secret_id = state.account, state.secret_id
     match wish:
         case "retry":
-            return _test(account, secret_id, 0)
+            return _test(account, secret_id, 0, facts)
         case "better" if state.better is not None:
             # A secret is sealed for the one server that its person saw: for another one it is given again.
             other = replace(account, server=state.better)
@@ -550,7 +562,7 @@ def _with_the_saved_one(state: State, event: Event, facts: Facts) -> Step:
         case Managing(), Chose("retry") if (
             facts.mailbox and facts.mailbox.state == "waiting" and facts.mailbox.secret_id
         ):
-            return _test(facts.mailbox.account, facts.mailbox.secret_id, 0)
+            return _test(facts.mailbox.account, facts.mailbox.secret_id, 0, facts)
         case Managing(), Chose("change"):
             return Collecting({}, "address"), []
         case Managing(), Chose("on" | "off" as wish) if facts.mailbox and facts.mailbox.state != SWITCHES[wish]:

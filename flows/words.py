@@ -252,10 +252,17 @@ class SecretGone:
 
 @dataclass(frozen=True, slots=True)
 class LoginWorked:
-    """The live test passed, with these settings (`repaired`: we corrected how the connection is encrypted)."""
+    """The live test passed, with these settings (`repaired`: we corrected how the connection is encrypted).
+
+    `proof`: what became of the mail to oneself (`accepted`, `later`, `unknown`; empty: none was sent). `arrived`: it
+    was seen in the inbox. `copy`: what became of its copy in *Sent* (`found`, `appended`, or see `CopyMissing`).
+    """
 
     account: Account
     repaired: bool = False
+    proof: str = ""
+    arrived: bool = False
+    copy: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -365,6 +372,15 @@ class MailUnknown:
 
 
 @dataclass(frozen=True, slots=True)
+class CopyMissing:
+    """The mail went out; only its copy in *Sent* is missing: `no_folder`, `failed`, `no_imap` or `not_seen_yet`."""
+
+    mail_id: str
+    recipients: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
 class MailboxWorks:
     """A mailbox that had to wait works now."""
 
@@ -452,6 +468,7 @@ News = (
     | MailRefused
     | MailUnknown
     | MailWaits
+    | CopyMissing
     | MailboxWorks
     | MailboxWaits
     | MailboxBroke
@@ -606,12 +623,16 @@ class Discover:
 
 @dataclass(frozen=True, slots=True)
 class TestLogin:
-    """Run the live test. LoginWorked, LoginFailed or TestsExhausted; TestSlow on the way."""
+    """Run the live test. LoginWorked, LoginFailed or TestsExhausted; TestSlow on the way.
+
+    `mail`: a real mail to oneself is its last stage; it alone shows senders that are refused after their mail was read.
+    """
 
     __test__ = False
 
     account: Account
     secret_id: str
+    mail: bool = False
 
 
 @dataclass(frozen=True, slots=True)

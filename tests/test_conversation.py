@@ -30,6 +30,7 @@ from flows.words import (
     LANGUAGES,
     AdminNeeded,
     Chose,
+    CopyMissing,
     Discover,
     Done,
     EraseAtProvider,
@@ -1126,3 +1127,9 @@ def test_an_error_that_a_stranger_begins_with_is_explained_after_the_greeting():
     player = Player()
     said = pasting(player, REFUSED)
     assert said.index(HOUSE.operator) < said.index(texts("en")["cause.wrong_credentials"])
+
+
+def test_a_mail_without_its_copy_went_out_all_the_same():
+    said = with_mailbox().happens(CopyMissing("m1", "bia@agency.test", "no_folder"))
+    assert "went out" in said
+    assert texts("en")["copy.no_folder"] in said

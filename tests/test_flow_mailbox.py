@@ -84,7 +84,7 @@ from tests.flowkit import ADDRESS, ANA, ELSEWHERE, GMAIL, HOUSE, WORKS, facts, n
 
 MEMBER = facts()
 OWNER = facts(mailbox=WORKS)
-TESTING = [Say("mailbox.testing", {"address": Code(ADDRESS)}), TestLogin(ANA, "s1")]
+TESTING = [Say("mailbox.testing", {"address": Code(ADDRESS)}), TestLogin(ANA, "s1", mail=True)]
 TYPED = Say("mailbox.typed_here")
 AT_ADDRESS = Collecting({}, "address")
 AT_HOST = Collecting({"address": ADDRESS}, "host")
@@ -313,7 +313,7 @@ STORY = {
         LoginWorked(ON_587, repaired=True),
         (
             Done(),
-            [SaveMailbox(ON_587, "s1"), Say("mailbox.repaired"), WORKED, Start("card", account=ON_587)],
+            [SaveMailbox(ON_587, "s1"), WORKED, Say("mailbox.repaired"), Start("card", account=ON_587)],
         ),
     ),
     "a wrong password is erased and asked again": (
@@ -510,6 +510,29 @@ def test_where_the_access_is_switched_on_is_told_with_its_page_or_in_words():
     assert told.values["url"] == "https://hoster.test/access"
     without = step(Finding(ADDRESS), Judged(ANA), facts(provider=replace(with_page, access_url="")))[1][0]
     assert without.values["url"] == Text("hint.in_its_settings")
+
+
+@pytest.mark.parametrize(
+    ("worked", "said"),
+    [
+        ({}, []),
+        ({"proof": "accepted"}, ["proof.accepted"]),
+        ({"proof": "accepted", "copy": "no_imap"}, ["proof.accepted", "copy.no_imap"]),
+        ({"proof": "accepted", "arrived": True, "copy": "appended"}, ["proof.arrived", "copy.appended"]),
+        ({"proof": "later"}, ["proof.later"]),
+        ({"proof": "unknown"}, ["proof.unknown"]),
+    ],
+)
+def test_accepted_arrived_and_copied_are_three_facts_told_apart(worked, said):
+    effects = step(Running(ANA, "s1"), LoginWorked(ANA, **worked), MEMBER)[1]
+    assert names(effects) == ["mailbox.works", *said]
+
+
+def test_to_certified_mail_no_test_is_sent_unasked():
+    certified = facts(provider=replace(GMAIL, certified=True))
+    quiet = TestLogin(ANA, "s1")
+    assert step(SECRET, SecretStored("s1", "l1"), certified)[1][-1] == quiet
+    assert "proof.none_certified" in names(step(Running(ANA, "s1"), LoginWorked(ANA), certified)[1])
 
 
 def test_a_wrong_password_at_a_provider_of_app_passwords_is_the_wrong_kind_of_password():

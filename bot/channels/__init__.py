@@ -1,11 +1,12 @@
 """What all channels share: who wrote what, and what became of a message. A channel reads, renders, sends."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
 Kind = Literal["text", "voice", "image", "video", "document", "sticker", "contact", "location", "other"]
 MAX_TEXT = 10_000  # characters kept of one message; what is longer is cut at the edge
+MAX_MEDIA = 10  # files kept of one message
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,10 +19,24 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
+class Media:
+    """A file that came with a message, as it was told: nothing of it was fetched or proved yet.
+
+    `url`: where it lies, always https; `content_type`: type/subtype in small letters, without parameters; `name`: what
+    the person's phone called it, or one made up of its type ("photo.jpg") when nothing fitting was told.
+    """
+
+    url: str = field(repr=False)
+    content_type: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Inbound:
     """One message as it came in; what it means is decided inside the turn.
 
-    `message_id` is the provider's; `button` the id of a tapped choice; `name` what the person calls themselves.
+    `message_id` is the provider's; `button` the id of a tapped choice; `name` what the person calls themselves; `media`
+    the files that came with it, at most 10.
     """
 
     message_id: str
@@ -30,6 +45,7 @@ class Inbound:
     button: str | None = None
     kind: Kind = "text"
     name: str = ""
+    media: tuple[Media, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,6 +104,7 @@ def mail_settings(sandbox: Sandbox, home: Path, played: Mapping[str, Sequence[st
         "SMTP_ALLOW_NETWORKS": "127.0.0.0/8 ::1/128",
         "SMTP_ALLOW_PORTS": f"{sandbox.ports['smtps']} {sandbox.ports['submission']}",
         "SSL_CERT_FILE": str(sandbox.ca_pem.resolve()),
+        "IMAP_ALLOW_PORTS": str(sandbox.ports["imaps"]),
         "PROVIDERS_EXTRA": str(providers.resolve()),
         "DISCOVERY": "tables",  # nothing leaves this machine
     }
@@ -117,6 +118,8 @@ def _provider(ports: Mapping[str, int]) -> dict[str, Any]:
         "name": PROVIDER,
         "domains": [DOMAIN],
         "servers": _servers(ports),
+        "imap": _imap(ports),
+        "sent_copy": "never",
         "checked": datetime.now(UTC).date(),
     }
 
@@ -129,7 +132,18 @@ def _servers(ports: Mapping[str, int]) -> list[dict[str, Any]]:
 def _played(provider: str, domains: Sequence[str], ports: Mapping[str, int]) -> dict[str, Any]:
     """A real provider's row with the sandbox's servers."""
     row = shipped(provider)
-    return {**row, "domains": list(domains), "mx_suffixes": [], "servers": _servers(ports), "imap": []}
+    return {
+        **row,
+        "domains": list(domains),
+        "mx_suffixes": [],
+        "servers": _servers(ports),
+        "imap": _imap(ports),
+        "sent_copy": "never",
+    }
+
+
+def _imap(ports: Mapping[str, int]) -> list[dict[str, Any]]:
+    return [{"host": HOST, "port": ports["imaps"], "security": "tls"}]
 
 
 # --- phones -----------------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ import requests
 from flask import Response, abort, jsonify, request
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
-from bot.playground.twilio_api import PREFIX, Account, Api, Fault, Message, Seen, bare, new_sid
+from bot.playground.twilio_api import API_HOST, PREFIX, Account, Api, Fault, Medium, Message, Seen, bare, new_sid
 
 WEBHOOK_TIMEOUT = 15.0  # seconds, Twilio's default
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -111,6 +111,7 @@ class TwilioStandIn:
         *,
         button: str | None = None,
         media: Sequence[tuple[str, bytes]] = (),
+        file_name: str = "",
         location: tuple[float, float] | None = None,
         external_id: str | None = None,
         hidden: bool = False,
@@ -124,15 +125,20 @@ class TwilioStandIn:
         """The person writes: one webhook, signed as Twilio signs it. The status of the bot's answer (the last one).
 
         `button`: tap the button or list item of this id, on the newest message that has it. `media`: pairs of content
-        type and bytes. `external_id`: their business-scoped id; `hidden`: the number is not told. `sid`: of a message
-        said before, to replay it; `times`: deliver it so often. `forge`: sign with another token. `extra`: further or
-        other parameters. `raw`: this body instead of a form. Raises requests.RequestException if there is no answer.
+        type and bytes; `file_name`: what their phone calls the first one, told as the body when that is empty.
+        `external_id`: their business-scoped id; `hidden`: the number is not told. `sid`: of a message said before, to
+        replay it; `times`: deliver it so often. `forge`: sign with another token. `extra`: further or other parameters.
+        `raw`: this body instead of a form. Raises requests.RequestException if there is no answer.
         """
         form: dict[str, str] = {}
         if button is not None:
             form = self._tapped(number, body, button)
             body = form["Body"]
-        message = self._written(number, body, media, external_id, sid)
+        files = [
+            Medium(new_sid("ME"), content_type, content, "" if n else file_name)
+            for n, (content_type, content) in enumerate(media)
+        ]
+        message = self._written(number, body or file_name, files, external_id, sid)
         form = self._form(message) | form | {"ProfileName": profile_name}
         if external_id:
             form["ExternalUserId"] = PREFIX + external_id
@@ -241,9 +247,7 @@ class TwilioStandIn:
 
     # --- inside: webhooks ------------------------------------------------------------------------------------------
 
-    def _written(
-        self, number: str, body: str, media: Sequence[tuple[str, bytes]], external_id: str | None, sid: str
-    ) -> Message:
+    def _written(self, number: str, body: str, media: Sequence[Medium], external_id: str | None, sid: str) -> Message:
         account = self._account
         with account.changed:
             known = account.messages.get(sid)
@@ -280,9 +284,9 @@ class TwilioStandIn:
             "MessageType": "text",
             "SmsStatus": "received",
         }
-        for n, (content_type, _) in enumerate(message.media):
-            form[f"MediaContentType{n}"] = content_type
-            form[f"MediaUrl{n}"] = f"{self.url}{self._account.path(message.sid)}/Media/{n}"
+        for n, medium in enumerate(message.media):
+            form[f"MediaContentType{n}"] = medium.content_type
+            form[f"MediaUrl{n}"] = f"{API_HOST}{self._account.path(message.sid)}/Media/{medium.sid}"
         return form
 
     def _tapped(self, number: str, body: str, button: str) -> dict[str, str]:

@@ -1,9 +1,11 @@
 """The REST API of the stand-in for Twilio: what it keeps and what it answers.
 
 An own reading of Twilio's contract: it shares no code with the bot, and forgives nothing that Twilio refuses.
-The host api.twilio.com is its root; content.twilio.com and messaging.twilio.com are /content and /messaging.
+The host api.twilio.com is its root; content.twilio.com, messaging.twilio.com and mms.twiliocdn.com (the files) are
+/content, /messaging and /mms.
 """
 
+import hmac
 import json
 import re
 import secrets
@@ -16,7 +18,7 @@ from datetime import datetime, timedelta
 from email.utils import format_datetime
 from queue import Full, Queue
 from typing import Any, TypeVar
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from flask import Flask, Response, jsonify, request
 from werkzeug.exceptions import HTTPException
@@ -29,6 +31,8 @@ MAX_LIST_BUTTON = 20
 KEPT_MESSAGES, KEPT_REQUESTS, KEPT_CONTENTS, KEPT_PEOPLE, KEPT_ON_A_PHONE = 2000, 5000, 1000, 500, 500
 MAX_REQUEST = 1_000_000  # bytes
 PAGE, MAX_PAGE = 50, 1000
+API_HOST, MEDIA_HOST = "https://api.twilio.com", "https://mms.twiliocdn.com"
+SIGNED_FOR = timedelta(hours=4)
 FAILURES = frozenset({"failed", "undelivered"})
 _MESSAGES = "/2010-04-01/Accounts/<account>/Messages"
 _ADDRESS = re.compile(rf"{PREFIX}(\+\d{{6,15}}|[A-Z]{{2}}\.[A-Za-z0-9.]{{1,135}})", re.ASCII)
@@ -55,6 +59,16 @@ class Seen:
         return dict(parse_qsl(self.body.decode() or self.query, keep_blank_values=True))
 
 
+@dataclass(frozen=True, slots=True)
+class Medium:
+    """A file of a message; `name` is what the phone called it, if anything."""
+
+    sid: str
+    content_type: str
+    content: bytes = field(repr=False)
+    name: str = ""
+
+
 @dataclass(slots=True)
 class Message:
     """Twilio's record of a message (`body`), and what the phone shows of it (`shown`), which outlives the record."""
@@ -70,7 +84,7 @@ class Message:
     shown: str = ""
     kind: str = ""
     buttons: tuple[tuple[str, str], ...] = ()
-    media: tuple[tuple[str, bytes], ...] = ()
+    media: tuple[Medium, ...] = ()
     service: str | None = None
     callback: str = ""
     error: int | None = None
@@ -150,6 +164,23 @@ class Account:
         """Where a message's record lies."""
         return f"/2010-04-01/Accounts/{self.sid}/Messages/{sid}"
 
+    def signature(self, medium_sid: str, expires: str) -> str:
+        """What opens a file at the other host until `expires`, in seconds since 1970."""
+        return hmac.digest(self.token.encode(), f"{medium_sid} {expires}".encode(), "sha256").hex()
+
+    def media_record(self, message: Message, medium: Medium) -> dict[str, Any]:
+        """A file as the API shows it."""
+        at = format_datetime(message.at)
+        return {
+            "sid": medium.sid,
+            "account_sid": self.sid,
+            "parent_sid": message.sid,
+            "content_type": medium.content_type,
+            "date_created": at,
+            "date_updated": at,
+            "uri": f"{self.path(message.sid)}/Media/{medium.sid}.json",
+        }
+
     def record(self, message: Message) -> dict[str, Any]:
         """A message as the API shows it."""
         at = format_datetime(message.at)
@@ -194,7 +225,10 @@ class Api:
             (f"{_MESSAGES}/<sid>.json", "GET", self._fetch),
             (f"{_MESSAGES}/<sid>.json", "POST", self._redact),
             (f"{_MESSAGES}/<sid>.json", "DELETE", self._delete),
-            (f"{_MESSAGES}/<sid>/Media/<int:number>", "GET", self._media),
+            (f"{_MESSAGES}/<sid>/Media.json", "GET", self._list_media),
+            (f"{_MESSAGES}/<sid>/Media/<medium_sid>", "GET", self._send_on),
+            (f"{_MESSAGES}/<sid>/Media/<medium_sid>.json", "DELETE", self._delete_medium),
+            ("/mms/<owner>/<medium_sid>", "GET", self._signed),
             ("/content/v1/Content", "POST", self._create_content),
             ("/messaging/v2/Indicators/Typing.json", "POST", self._show_typing),
         ):
@@ -210,6 +244,8 @@ class Api:
         with account.changed:
             account.requests.append(_seen(account.now()))
             account.changed.notify_all()
+        if request.path.startswith("/mms/"):
+            return  # another host, which knows signatures only
         given = request.authorization
         if given is None or (given.username, given.password) != (account.sid, account.token):
             raise Refusal(401, 20003, "Authenticate")
@@ -368,12 +404,68 @@ class Api:
             del self._account.messages[sid]
         return "", 204
 
-    def _media(self, sid: str, number: int) -> Response:
+    # --- files -----------------------------------------------------------------------------------------------------
+
+    def _list_media(self, sid: str) -> Response:
         with self._account.changed:
-            media = self._found(sid).media
-        if number >= len(media):
+            message = self._found(sid)
+            listed = [self._account.media_record(message, medium) for medium in message.media]
+        size = min(request.args.get("PageSize", PAGE, type=int), MAX_PAGE)
+        return jsonify(
+            {
+                "media_list": listed[:size],
+                "page": 0,
+                "page_size": size,
+                "start": 0,
+                "end": max(len(listed[:size]) - 1, 0),
+                "uri": f"{request.path}?{request.query_string.decode()}",
+                "first_page_uri": _page_uri(0, size),
+                "previous_page_uri": None,
+                "next_page_uri": None,
+            }
+        )
+
+    def _send_on(self, sid: str, medium_sid: str) -> Response:
+        """The file itself lies at another host, for whoever has the signed address, for four hours."""
+        with self._account.changed:
+            self._medium(self._found(sid), medium_sid)
+            expires = int((self._account.now() + SIGNED_FOR).timestamp())
+            location = f"{MEDIA_HOST}/{self._account.sid}/{medium_sid}?Expires={expires}&Signature="
+            location += self._account.signature(medium_sid, str(expires))
+        return Response(status=307, headers={"Location": location})
+
+    def _signed(self, owner: str, medium_sid: str) -> Response:
+        """The other host: refuses a password beside the signature, as such hosts do, and what has run out."""
+        expires, account = request.args.get("Expires", ""), self._account
+        genuine = hmac.compare_digest(request.args.get("Signature", ""), account.signature(medium_sid, expires))
+        with account.changed:
+            if request.headers.get("Authorization"):
+                return Response("Only one auth mechanism allowed", 400)
+            if not genuine or owner != account.sid or int(expires) < account.now().timestamp():
+                return Response("Access denied", 403)
+            held = (medium for message in account.messages.values() for medium in message.media)
+            medium = next((one for one in held if one.sid == medium_sid), None)
+        if medium is None:
+            return Response("No such key", 404)
+        answer = Response(medium.content, content_type=medium.content_type)
+        if medium.name:
+            answer.headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{quote(medium.name)}"
+        return answer
+
+    def _delete_medium(self, sid: str, medium_sid: str) -> tuple[str, int]:
+        with self._account.changed:
+            message = self._found(sid)
+            gone = self._medium(message, medium_sid)
+            self._let_go()
+            message.media = tuple(one for one in message.media if one is not gone)
+        return "", 204
+
+    @staticmethod
+    def _medium(message: Message, medium_sid: str) -> Medium:
+        found = next((one for one in message.media if one.sid == medium_sid), None)
+        if found is None:
             raise _not_found()
-        return Response(media[number][1], content_type=media[number][0])
+        return found
 
     def _found(self, sid: str) -> Message:
         if sid not in self._account.messages:

@@ -207,6 +207,11 @@ def move_mail(db: Connection, mail_id: UUID, *, to: str, of: Sequence[str], repl
     return db.execute(moved).rowcount == 1
 
 
+def note_copy(db: Connection, mail_id: UUID, state: str) -> None:
+    """What became of a mail's copy in *Sent*."""
+    db.execute(update(outgoing_mail).where(outgoing_mail.c.id == mail_id).values(copy=state))
+
+
 def drop_content(db: Connection, mail_id: UUID) -> UUID | None:
     """The outcome is known: the id of the sealed content, to be erased."""
     content = db.execute(select(outgoing_mail.c.content_id).where(outgoing_mail.c.id == mail_id)).scalar_one_or_none()

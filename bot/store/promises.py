@@ -22,6 +22,7 @@ NUDGE = "remind"
 RECONCILE = "reconcile"
 RETEST = "retest"
 TELL = "tell"
+FILE_COPY = "file_copy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ class Promise:
     ticket: int
     attempt: int
     leased_until: datetime
+    outcome: str
 
 
 _CLAIMED = (
@@ -47,6 +49,7 @@ _CLAIMED = (
     promise.c.ticket,
     promise.c.attempt,
     promise.c.leased_until,
+    promise.c.outcome,
 )
 
 
@@ -210,6 +213,11 @@ def finish(db: Connection, mine: Promise, state: str, outcome: str = "", provide
 def put_off(db: Connection, mine: Promise, due_at: datetime, outcome: str) -> bool:
     """Try again later."""
     return _still(db, mine, {"state": "todo", "due_at": due_at, "leased_until": None, "outcome": outcome[:2000]})
+
+
+def mark(db: Connection, mine: Promise, outcome: str) -> bool:
+    """Note how far a promise that is still ours has come; False: somebody else owns it now."""
+    return _still(db, mine, {"outcome": outcome})
 
 
 def _still(db: Connection, mine: Promise, values: Mapping[str, Any]) -> bool:

@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-SCHEMA = 2  # what this code writes; see `migrations/env.py` and `store.schema`
+SCHEMA = 3  # what this code writes; see `migrations/env.py` and `store.schema`
 
 metadata = MetaData(
     naming_convention={
@@ -287,6 +287,8 @@ outgoing_mail = Table(
     # todo - handing (its bytes may have left) - accepted | refused | unknown
     Column("state", String(8), nullable=False, server_default="todo"),
     Column("reply", String(500), nullable=False, server_default=""),
+    # The copy in *Sent*, a state of its own: found, appended, no_folder, failed, not_seen_yet, no_imap
+    Column("copy", String(16), nullable=False, server_default=""),
     Column("at", Moment, nullable=False),
     CheckConstraint("state in ('todo', 'handing', 'accepted', 'refused', 'unknown')", name="state"),
     Index(None, "conversation_id"),

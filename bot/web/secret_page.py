@@ -47,7 +47,7 @@ class LinkView:
     """What an open link shows. Nothing here can be changed on the page.
 
     `shape` names a form in `flows.reading.SHAPES` or is empty; `steps` are names in the texts; `chat_url` leads back
-    to the chat and may be empty, like the provider's two pages.
+    to the chat and may be empty, like the provider's two pages. `sends_mail`: the test ends with a mail to oneself.
     """
 
     language: Language
@@ -63,6 +63,7 @@ class LinkView:
     reset_url: str = ""
     chat_url: str = ""
     steps: tuple[str, ...] = ()
+    sends_mail: bool = True
 
 
 class Links(Protocol):

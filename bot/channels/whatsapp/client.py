@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 from functools import partial
 from itertools import takewhile
 from typing import Any, Protocol, TypeVar
-from urllib.parse import urlsplit
 
 from requests import ConnectTimeout, RequestException
 from twilio.base.exceptions import TwilioException, TwilioRestException, TwilioServiceException
@@ -23,8 +22,10 @@ from twilio.rest import Client
 from twilio.rest.content.v1.content import ContentList
 from urllib3.exceptions import NewConnectionError
 
-from bot.channels import Accepted, Inbound, Later, Refused, SendError, Sent, Unclear
+from bot.channels import MAX_MEDIA, Accepted, Inbound, Later, Refused, SendError, Sent, Unclear
 from bot.channels.whatsapp.codes import BAD_CONTENT, LOST_CONTENT, TOO_EARLY, fate
+from bot.channels.whatsapp.hosts import rewritten
+from bot.channels.whatsapp.media import MAX_FILE_BYTES, File, fetch
 from bot.channels.whatsapp.read import PREFIX, BadWebhook, read
 from bot.channels.whatsapp.render import ContentSpec, Outgoing
 
@@ -79,9 +80,11 @@ class Twilio:
         """
         if not (account_sid and auth_token and sender):
             raise ValueError("Twilio needs an account sid, an auth token and a sender.")
-        self._wire = _Wire(api_url.rstrip("/"), timeout)
+        api_url = api_url.rstrip("/")
+        self._wire = _Wire(api_url, timeout)
         self._client: Any = Client(account_sid, auth_token, http_client=self._wire)
         self._from = {"messaging_service_sid": sender} if sender.startswith("MG") else {"from_": _prefixed(sender)}
+        self._fetch = partial(fetch, account_sid=account_sid, auth_token=auth_token, api_url=api_url)
         self._contents = contents
         self._making = threading.Lock()
         self._now = now
@@ -122,13 +125,20 @@ class Twilio:
         """
         message = self._client.messages(message_sid)
         for step in (lambda: message.update(body=""), message.delete):
-            try:
-                self._call(step)
-            except Unclear as failure:
-                raise Later(failure.code, "it may have been erased; doing it again is harmless") from None
-            except Refused as failure:
-                if failure.code not in GONE:
-                    raise
+            self._erase(step)
+
+    def fetch(self, url: str, max_bytes: int = MAX_FILE_BYTES) -> File:
+        """A file that came with a message, see `media.fetch`."""
+        return self._fetch(url, max_bytes=max_bytes)
+
+    def erase_media(self, message_sid: str) -> None:
+        """Delete the files of a message and keep its record. Doing it twice is harmless. Raises like `erase`.
+
+        https://www.twilio.com/docs/messaging/api/media-resource: they stay at Twilio until they are deleted there.
+        """
+        media = self._client.messages(message_sid).media
+        for one in self._erase(lambda: media.list(limit=MAX_MEDIA)) or ():
+            self._erase(media.get(one.sid).delete)
 
     def sent_since(self, to: str, when: datetime) -> list[Sent]:
         """Our messages to this person that Twilio has taken since then, newest first, at most 200 looked through.
@@ -165,6 +175,17 @@ class Twilio:
     def close(self) -> None:
         """Close the pooled connections."""
         self._wire.close()
+
+    def _erase(self, step: Callable[[], _T]) -> _T | None:
+        """One step of erasing; None when there was nothing left to erase."""
+        try:
+            return self._call(step)
+        except Unclear as failure:
+            raise Later(failure.code, "it may have been erased; doing it again is harmless") from None
+        except Refused as failure:
+            if failure.code not in GONE:
+                raise
+        return None
 
     def _with_buttons(self, create: Callable[..., Accepted], outgoing: Outgoing, spec: ContentSpec) -> Accepted | None:
         """Send by a Content resource; None: it cannot be had, nothing was sent."""
@@ -246,7 +267,7 @@ class _Wire(TwilioHttpClient):  # type: ignore[misc]  # the SDK has no types
     def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
         """One request, to the other base if there is one."""
         self._last.retry_after = None
-        response = super().request(method, self._rewritten(url), *args, **kwargs)
+        response = super().request(method, rewritten(url, self._api_url), *args, **kwargs)
         self._last.retry_after = response.headers.get("Retry-After")
         self._last.response = None
         return response
@@ -283,15 +304,6 @@ class _Wire(TwilioHttpClient):  # type: ignore[misc]  # the SDK has no types
 
     def close(self) -> None:
         self.session.close()
-
-    def _rewritten(self, url: str) -> str:
-        if not self._api_url:
-            return url
-        parts = urlsplit(url)
-        product = (parts.hostname or "").split(".")[0]
-        prefix = "" if product == "api" else f"/{product}"
-        query = f"?{parts.query}" if parts.query else ""
-        return f"{self._api_url}{prefix}{parts.path}{query}"
 
 
 def _refusal(status: int, code: int | None, text: str, seconds: float | None) -> SendError:

@@ -7,7 +7,8 @@ https://www.twilio.com/docs/whatsapp/key-concepts.
 import re
 from collections.abc import Mapping
 
-from bot.channels import MAX_TEXT, Identity, Inbound, Kind, Status
+from bot.channels import MAX_MEDIA, MAX_TEXT, Identity, Inbound, Kind, Media, Status
+from bot.channels.whatsapp.file_types import known, made_up_name, told_name
 
 CHANNEL = "whatsapp"
 PREFIX = "whatsapp:"
@@ -19,6 +20,7 @@ _SID = re.compile(r"[A-Za-z0-9]{1,64}", re.ASCII)
 _ADDRESS = re.compile(r"[A-Za-z0-9+._-]{1,160}", re.ASCII)
 _PROMISE_ID = re.compile(r"[0-9]{1,18}", re.ASCII)
 _ERROR = re.compile(r"[0-9]{1,10}", re.ASCII)
+_MEDIA_URL = re.compile(r"https://[!-~]{1,2000}", re.ASCII)
 _NOT_TEXT = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 _MEDIA: tuple[tuple[str, Kind], ...] = (
@@ -60,7 +62,8 @@ def read(form: Mapping[str, str]) -> Inbound:
     text = _clean(form.get("Body") or form.get("ButtonText") or form.get("ListTitle") or "")[:MAX_TEXT]
     button = _button(form)
     name = _clean(form.get("ProfileName", "")).replace("\n", " ").strip()[:MAX_NAME]
-    return Inbound(sid, identity, text, button, _kind(form, has_words=bool(text.strip() or button)), name)
+    kind = _kind(form, has_words=bool(text.strip() or button))
+    return Inbound(sid, identity, text, button, kind, name, _media(form))
 
 
 def read_status(form: Mapping[str, str], args: Mapping[str, str]) -> Status | None:
@@ -125,6 +128,18 @@ def _kind(form: Mapping[str, str], *, has_words: bool) -> Kind:
     if form.get("NumMedia", "0").strip() not in ("", "0"):
         return "other"
     return "text" if has_words else "other"
+
+
+def _media(form: Mapping[str, str]) -> tuple[Media, ...]:
+    """The files, whatever NumMedia says of them. A document's name stands in the body when it has no caption."""
+    found = []
+    for n in range(MAX_MEDIA):
+        url = form.get(f"MediaUrl{n}", "")
+        if _MEDIA_URL.fullmatch(url):
+            content_type = known(form.get(f"MediaContentType{n}", ""))
+            told = form.get("Body", "") if n == 0 else ""
+            found.append(Media(url, content_type, told_name(told, content_type) or made_up_name(content_type)))
+    return tuple(found)
 
 
 def _clean(text: str) -> str:

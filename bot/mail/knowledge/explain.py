@@ -29,6 +29,7 @@ _FOLDER = Path(__file__).parent
 _STRICT = ConfigDict(extra="forbid")
 # Replies that name the address of somebody whose server did not speak
 _NAMES_OTHERS = frozenset({"sender_not_allowed", "relay_denied_auth_required"})
+_MOST_LOOKS = 20  # at the same word in one text
 _MOST_CAUSES = 3  # exceptions that are told of, from one that was raised from another
 
 
@@ -119,6 +120,7 @@ class _Rule:
     match: _Words = ()
     also: _Words = ()
     without: _Words = ()
+    near: int | None = None
     stage: _Words = ()
     enhanced: _Words = ()
     code: str | None = None
@@ -138,7 +140,21 @@ class _Rule:
             and (not self.match or any(part in text for part in self.match))
             and (not self.also or any(part in text for part in self.also))
             and not any(part in text for part in self.without)
+            and (self.near is None or any(self._has(around) for around in self._surroundings(text, self.near)))
         )
+
+    def _has(self, text: str) -> bool:
+        return any(part in text for part in self.also)
+
+    def _surroundings(self, text: str, reach: int) -> Iterator[str]:
+        """What stands around the words of `match`: a noun of one sentence says nothing with a verb of another."""
+        for part in self.match:
+            at = text.find(part)
+            for _ in range(_MOST_LOOKS):
+                if at < 0:
+                    break
+                yield text[max(0, at - reach) : at + len(part) + reach]
+                at = text.find(part, at + 1)
 
     @property
     def turn(self) -> int:

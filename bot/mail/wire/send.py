@@ -4,17 +4,18 @@ A mail is accepted (the server's final 250), refused, to be tried later, or unkn
 the final dot and the reply. Only unknown must never be sent again by itself.
 """
 
+import copy
 import re
 import smtplib
 import unicodedata
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
 
-from bot.mail.knowledge.explain import Diagnosis, Failure, Stage, Who, explain
+from bot.mail.knowledge.explain import Diagnosis, Failure, Stage, Who, causes, explain
 from bot.mail.knowledge.redact import redact
 from bot.mail.wire.account import Account, check_account
 from bot.mail.wire.addresses import normalise
@@ -25,20 +26,42 @@ MAX_RECIPIENTS = 5
 MAX_NAME = 100
 MAX_SUBJECT = 250
 MAX_TEXT = 100_000
+MAX_FILES = 5
+MAX_FILE_NAME = 100
+MAX_FILE_BYTES = 16 * 1024 * 1024  # the most that arrives in a chat
+MAX_TOTAL_BYTES = 18 * 1024 * 1024  # of all files: 25 MiB in base64, which is what large providers take
 _FORWARDED = 251
 # 7bit: the library then chooses quoted-printable or base64, and no hop needs 8BITMIME
 _POLICY = SMTP.clone(cte_type="7bit")
 _MARKER = re.compile(r"[A-Za-z0-9-]{8,64}")
 _BREAKS_A_HEADER = frozenset({"Cc", "Cs", "Zl", "Zp"})
+_PATH = frozenset("/\\:")
+_TURNS_WRITING = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")  # shows a.exe.pdf for a.fdp.exe
+_FILE_TYPE = re.compile(r"(?!multipart/|message/)([a-z]{1,20})/([a-z0-9][a-z0-9!#$&^_.+-]{0,126})", re.ASCII)
+_TOO_LARGE = "message_too_large"
+_SIZE_DIGITS = 20  # RFC 1870 section 4
 
 
 class BadMessage(ValueError):
-    """A mail that is not written down; `part` is name, subject, text, recipients, date or marker."""
+    """A mail that is not written down; `part` says what of it.
+
+    It is name, subject, text, recipients, date, marker, files (too many), file_name, file_type or file_size (of one or
+    of all).
+    """
 
     def __init__(self, part: str) -> None:
         """The text names the part only: what stood there is never in it."""
         super().__init__(part)
         self.part = part
+
+
+@dataclass(frozen=True)
+class Attachment:
+    """A file as it goes with a mail; `content_type` is type/subtype in small letters, without parameters."""
+
+    name: str
+    content_type: str
+    content: bytes = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -100,6 +123,10 @@ class _AllDeclinedError(Exception):
     """The server took none of the recipients."""
 
 
+class _TooLargeError(Exception):
+    """The mail is larger than the server said it takes; nothing of it was said."""
+
+
 def message_id(marker: str, sender: str) -> str:
     """The Message-ID of the mail that carries `marker`, in the sender's domain: the same whenever it is asked for."""
     if not _MARKER.fullmatch(marker):
@@ -108,23 +135,63 @@ def message_id(marker: str, sender: str) -> str:
 
 
 def compose(
-    *, sender: str, name: str, to: Sequence[str], subject: str, text: str, date: datetime, marker: str
-) -> EmailMessage:
-    """A plain-text mail in UTF-8 from `name` <`sender`> with its own Message-ID and Date.
+    *, sender: str, name: str, to: Sequence[str], subject: str, text: str, date: datetime, marker: str,
+    attachments: Sequence[Attachment] = (), bcc: Sequence[str] = (),
+) -> EmailMessage:  # fmt: skip
+    """A plain-text mail in UTF-8 from `name` <`sender`> with its own Message-ID and Date, and with files.
 
     `date` is aware; `marker` (8 to 64 letters, digits, hyphens) makes the Message-ID, so that a mail can be found
-    again after a crash. Raises BadAddress, BadMessage: nothing with a line break gets near a header.
+    again after a crash. `bcc`: who gets it unseen by the others; they count as recipients, and who is in `to` as well
+    is named there only. The same arguments make the same bytes.
+    Raises BadAddress, BadMessage: nothing with a line break gets near a header.
     """
     if date.tzinfo is None:
         raise BadMessage("date")
+    seen = check_recipients(to)
+    unseen = check_recipients([*seen, *bcc])[len(seen) :]
+    check_files(attachments)
     message = EmailMessage(policy=_POLICY)
     message["From"] = Address(_header(name, "name", MAX_NAME), addr_spec=normalise(sender))
-    message["To"] = [Address(addr_spec=address) for address in check_recipients(to)]
+    message["To"] = [Address(addr_spec=address) for address in seen]
+    if unseen:
+        message["Bcc"] = [Address(addr_spec=address) for address in unseen]
     message["Subject"] = _header(subject, "subject", MAX_SUBJECT)
     message["Date"] = date
     message["Message-ID"] = message_id(marker, sender)
-    message.set_content(_body(text))
+    _fill(message, _body(text), attachments, marker)
     return message
+
+
+def for_wire(message: EmailMessage) -> bytes:
+    """The mail as it is handed over: every line ended by CRLF, no line with 8 bits, and no word of Bcc."""
+    shown = copy.copy(message)  # shares the parts; taking a header away gives the copy a list of its own
+    del shown["Bcc"]
+    return shown.as_bytes(policy=_POLICY)
+
+
+def for_sent_copy(message: EmailMessage) -> bytes:
+    """The mail for the owner's own Sent folder and for nobody else: with Bcc."""
+    return message.as_bytes(policy=_POLICY)
+
+
+def encoded_size(message: EmailMessage) -> int:
+    """Bytes of the mail as a server's SIZE counts them: with line ends, without doubled dots (RFC 1870 section 5)."""
+    return len(for_wire(message))
+
+
+def check_files(attachments: Sequence[Attachment]) -> None:
+    """Whether these files can go with one mail; raises BadMessage with files, file_name, file_type or file_size."""
+    if len(attachments) > MAX_FILES:
+        raise BadMessage("files")
+    for each in attachments:
+        name = _header(each.name, "file_name", MAX_FILE_NAME)
+        if not name.strip(".") or _PATH & set(name) or _TURNS_WRITING.search(name):
+            raise BadMessage("file_name")
+        if not _FILE_TYPE.fullmatch(each.content_type):
+            raise BadMessage("file_type")
+    sizes = [len(each.content) for each in attachments]
+    if max(sizes, default=0) > MAX_FILE_BYTES or sum(sizes) > MAX_TOTAL_BYTES:
+        raise BadMessage("file_size")
 
 
 def check_recipients(recipients: Sequence[str]) -> tuple[str, ...]:
@@ -146,7 +213,7 @@ def send(
     on_accepted: Callable[[str], None],
     on_handing: Callable[[], None] = lambda: None,
 ) -> Outcome:
-    """Hand `message` over for `recipients` on a fresh connection.
+    """Hand `message` over for `recipients` (those of Bcc among them) on a fresh connection.
 
     `on_accepted(reply)` is called at the final 250, before anything else is said to the server: what it stores is
     true whatever happens afterwards. `on_handing()` is called when all but the final dot is said: until then nothing
@@ -155,7 +222,7 @@ def send(
     """
     sender = check_account(account, secret)
     return _Sending(account, secret, network, provider).run(
-        sender, check_recipients(recipients), message.as_bytes(policy=_POLICY), on_accepted, on_handing
+        sender, check_recipients(recipients), for_wire(message), on_accepted, on_handing
     )
 
 
@@ -184,6 +251,8 @@ class _Sending:
             code, reply = self._hand_over(session, sender, recipients, content, on_handing)
         except _AllDeclinedError:
             return self._all_declined()
+        except _TooLargeError as error:
+            return self._too_large(str(error))
         except OSError as error:
             return self._lost(error)
         else:
@@ -210,8 +279,7 @@ class _Sending:
         self._track.enter("auth")
         sign_in(session, self._account.user, self._secret)
         self._track.enter("mail_from")
-        size = [f"SIZE={len(content)}"] if session.has_extn("size") else []
-        code, reply = session.mail(sender, size)
+        code, reply = session.mail(sender, _size_option(session, len(content)))
         if code != PASSED:
             raise smtplib.SMTPResponseException(code, reply)
         self._track.enter("rcpt_to")
@@ -254,6 +322,11 @@ class _Sending:
         found = next((each for each in self._declined if each.retry), self._declined[0])
         return self._verdict(Diagnosis(found.cause, found.who, found.retry, blames_secret=False), found.raw)
 
+    def _too_large(self, raw: str) -> Refused | Later:
+        """A server that says its limit is not asked to carry more (RFC 1870 section 6.1)."""
+        cause = causes()[_TOO_LARGE]
+        return self._verdict(Diagnosis(_TOO_LARGE, cause.who, cause.retry, cause.blames_secret), raw)
+
     def _verdict(self, found: Diagnosis, raw: str) -> Refused | Later:
         stage, declined = self._track.stage, self._declined
         if found.retry:
@@ -262,6 +335,44 @@ class _Sending:
 
     def _redacted(self, text: str) -> str:
         return redact(text, (self._secret,))
+
+
+def _size_option(session: Session, size: int) -> list[str]:
+    """The option of MAIL FROM that tells the size, where the server has SIZE (RFC 1870); raises _TooLargeError."""
+    if not session.has_extn("size"):
+        return []
+    stated = session.esmtp_features["size"].strip()
+    limit = int(stated) if stated.isascii() and stated.isdigit() and len(stated) <= _SIZE_DIGITS else 0
+    if 0 < limit < size:  # 0, or nothing: no fixed limit
+        raise _TooLargeError(f"SIZE {limit} is stated, the mail has {size} bytes")
+    return [f"SIZE={size}"]
+
+
+def _fill(message: EmailMessage, text: str, attachments: Sequence[Attachment], marker: str) -> None:
+    """The text, and the files behind it.
+
+    The boundary is made of the marker, so that writing it twice makes the same bytes. `=_` stands in no line of base64
+    or quoted-printable (RFC 2046 5.1.1), so no text can hold a boundary.
+    """
+    if not attachments:
+        message.set_content(text)
+        return
+    message.set_content(text, cte="quoted-printable" if text.isascii() else None)
+    for each in attachments:
+        main, _, sub = each.content_type.partition("/")
+        charset = {"charset": "utf-8"} if main == "text" and _is_utf8(each.content) else {}
+        message.add_attachment(
+            each.content, maintype=main, subtype=sub, filename=each.name.strip(), params=charset, cte="base64"
+        )
+    message.set_boundary(f"=_{marker}")
+
+
+def _is_utf8(content: bytes) -> bool:
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _header(value: str, part: str, longest: int) -> str:

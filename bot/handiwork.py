@@ -1,0 +1,174 @@
+"""What all hands share: their tools, their outcomes, and looks at what a promise is about."""
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from email.message import EmailMessage
+from typing import Protocol
+from uuid import UUID
+
+from bot.channels import Accepted, Identity, Inbound
+from bot.clock import Clock
+from bot.facts import wire_server
+from bot.limits import Limits
+from bot.links import LinkBook
+from bot.mail.knowledge.providers import Provider, Providers
+from bot.mail.wire import send
+from bot.mail.wire.account import Account as WireAccount
+from bot.mail.wire.smtp import Network
+from bot.safe import Safe, use_of
+from bot.store import conversations, people
+from bot.store.conversations import Held
+from bot.store.engine import Connection, Engine, Row, reading
+from bot.store.promises import Promise
+from bot.vault import Secret
+from flows.speech import Message, Style
+from flows.words import Account, Event, Server
+
+IMAPS = 993
+
+
+class Channel(Protocol):
+    """One channel, as the hands need it; all channels are alike."""
+
+    @property
+    def style(self) -> Style:
+        """How this channel writes what is not its own."""
+
+    def send(self, to: Identity, message: Message, promise_id: int, ready: Callable[[], None]) -> Accepted:
+        """Hand a message to the provider; `ready` is called before its first byte leaves, and may raise.
+
+        Raises Refused, Later or Unclear.
+        """
+
+    def find(self, to: Identity, message: Message, since: datetime) -> str | None:
+        """The provider's id of a message that may have been taken; None when it surely was not."""
+
+    def typing(self, message_id: str) -> None:
+        """Show that an answer is on its way."""
+
+    def erase(self, message_id: str) -> None:
+        """Erase what a person sent at the provider. Raises Later or Refused."""
+
+    def missed(self, since: datetime) -> list[Inbound]:
+        """What people have sent since then, as the provider lists it, newest first. Raises Later, Unclear, Refused."""
+
+
+def _nothing(_db: Connection) -> bool:
+    """Nothing else is written."""
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The promise is kept, or will never be: final state, the event for the conversation, words for the operator.
+
+    `along` is written in the transaction that ends the promise: never by somebody who has lost it meanwhile. Where it
+    answers False, what the event tells is not true any more, and nothing is told.
+    """
+
+    state: str = "done"
+    event: Event | None = None
+    provider_id: str | None = None
+    words: str = ""
+    along: Callable[[Connection], bool] = _nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Not now: try again after so many seconds. `along`: see `Ended`."""
+
+    seconds: float
+    words: str
+    along: Callable[[Connection], bool] = _nothing
+
+
+Outcome = Ended | Again
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What hands work with."""
+
+    engine: Engine
+    clock: Clock
+    channels: Mapping[str, Channel]
+    links: LinkBook
+    providers: Providers
+    safe: Safe
+    limits: Limits
+    network: Network
+    later: Callable[[float, Callable[[], None]], Callable[[], None]]
+    announce: Callable[[Promise, Event], None]
+    receive: Callable[[Inbound], bool]
+    public_url: str
+    operator: str = ""
+    discovery: bool = True
+
+
+Hand = Callable[[Tools, Promise], Outcome]
+
+
+def backoff(attempt: int, wished: float | None = None, longest: float = 3600.0) -> float:
+    """Seconds until the next try: what the provider wished, else about 2, 4, 8 ... up to an hour.
+
+    A little is added by chance, so that what failed together does not come back together.
+    """
+    return min(wished if wished is not None else 2.0**attempt, longest) * random.uniform(1.0, 1.25)  # noqa: S311 - no secret
+
+
+def look(tools: Tools, promise: Promise) -> Held | None:
+    """The conversation that a promise belongs to, as it is now; None when there is none any more."""
+    if promise.conversation_id is None:
+        return None
+    with reading(tools.engine) as db:
+        return conversations.look(db, promise.conversation_id)
+
+
+def family_of(tools: Tools, account: Account) -> str | None:
+    """The family of the provider behind an account: providers that answer with the same texts."""
+    provider = provider_of(tools, account)
+    return provider.family if provider else None
+
+
+def provider_of(tools: Tools, account: Account) -> Provider | None:
+    """The provider behind an account: of its address, else of its server."""
+    today = tools.clock.now().date()
+    known = tools.providers.for_address(account.address, today)
+    return known or tools.providers.for_host(account.server.host, today)
+
+
+def password_of(tools: Tools, account: Account, secret_id: UUID) -> Secret:
+    """The secret of an account, without the blanks with which its provider shows it. Raises Unopenable."""
+    with reading(tools.engine) as db:
+        secret = tools.safe.take(db, secret_id, kind="mailbox.password", use=use_of(account))
+    provider = provider_of(tools, account)
+    return Secret(provider.secret_shape.clean(secret.reveal())) if provider else secret
+
+
+def written(tools: Tools, mail: Row) -> EmailMessage:
+    """A mail that was written in the chat, the same bytes each time. Raises Unopenable, BadAddress, BadMessage."""
+    with reading(tools.engine) as db:
+        words = tools.safe.take(db, mail.content_id, kind="mail.body", use={"mail": str(mail.id)}).reveal()
+        name = people.member_name(db, mail.member_id)
+    subject, _, text = words.partition("\n")
+    return send.compose(
+        sender=mail.address,
+        name=name[: send.MAX_NAME],
+        to=mail.recipients,
+        subject=subject,
+        text=text,
+        date=mail.date,
+        marker=mail.id.hex,
+    )
+
+
+def imap_of(tools: Tools, account: Account) -> WireAccount:
+    """Where the copies of an account's mails lie: its provider's IMAP server, else the one under the same name."""
+    provider = provider_of(tools, account)
+    if provider is not None and provider.imap:
+        user = provider.imap_user_for(account.address) or account.user
+        return WireAccount(account.address, user, provider.imap[0])
+    same_name = wire_server(Server(account.server.host, IMAPS, "tls"))
+    return WireAccount(account.address, account.user, same_name)

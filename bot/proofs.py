@@ -1,0 +1,189 @@
+"""The Sent proof: a mail to oneself as the last stage of the live test, and the copy of every mail in *Sent*.
+
+"Accepted by SMTP" is stored at the final 250, before anything here: a copy that cannot be made sends no mail twice.
+"""
+
+from dataclasses import dataclass, replace
+from email.message import EmailMessage
+from functools import partial
+from uuid import UUID
+
+import structlog
+
+from bot.facts import language, on_the_wire
+from bot.handiwork import Again, Ended, Outcome, Tools, backoff, family_of, imap_of, password_of, provider_of, written
+from bot.mail.wire import send, sent_folder
+from bot.mail.wire.account import BadCredential
+from bot.mail.wire.addresses import BadAddress
+from bot.mail.wire.smtp import Network
+from bot.store import mailboxes, people, promises, secrets
+from bot.store.conversations import Held
+from bot.store.engine import Connection, Row, reading
+from bot.store.promises import Promise
+from bot.vault import Secret, Unopenable
+from flows.speech import sentence
+from flows.words import Account, CopyMissing, LoginFailed, LoginWorked, Server
+
+HANDING = "handing"  # noted at a promise whose mail to oneself may have left
+MAX_COPY_TRIES = 6
+AT_ONCE = (0.0,)  # where nobody but us files copies there is nothing to wait for
+SOON = (0.0, 1.0, 2.0)
+DONE = frozenset({"found", "appended"})
+_log = structlog.get_logger(__name__)
+
+
+class TakenError(Exception):
+    """Somebody else does this now."""
+
+
+# --- the mail to oneself ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Proving:
+    """One mail to oneself: whose, with what, for which promise."""
+
+    tools: Tools
+    promise: Promise
+    held: Held
+    account: Account
+    secret: Secret
+    repaired: bool
+
+
+def prove(of: Proving) -> Outcome:
+    """Send a real mail to oneself and look where it went. Raises TakenError when another process owns the promise.
+
+    It alone shows senders that a server refuses after it has read the mail. A process that died while it handed the
+    mail over is not followed by a second mail.
+    """
+    if of.promise.outcome == HANDING:
+        return Ended(event=LoginWorked(of.account, of.repaired, "unknown"), words="a mail to oneself may have left")
+    message = _to_oneself(of)
+    outcome = send.send(
+        on_the_wire(of.account),
+        of.secret.reveal(),
+        message,
+        [of.account.address],
+        network=_in_a_chat(of.tools.network),
+        provider=family_of(of.tools, of.account),
+        on_handing=partial(_note_handing, of.tools, of.promise),
+        on_accepted=lambda _reply: None,  # its outcome is the test's
+    )
+    match outcome:
+        case send.Accepted(reply=reply):
+            return _accepted(of, send.for_sent_copy(message), reply)
+        case send.Unknown(raw):
+            return _unknown(of, raw)
+        case send.Later(raw=raw):
+            return Ended(event=LoginWorked(of.account, of.repaired, "later"), words=raw)
+        case send.Refused(stage=stage, cause=cause, who=who, raw=raw):
+            _log.info("live test failed", stage=stage, cause=cause)
+            return Ended(event=LoginFailed(cause, who, retry=False), words=f"{stage}: {cause}: {raw}")
+
+
+def _to_oneself(of: Proving) -> EmailMessage:
+    spoken = language(of.held.language)
+    with reading(of.tools.engine) as db:
+        name = people.member_name(db, of.held.member_id) if of.held.member_id else ""
+    return send.compose(
+        sender=of.account.address,
+        name=name[: send.MAX_NAME],
+        to=[of.account.address],
+        subject=sentence("proof.subject", spoken),
+        text=sentence("proof.text", spoken, operator=of.tools.operator),
+        date=of.tools.clock.now(),
+        marker=_marker(of.promise),
+    )
+
+
+def _marker(promise: Promise) -> str:
+    return f"proof-{promise.id:08d}"
+
+
+def _in_a_chat(network: Network) -> Network:
+    """A person waits here, and the promise has a lease: a server gets less time than RFC 5321 allows."""
+    return replace(network, timeouts=replace(network.timeouts, content=30.0, final=45.0, total=45.0))
+
+
+def _note_handing(tools: Tools, promise: Promise) -> None:
+    with tools.engine.begin() as db:
+        if not promises.mark(db, promise, HANDING):
+            raise TakenError
+
+
+def _accepted(of: Proving, content: bytes, reply: str) -> Ended:
+    id_ = send.message_id(_marker(of.promise), of.account.address)
+    copy = _copied(of.tools, of.account, of.secret, content, id_, reply)
+    arrived = copy.state != "no_imap" and bool(
+        sent_folder.arrived(
+            imap_of(of.tools, of.account),
+            of.secret.reveal(),
+            id_,
+            network=of.tools.network,
+            reply=reply,
+            waits=SOON,
+        )
+    )
+    worked = LoginWorked(of.account, of.repaired, "accepted", arrived, copy.state)
+    return Ended(event=worked, words=f"copy: {copy.state} {copy.cause} {copy.raw}".strip())
+
+
+def _unknown(of: Proving, raw: str) -> Ended:
+    found = sent_folder.resolve_unknown(
+        imap_of(of.tools, of.account),
+        of.secret.reveal(),
+        send.message_id(_marker(of.promise), of.account.address),
+        network=of.tools.network,
+        waits=SOON,
+    )
+    return Ended(event=LoginWorked(of.account, of.repaired, "accepted" if found else "unknown"), words=raw)
+
+
+# --- the copy of a mail -----------------------------------------------------------------------------------------------
+
+
+def _copied(tools: Tools, account: Account, secret: Secret, content: bytes, id_: str, reply: str) -> sent_folder.Copy:
+    provider = provider_of(tools, account)
+    habit = provider.sent_copy if provider else "unknown"
+    return sent_folder.prove(
+        imap_of(tools, account),
+        secret.reveal(),
+        content,
+        id_,
+        network=tools.network,
+        server_files=habit.startswith("auto"),
+        reply=reply,
+        provider=provider.family if provider else None,
+        waits=AT_ONCE if habit == "never" else sent_folder.WAITS,
+    )
+
+
+def file_copy(tools: Tools, promise: Promise) -> Outcome:
+    """See to it that an accepted mail lies in *Sent*, once; afterwards its sealed words are erased."""
+    mail_id = UUID(promise.payload["mail"])
+    with reading(tools.engine) as db:
+        mail = mailboxes.mail(db, mail_id)
+    if mail is None or mail.content_id is None or mail.secret_id is None:
+        return Ended("dropped")
+    account = Account(mail.address, mail.user_name, Server(mail.host, mail.port, mail.security))
+    try:
+        content = send.for_sent_copy(written(tools, mail))
+        secret = password_of(tools, account, mail.secret_id)
+        copy = _copied(tools, account, secret, content, mail.message_id, mail.reply)
+    except (Unopenable, BadAddress, BadCredential, send.BadMessage) as bad:
+        return _copy_ended(mail, sent_folder.Copy("failed"), str(bad))
+    if copy.state == "failed" and promise.attempt < MAX_COPY_TRIES:
+        return Again(backoff(promise.attempt + 3), copy.raw)
+    return _copy_ended(mail, copy, f"{copy.state} {copy.cause} {copy.raw}".strip())
+
+
+def _copy_ended(mail: Row, copy: sent_folder.Copy, words: str) -> Ended:
+    def note(db: Connection) -> bool:
+        mailboxes.note_copy(db, mail.id, copy.state)
+        content = mailboxes.drop_content(db, mail.id)
+        secrets.erase(db, [content] if content else [])
+        return True
+
+    missing = CopyMissing(str(mail.id), ", ".join(mail.recipients), copy.state)
+    return Ended(event=None if copy.state in DONE else missing, words=words, along=note)
