@@ -1,5 +1,6 @@
 """What all hands share: their tools, their outcomes, and looks at what a promise is about."""
 
+import base64
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from bot.mail.wire import send
 from bot.mail.wire.account import Account as WireAccount
 from bot.mail.wire.smtp import Network
 from bot.safe import Safe, use_of
-from bot.store import conversations, people
+from bot.store import conversations, files, people
 from bot.store.conversations import Held
 from bot.store.engine import Connection, Engine, Row, reading
 from bot.store.promises import Promise
@@ -27,6 +28,22 @@ from flows.speech import Message, Style
 from flows.words import Account, Event, Server
 
 IMAPS = 993
+
+
+class FetchedFile(Protocol):
+    """A file whose bytes are what its type says; `name` may be empty."""
+
+    @property
+    def content(self) -> bytes:
+        """Its bytes."""
+
+    @property
+    def content_type(self) -> str:
+        """Its type, without parameters."""
+
+    @property
+    def name(self) -> str:
+        """What its keeper calls it."""
 
 
 class Channel(Protocol):
@@ -50,6 +67,9 @@ class Channel(Protocol):
 
     def erase(self, message_id: str) -> None:
         """Erase what a person sent at the provider. Raises Later or Refused."""
+
+    def fetch(self, url: str, max_bytes: int) -> FetchedFile:
+        """A file that came with a message. Raises Refused (code `type`, `413` or another), Later."""
 
     def missed(self, since: datetime) -> list[Inbound]:
         """What people have sent since then, as the provider lists it, newest first. Raises Later, Unclear, Refused."""
@@ -151,6 +171,9 @@ def written(tools: Tools, mail: Row) -> EmailMessage:
     """A mail that was written in the chat, the same bytes each time. Raises Unopenable, BadAddress, BadMessage."""
     with reading(tools.engine) as db:
         words = tools.safe.take(db, mail.content_id, kind="mail.body", use={"mail": str(mail.id)}).reveal()
+        attached = [
+            send.Attachment(row.name, row.content_type, _content(db, tools, row)) for row in files.of_mail(db, mail.id)
+        ]
         name = people.member_name(db, mail.member_id)
     subject, _, text = words.partition("\n")
     return send.compose(
@@ -161,7 +184,14 @@ def written(tools: Tools, mail: Row) -> EmailMessage:
         text=text,
         date=mail.date,
         marker=mail.id.hex,
+        attachments=attached,
     )
+
+
+def _content(db: Connection, tools: Tools, row: Row) -> bytes:
+    """The bytes of a file that was fetched. Raises Unopenable."""
+    clear = tools.safe.take(db, row.content_id, kind="mail.file", use={"file": str(row.id)})
+    return base64.b64decode(clear.reveal())
 
 
 def imap_of(tools: Tools, account: Account) -> WireAccount:

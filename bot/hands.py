@@ -16,6 +16,7 @@ import structlog
 from bot.calendar import UTC, is_by_day
 from bot.channels import Identity, Later, Refused, SendError, Unclear
 from bot.facts import language, on_the_wire, wire_server
+from bot.files import fetch_file
 from bot.handiwork import (
     Again,
     Ended,
@@ -504,7 +505,10 @@ def send_mail(tools: Tools, promise: Promise) -> Outcome:
         return _refused(tools, mail_id, CHANGED, "user", str(gone))
     except BadAddress as bad:
         return _refused(tools, mail_id, "recipient_rejected", "user", str(bad))
-    except (BadCredential, send.BadMessage) as bad:
+    except send.BadMessage as bad:
+        cause = "message_too_large" if bad.part == "file_size" else "content_rejected_spam_policy"
+        return _refused(tools, mail_id, cause, "user", str(bad))
+    except BadCredential as bad:
         return _refused(tools, mail_id, "content_rejected_spam_policy", "user", str(bad))
 
 
@@ -596,6 +600,8 @@ def _unknown(tools: Tools, mail: Row, raw: str) -> Outcome:
 
 
 def _was_sent(tools: Tools, mail: Row) -> bool:
+    if mail.version != mail.mailbox_version:
+        return False  # it left from another mailbox than the one that is there now
     account = Account(mail.address, mail.user_name, Server(mail.host, mail.port, mail.security))
     try:
         secret = password_of(tools, account, mail.secret_id)
@@ -626,8 +632,7 @@ def _mail_ended(tools: Tools, mail_id: UUID, event: Event, *, to: str, state: st
 
     def note(db: Connection) -> bool:
         mailboxes.move_mail(db, mail_id, to=to, of=("todo", "handing"), reply=words, at=tools.clock.now())
-        content = mailboxes.drop_content(db, mail_id)
-        secrets.erase(db, [content] if content else [])
+        secrets.erase(db, mailboxes.drop_content(db, mail_id))
         return True
 
     return Ended(state, event, words=words[:MAX_WORDS], along=note)
@@ -645,6 +650,7 @@ HANDS: dict[str, Hand] = {
     promises.RETEST: retest,
     promises.TELL: tell,
     promises.FILE_COPY: file_copy,
+    promises.FETCH_FILE: fetch_file,
     promises.RECONCILE: reconcile,
 }
 # How long a lane's promises may take at most; then their worker counts as dead, and they are done again.

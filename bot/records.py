@@ -15,10 +15,10 @@ from bot.facts import FactReader, Standing
 from bot.limits import Exhausted, Limits
 from bot.mail.wire.send import message_id
 from bot.safe import WAITING, Safe
-from bot.store import conversations, housekeeping, mailboxes, promises, secrets
+from bot.store import conversations, files, housekeeping, mailboxes, promises, secrets
 from bot.store import people as people_store
 from bot.store.conversations import Held
-from bot.store.engine import Connection
+from bot.store.engine import Connection, Row
 from bot.vault import Secret
 from flows import saved
 from flows.words import (
@@ -26,6 +26,8 @@ from flows.words import (
     CaseOpened,
     EraseSecret,
     Event,
+    FilesComing,
+    FilesGone,
     FindHoster,
     HosterUnknown,
     Join,
@@ -144,6 +146,8 @@ class Records:
         db, now, mailbox = scene.db, scene.now, scene.standing.facts.mailbox
         if mailbox is None or scene.standing.mailbox_id is None:
             raise LookupError("a mail without a mailbox")
+        if (unready := _unready_files(scene, mail)) is not None:
+            return unready
         counted = self._limits.allow("mail", str(scene.standing.mailbox_id), connection=db)
         if isinstance(counted, Exhausted):
             return MailsExhausted(counted.minutes)
@@ -160,6 +164,7 @@ class Records:
             "at": now,
         }
         mailboxes.add_mail(db, mail_id, values)
+        files.attach(db, [UUID(one) for one in mail.files], mail_id)
         promises.add(db, scene.held.id, [promises.Wanted("mail", "SendMail", now, {"mail": str(mail_id)})], now)
         return MailQueued(str(mail_id))
 
@@ -169,6 +174,19 @@ class Records:
         return self._safe.put(
             scene.db, words, kind="mail.body", owner=scene.held.contact_id, use=use, now=scene.now, keep=WAITING
         )
+
+
+def _unready_files(scene: Scene, mail: SendMail) -> Event | None:
+    """Why a mail cannot leave with its files yet, or with some of them never."""
+    known = {str(row.id): row for row in files.some(scene.db, scene.held.id, [UUID(one) for one in mail.files])}
+    gone = [one for one in mail.files if one not in known or _is_gone(known[one])]
+    if gone:
+        return FilesGone(tuple(gone))
+    return FilesComing() if any(row.state == "coming" for row in known.values()) else None
+
+
+def _is_gone(row: Row) -> bool:
+    return row.state == "lost" or (row.state == "here" and row.content_id is None)
 
 
 def _set_language(scene: Scene, wanted: SetLanguage) -> None:

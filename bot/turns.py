@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, get_args
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import structlog
 
 from bot import people
 from bot.calendar import nudge_time
-from bot.channels import Inbound
+from bot.channels import Inbound, Media
 from bot.clock import Clock
 from bot.facts import FactReader, Standing, language
 from bot.mail.knowledge.explain import explain_text
@@ -24,7 +24,7 @@ from bot.mail.knowledge.redact import redact
 from bot.people import WINDOW
 from bot.records import Records, Scene
 from bot.safe import SUSPECTED, UNCLAIMED, Safe, use_of
-from bot.store import conversations, mailboxes, promises
+from bot.store import conversations, files, mailboxes, promises
 from bot.store import people as people_store
 from bot.store.conversations import Held
 from bot.store.engine import Connection, DatabaseDown, Engine
@@ -43,6 +43,7 @@ from flows.conversation import (
     private,
     records,
     restarted,
+    takes_files,
     understand,
     worth_a_nudge,
 )
@@ -57,6 +58,7 @@ from flows.words import (
     EraseAtProvider,
     EraseEverything,
     Event,
+    FileShared,
     Language,
     Quote,
     Said,
@@ -64,6 +66,7 @@ from flows.words import (
     SecretLeaked,
     SecretSuspected,
     SecretTyped,
+    Shared,
     Speak,
     TestLogin,
     Value,
@@ -72,10 +75,11 @@ from flows.words import (
 HIDDEN = "(hidden)"
 SHORTEST_ERROR = 10  # characters; most messages are a number or a word, and need no look
 MAX_ROUNDS = 5  # records that answer one another within one turn
+MAX_FILE_NAME = 100
 MAX_LINE = 2_000  # characters of one line in the transcript
 MAX_UNFINISHED = 100  # promises of one conversation; beyond it nothing more is heard until some are kept
 UNNOTICED = frozenset(
-    {"EraseAtProvider", promises.NUDGE, promises.TELL}
+    {"EraseAtProvider", promises.NUDGE, promises.TELL, promises.FILE_COPY}
 )  # nobody waits for these: a failure is the operator's
 LANES: dict[type, str] = {
     Speak: "speak",
@@ -179,6 +183,8 @@ class Turns:
         event = understand(envelope, inbound.text, inbound.button, inbound.kind, standing.facts)
         if isinstance(event, Secretive):
             return Heard(self._seal(db, held, envelope, inbound.text, event, now), HIDDEN)
+        if isinstance(event, Shared) and inbound.media and takes_files(envelope, standing.facts):
+            event = self._take_file(db, held, inbound.media[0], now)
         if isinstance(event, SecretLeaked) or awaits_secret(envelope) or envelope.lost:
             return Heard(event, HIDDEN)
         if isinstance(event, Said) and private(envelope):
@@ -186,6 +192,14 @@ class Turns:
         if inbound.kind != "text":
             return Heard(event, f"({inbound.kind})")
         return Heard(event, (redact(inbound.text) if standing.facts.pasted else inbound.text)[:MAX_LINE])
+
+    def _take_file(self, db: Connection, held: Held, media: Media, now: datetime) -> FileShared:
+        """A file for a mail: known from now on, fetched by a promise."""
+        file_id, name = uuid4(), media.name[:MAX_FILE_NAME]
+        files.add(db, file_id, held.id, name=name, url=media.url, at=now)
+        promises.add(db, held.id, [Wanted("work", promises.FETCH_FILE, now, {"file": str(file_id)})], now)
+        promises.wake(db, {"work"})
+        return FileShared(str(file_id), name)
 
     def _seal(
         self, db: Connection, held: Held, envelope: Envelope, text: str, judged: Secretive, now: datetime

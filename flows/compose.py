@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from flows.facts import Facts
 from flows.flow import Flow, Step
 from flows.forms import Answers, Field, Form, Problem, without
-from flows.reading import address, written
+from flows.reading import address, plain, written
 from flows.speech import MAX_CODE, shortened
 from flows.words import (
     Ask,
@@ -16,6 +16,9 @@ from flows.words import (
     Done,
     Effect,
     Event,
+    FilesComing,
+    FilesGone,
+    FileShared,
     MailQueued,
     MailsExhausted,
     Option,
@@ -30,12 +33,19 @@ from flows.words import (
 MAX_RECIPIENTS = 5
 MAX_SUBJECT = 150
 MAX_TEXT = 4_000
+MAX_FILES = 5
 PREVIEW_ROOM = 500  # characters of recipients, subject and text: a message with buttons holds 1,024 in all
+
+
+# "to all my clients": what people say when they mean more than a mail
+MASS = re.compile(r"\b(all|every\w*|todos|todas|toda|todo)\b")
 
 
 def recipients(text: str, _facts: Facts) -> str | Problem:
     """Up to five addresses, however they are separated; kept with single blanks between them."""
     pieces = [piece for piece in re.split(r"[\s,;]+", text.strip()) if piece]
+    if "@" not in text and MASS.search(plain(text)):
+        return Problem("compose.no_mass_mail", {"most": MAX_RECIPIENTS})
     if not pieces or len(pieces) > MAX_RECIPIENTS:
         return Problem("compose.too_many_recipients" if pieces else "compose.no_recipient", {"most": MAX_RECIPIENTS})
     read = {piece: address(piece) for piece in pieces}
@@ -66,8 +76,16 @@ CORRECTABLE = tuple(Option(one.name, f"compose.button.{one.name}") for one in FO
 
 
 @dataclass(frozen=True, slots=True)
+class Offering:
+    """We wait for whether this file is to be sent by mail."""
+
+    file_id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Collecting:
-    """We wait for one part of the mail."""
+    """We wait for one part of the mail. The answers hold its files, too: a line each, its id and its name."""
 
     answers: Answers
     asking: str
@@ -94,11 +112,13 @@ class Sending:
     answers: Answers
 
 
-State = Collecting | Previewing | Correcting | Sending | Done
+State = Offering | Collecting | Previewing | Correcting | Sending | Done
 
 
-def start(_entry: str, facts: Facts) -> tuple[State, list[Effect]]:
-    """The first question, if anything can be sent."""
+def start(entry: str, facts: Facts) -> tuple[State, list[Effect]]:
+    """The first question, if anything can be sent; `offer`: whether the file that came is to be sent at all."""
+    if entry == "offer" and facts.shared is not None:
+        return Offering(facts.shared.file_id, facts.shared.name), []
     return _unable(facts) or (Collecting({}, "to"), [])
 
 
@@ -114,6 +134,14 @@ def _unable(facts: Facts) -> tuple[State, list[Effect]] | None:
 def step(state: State, event: Event, facts: Facts) -> Step:
     """Collect, show, then send, correct or drop."""
     match state, event:
+        case Offering(file_id, name), Chose("yes"):
+            return _unable(facts) or (Collecting({"files": _line(file_id, name)}, "to"), [])
+        case Offering(), Chose("no"):
+            return Done(), [Say("compose.dropped")]
+        case Offering(), FileShared(file_id, name):
+            return Offering(file_id, name), []
+        case ((Collecting() | Previewing() | Correcting()), FileShared(file_id, name)):
+            return _with_file(state, file_id, name)
         case Collecting(answers, asking), Said():
             taken = FORM.take(answers, asking, event, facts)
             return taken if isinstance(taken, Declined) else (_go_on(taken), [])
@@ -121,15 +149,46 @@ def step(state: State, event: Event, facts: Facts) -> Step:
             return _send(answers, facts)
         case Sending(), MailQueued():
             return Done(ask=False), [Say("compose.sending")]
+        case Sending(answers), FilesGone(gone):
+            left = {**answers, "files": _lines_without(answers, gone)}
+            return Previewing(left), [Say("compose.files_gone")]
+        case Sending(answers), FilesComing():
+            return Previewing(answers), [Say("compose.files_coming")]
         case Sending(answers), MailsExhausted(minutes):
             return Previewing(answers), [Say("compose.too_many_mails", {"minutes": minutes})]
         case Previewing(answers), Chose("correct"):
             return Correcting(answers), []
         case Previewing(), Chose("drop"):
             return Done(), [Say("compose.dropped")]
+        case Correcting(answers), Chose("files"):
+            return Previewing(without(answers, "files")), []
         case Correcting(answers), Chose(part) if part in answers:
             return Collecting(without(answers, part), part), []
     return Declined()
+
+
+def _with_file(state: Collecting | Previewing | Correcting, file_id: str, name: str) -> Step:
+    """One more file; the question that was open is asked again."""
+    lines = state.answers.get("files", "").splitlines()
+    if len(lines) >= MAX_FILES:
+        return Declined("compose.too_many_files", {"most": MAX_FILES})
+    answers = {**state.answers, "files": "\n".join([*lines, _line(file_id, name)])}
+    after = Collecting(answers, state.asking) if isinstance(state, Collecting) else Previewing(answers)
+    return after, [Say("compose.file_added", {"name": name})]
+
+
+def _line(file_id: str, name: str) -> str:
+    return f"{file_id} {name}"
+
+
+def _files(answers: Answers) -> tuple[tuple[str, str], ...]:
+    """The files of a mail: id and name."""
+    lines = (line.partition(" ") for line in answers.get("files", "").splitlines())
+    return tuple((file_id, name) for file_id, _, name in lines)
+
+
+def _lines_without(answers: Answers, gone: tuple[str, ...]) -> str:
+    return "\n".join(_line(file_id, name) for file_id, name in _files(answers) if file_id not in gone)
 
 
 def _go_on(answers: Answers) -> State:
@@ -138,18 +197,25 @@ def _go_on(answers: Answers) -> State:
 
 
 def _send(answers: Answers, facts: Facts) -> tuple[State, list[Effect]]:
-    mail = SendMail(tuple(answers["to"].split()), answers["subject"], answers["text"])
+    files = tuple(file_id for file_id, _ in _files(answers))
+    mail = SendMail(tuple(answers["to"].split()), answers["subject"], answers["text"], files)
     return _unable(facts) or (Sending(answers), [mail])
 
 
 def ask(state: State, facts: Facts) -> Ask:
     """The question of each state."""
     match state:
+        case Offering(_, name):
+            answers_ = (Option("yes", "compose.button.offer"), Option("no", "compose.button.drop"))
+            return Ask("offer", "compose.offer_file", {"name": name}, answers_)
         case Collecting(_, asking):
             return FORM.ask(asking, _sender(facts))
         case Previewing(answers):
             options = tuple(Option(value, f"compose.button.{value}") for value in ("send", "correct", "drop"))
-            return Ask("preview", "compose.preview", {**_sender(facts), **_shown(answers)}, options)
+            name = "compose.preview_files" if _files(answers) else "compose.preview"
+            return Ask("preview", name, {**_sender(facts), **_shown(answers)}, options)
+        case Correcting(answers) if _files(answers):
+            return Ask("correct", "compose.which_part", {}, (*CORRECTABLE, Option("files", "compose.button.no_files")))
         case Sending():
             return Ask("sending", "compose.sending")
         case _:
@@ -160,7 +226,9 @@ def _shown(answers: Answers) -> Values:
     """The mail as the preview shows it: the longer its head, the less of its text."""
     to, subject_line = answers["to"].replace(" ", ", "), answers["subject"]
     room = PREVIEW_ROOM - len(to[:MAX_CODE]) - len(subject_line)
-    return {"to": Code(to), "subject": Quote(subject_line), "text": Quote(shortened(answers["text"], room))}
+    names = ", ".join(name for _, name in _files(answers))
+    shown = shortened(answers["text"], room - len(names))
+    return {"to": Code(to), "subject": Quote(subject_line), "text": Quote(shown), "files": names}
 
 
 def _sender(facts: Facts) -> Values:
@@ -181,7 +249,7 @@ def reopen(state: State, part: str) -> State | None:
 
 FLOW = Flow(
     "compose",
-    (Collecting, Previewing, Correcting, Sending),
+    (Offering, Collecting, Previewing, Correcting, Sending),
     start,
     step,
     ask,

@@ -27,6 +27,8 @@ from flows.words import (
     EraseAtProvider,
     EraseSecret,
     Event,
+    FileLost,
+    FileShared,
     Judged,
     Language,
     Lay,
@@ -217,6 +219,9 @@ def _heard(envelope: Envelope, event: Event, facts: Facts) -> Turn:
             return _spoke(envelope, event, facts)
         case Tapped(button):
             return _tapped(envelope, button, facts)
+        case FileShared():
+            offered = Start("compose", "offer")  # no flow waits for it: perhaps it is to be sent
+            return _step(envelope, event, facts) or _start(envelope, offered, replace(facts, shared=event))
         case Shared(kind):
             name = f"talk.shared.{kind}" if has(f"talk.shared.{kind}") else "talk.shared.other"
             return Turn(envelope, (Say(name),), ask=True)
@@ -225,6 +230,12 @@ def _heard(envelope: Envelope, event: Event, facts: Facts) -> Turn:
         case SecretLeaked():
             return _leaked(envelope)
     return _step(envelope, event, facts) or Turn(envelope)
+
+
+def takes_files(envelope: Envelope, facts: Facts) -> bool:
+    """Whether a file that comes now can be of use: for a mail, or at rest, from somebody who can send."""
+    usable = facts.mailbox is not None and facts.mailbox.state == "works" and not envelope.silent
+    return usable and envelope.flow in {"menu", "card", "compose"}
 
 
 def _leaked(envelope: Envelope) -> Turn:
@@ -270,7 +281,7 @@ def is_late(envelope: Envelope, ticket: int) -> bool:
 
 
 def _by_the_person(event: Event) -> bool:
-    return isinstance(event, Said | Chose | Tapped | Shared | SecretTyped | SecretSuspected | SecretLeaked)
+    return isinstance(event, Said | Chose | Tapped | Shared | FileShared | SecretTyped | SecretSuspected | SecretLeaked)
 
 
 def _is_command(event: Event, name: Command) -> bool:
@@ -548,6 +559,8 @@ def _news(envelope: Envelope, event: News, facts: Facts) -> Turn:
         case CopyMissing(recipients=recipients, state=state):
             missing = Say("news.copy_missing", {"to": Code(recipients), "why": Text(f"copy.{state}")})
             return Turn(envelope, (missing,), ask=True)
+        case FileLost(name, reason):
+            return Turn(envelope, (Say(f"news.file_lost.{reason}", {"name": name}),), ask=True)
         case MailWaits(cause=cause):
             return Turn(envelope, (Say("news.mail_waits", {"why": Text(f"cause.{cause}")}),), ask=True)
         case MailboxWorks() | MailboxWaits() | MailboxBroke():

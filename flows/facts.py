@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Literal
 
-from flows.words import Account, Language, Server
+from flows.words import Account, FileShared, Language, Server
 
 Demand = Literal["password", "app_password", "sign_in_only", "impossible"]
 MailboxState = Literal["waiting", "works", "broken", "off"]
@@ -73,7 +73,8 @@ class House:
 class Facts:
     """All facts of one turn. `agency` is empty while the contact is nobody's member.
 
-    `about`: the account that a flow is begun with. `differs`: the server at hand is another one than the agency's.
+    `about`, `shared`: the account, the file that a flow is begun with. `differs`: the server at hand is another one
+    than the agency's.
     """
 
     now: datetime
@@ -86,5 +87,6 @@ class Facts:
     provider: Provider | None = None
     pasted: Pasted | None = None
     about: Account | None = None
+    shared: FileShared | None = None
     agency_server: Server | None = None
     differs: bool = False

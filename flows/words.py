@@ -131,6 +131,14 @@ class Shared:
 
 
 @dataclass(frozen=True, slots=True)
+class FileShared:
+    """A file that can go with a mail; it is being fetched into our keeping, sealed."""
+
+    file_id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Filled:
     """Several fields at once, from a page or a modal."""
 
@@ -312,6 +320,18 @@ class MailQueued:
 
 
 @dataclass(frozen=True, slots=True)
+class FilesGone:
+    """These files (ids) cannot go with the mail: they could not be fetched, or were kept for too long. Not sent."""
+
+    file_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FilesComing:
+    """A file of the mail is still being fetched; the mail can be sent in a moment."""
+
+
+@dataclass(frozen=True, slots=True)
 class MailsExhausted:
     """Too many mails from this mailbox; this one was not sent. The next may leave in so many minutes."""
 
@@ -369,6 +389,14 @@ class MailUnknown:
     """The connection broke before the server said whether it took the mail. Nobody sends it again by itself."""
 
     mail_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileLost:
+    """A file that was shared could not be taken. `reason`: `type`, `size`, `gone`."""
+
+    name: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -460,6 +488,8 @@ Answer = (
     | ServerWeighed
     | CaseOpened
     | MailQueued
+    | FilesGone
+    | FilesComing
     | MailsExhausted
     | TestsExhausted
 )
@@ -468,6 +498,7 @@ News = (
     | MailRefused
     | MailUnknown
     | MailWaits
+    | FileLost
     | CopyMissing
     | MailboxWorks
     | MailboxWaits
@@ -478,7 +509,9 @@ News = (
     | Lay
     | TurnFailed
 )
-Event = Said | Chose | Tapped | Shared | Filled | SecretTyped | SecretSuspected | SecretLeaked | Answer | News
+Event = (
+    Said | Chose | Tapped | Shared | FileShared | Filled | SecretTyped | SecretSuspected | SecretLeaked | Answer | News
+)
 
 # --- effects: records, which change our own tables and are written with the turn --------------------------------------
 
@@ -584,11 +617,12 @@ class RemoveMailbox:
 
 @dataclass(frozen=True, slots=True)
 class SendMail:
-    """Send a mail from the saved mailbox. MailQueued or MailsExhausted; its outcome is news."""
+    """Send a mail from the saved mailbox, with these files. MailQueued, FilesGone or MailsExhausted; outcome: news."""
 
     recipients: tuple[str, ...]
     subject: str
     text: str
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

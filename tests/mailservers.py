@@ -82,6 +82,8 @@ smtpd_sasl_auth_enable = yes
 smtpd_sasl_type = dovecot
 smtpd_sasl_path = private/auth
 smtpd_sender_login_maps = regexp:{home}/postfix/sender_logins
+recipient_delimiter = +
+sender_bcc_maps = regexp:{home}/postfix/sender_copies
 smtpd_helo_required = yes
 smtpd_helo_restrictions = reject_invalid_helo_hostname, reject_non_fqdn_helo_hostname
 smtpd_sender_restrictions = reject_sender_login_mismatch
@@ -132,12 +134,10 @@ userdb {{
   driver = static
   args = uid=mail gid=mail home={home}/mail/%u
 }}
+lmtp_save_to_detail_mailbox = yes
 namespace inbox {{
   inbox = yes
-  mailbox Sent {{
-    auto = subscribe
-    special_use = \\Sent
-  }}
+  {sent}
 }}
 service anvil {{
   # Without this socket wrong passwords from one address are not slowed down.
@@ -161,7 +161,7 @@ service lmtp {{
 }}
 service imap-login {{
   inet_listener imap {{
-    port = 0
+    port = {imap}
   }}
   inet_listener imaps {{
     port = {imaps}
@@ -169,6 +169,16 @@ service imap-login {{
   }}
 }}
 """
+
+# How hosters keep the mail that was sent: what stands in Dovecot's namespace. A flagged folder is the usual one.
+SENT_HABITS = {
+    "flagged": "mailbox Sent {\n    auto = subscribe\n    special_use = \\Sent\n  }",
+    "unflagged": "mailbox Sent {\n    auto = subscribe\n  }",
+    "localized": 'mailbox "Itens enviados" {\n    auto = subscribe\n  }',
+    "beyond_ascii": 'mailbox "Éléments envoyés" {\n    auto = subscribe\n  }',
+    "below_inbox": "prefix = INBOX.\n  separator = .\n  mailbox Sent {\n    auto = subscribe\n  }",
+    "none": "",
+}
 
 # Waits for the end of the process that runs the tests, however it ends, and ends the servers that it left behind.
 # (PR_SET_PDEATHSIG would not do: Postfix's master loses it when it changes its user id for a moment.)
@@ -187,13 +197,24 @@ class MailServers:
     The certificate names `host` only; connect to 127.0.0.1 and verify against `ca_pem` with that name. As at a real
     provider a sender has to be the address that signed in (553 5.7.1 ... not owned by user), an unknown mailbox below
     `.test` is refused (550 5.1.1), and an EHLO name without a dot is refused (504 5.5.2). Mail to other domains is
-    accepted and dropped. `Sent` carries the `\\Sent` flag; nobody but an IMAP client puts anything into it.
+    accepted and dropped. `Sent` carries the `\\Sent` flag, or is what another of the SENT_HABITS makes of it; nobody
+    but an IMAP client puts anything into it, unless the server `files_copies` as the large providers do. `imap_port`
+    demands STARTTLS.
     """
 
-    def __init__(self, users: Mapping[str, str] | None = None, *, host: str = "mail.agencia.test") -> None:
+    def __init__(
+        self,
+        users: Mapping[str, str] | None = None,
+        *,
+        host: str = "mail.agencia.test",
+        sent: str = "flagged",
+        files_copies: bool = False,
+    ) -> None:
         """Prepare servers for `users` (address -> password; addresses lie below `.test`); nothing starts yet."""
         self.host = host
-        self.smtps_port = self.submission_port = self.imaps_port = 0
+        self.smtps_port = self.submission_port = self.imaps_port = self.imap_port = 0
+        self._sent = SENT_HABITS[sent]
+        self._files_copies = files_copies
         self._users = dict(users or {})
         self._home = Path("/nonexistent")
         self._servers: dict[str, subprocess.Popen[bytes]] = {}
@@ -289,7 +310,7 @@ class MailServers:
         self._keeper = subprocess.Popen(
             command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
         )
-        self.smtps_port, self.submission_port, self.imaps_port = _free_ports(3)
+        self.smtps_port, self.submission_port, self.imaps_port, self.imap_port = _free_ports(4)
         self._make_certificate()
         self._make_folders()
         self._write_configuration()
@@ -322,12 +343,16 @@ class MailServers:
             "smtps": self.smtps_port,
             "submission": self.submission_port,
             "imaps": self.imaps_port,
+            "imap": self.imap_port,
+            "sent": self._sent,
         }
         postfix = self._home / "postfix"
         (postfix / "main.cf").write_text(MAIN_CF.format(**values))
         (postfix / "master.cf").write_text(MASTER_CF.format(**values))
         (postfix / "domains").write_text("/\\.test$/ local\n")
         (postfix / "sender_logins").write_text("/^(.+)$/ $1\n")
+        copies = "/^(.+)@(.+)$/ $1+Sent@$2\n" if self._files_copies else ""
+        (postfix / "sender_copies").write_text(copies)
         (self._home / "dovecot.conf").write_text(DOVECOT_CONF.format(**values))
 
     def _write_users(self) -> None:
@@ -411,14 +436,16 @@ def mail_servers() -> Iterator[MailServers]:
         yield servers
 
 
-def started_mail_servers(users: Mapping[str, str] | None = None) -> MailServers:
+def started_mail_servers(
+    users: Mapping[str, str] | None = None, *, sent: str = "flagged", files_copies: bool = False
+) -> MailServers:
     """Servers ready to be entered with `with`; skips the test where they cannot run, fails it in CI (CI=true)."""
     reason = MailServers.missing()
     if reason and os.environ.get("CI") == "true":
         pytest.fail(reason)
     if reason:
         pytest.skip(reason)
-    return MailServers(users)
+    return MailServers(users, sent=sent, files_copies=files_copies)
 
 
 def is_open(port: int) -> bool:

@@ -21,6 +21,7 @@ from flows.conversation import (
     records,
     restarted,
     subject,
+    takes_files,
     understand,
     worth_a_nudge,
 )
@@ -36,6 +37,8 @@ from flows.words import (
     EraseAtProvider,
     EraseEverything,
     EraseSecret,
+    FileLost,
+    FileShared,
     Filled,
     Judged,
     Lay,
@@ -1133,3 +1136,30 @@ def test_a_mail_without_its_copy_went_out_all_the_same():
     said = with_mailbox().happens(CopyMissing("m1", "bia@agency.test", "no_folder"))
     assert "went out" in said
     assert texts("en")["copy.no_folder"] in said
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_file_at_rest_is_offered_as_a_mail():
+    player = with_mailbox()
+    said = player.happens(FileShared("f1", "voucher.pdf"))
+    assert "voucher.pdf" in said
+    player.tap("yes")
+    player.write("bia@agency.test")
+    assert player.envelope.state.answers["files"] == "f1 voucher.pdf"
+
+
+def test_files_are_of_use_at_rest_and_in_a_mail_to_somebody_who_can_send():
+    can = facts(mailbox=WORKS)
+    at_rest = with_mailbox().envelope
+    assert takes_files(at_rest, can)
+    assert not takes_files(at_rest, facts(mailbox=Mailbox(ANA, "off")))
+    assert not takes_files(at_rest, facts())
+    assert not takes_files(asked_for_the_secret().envelope, can)
+    assert not takes_files(replace(at_rest, silent=True), can)
+
+
+@pytest.mark.parametrize("reason", ["type", "size", "gone"])
+def test_a_file_that_could_not_be_taken_is_told_with_its_name(reason):
+    assert "voucher.zip" in with_mailbox().happens(FileLost("voucher.zip", reason))

@@ -10,6 +10,7 @@ from flows.compose import (
     MAX_TEXT,
     Collecting,
     Correcting,
+    Offering,
     Previewing,
     Sending,
     ask,
@@ -25,6 +26,9 @@ from flows.words import (
     Code,
     Declined,
     Done,
+    FilesComing,
+    FilesGone,
+    FileShared,
     MailQueued,
     MailsExhausted,
     Quote,
@@ -182,3 +186,68 @@ def test_a_text_keeps_its_lines_and_loses_what_nothing_can_store():
     assert body(" \x00\n", OWNER).name == "compose.empty"
     assert body("x" * MAX_TEXT, OWNER) == "x" * MAX_TEXT
     assert body("x" * 10_000, OWNER).name == "compose.text_too_long"
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+OFFERED = Offering("f1", "photo.jpg")
+WITH_FILE = {**WRITTEN, "files": "f1 photo.jpg"}
+MORE = FileShared("f2", "price list.pdf")
+ADDED = Say("compose.file_added", {"name": "price list.pdf"})
+BOTH = {**WRITTEN, "files": "f1 photo.jpg\nf2 price list.pdf"}
+
+FILES = {
+    "a file begins a mail": (OFFERED, Chose("yes"), (Collecting({"files": "f1 photo.jpg"}, "to"), [])),
+    "or it does not": (OFFERED, Chose("no"), (Done(), [Say("compose.dropped")])),
+    "another file instead": (OFFERED, MORE, (Offering("f2", "price list.pdf"), [])),
+    "a file while something is asked": (
+        Collecting({"files": "f1 photo.jpg"}, "to"),
+        MORE,
+        (Collecting({"files": "f1 photo.jpg\nf2 price list.pdf"}, "to"), [ADDED]),
+    ),
+    "a file at the preview": (Previewing(WITH_FILE), MORE, (Previewing(BOTH), [ADDED])),
+    "a file instead of a correction": (Correcting(WITH_FILE), MORE, (Previewing(BOTH), [ADDED])),
+    "one file too many": (
+        Previewing({**WRITTEN, "files": "\n".join(f"f{n} x.pdf" for n in range(5))}),
+        MORE,
+        Declined("compose.too_many_files", {"most": 5}),
+    ),
+    "without the files after all": (Correcting(WITH_FILE), Chose("files"), (Previewing(WRITTEN), [])),
+    "a file that is still coming is waited for": (
+        Sending(BOTH),
+        FilesComing(),
+        (Previewing(BOTH), [Say("compose.files_coming")]),
+    ),
+    "a file that is gone stops the mail": (
+        Sending(BOTH),
+        FilesGone(("f1",)),
+        (Previewing({**WRITTEN, "files": "f2 price list.pdf"}), [Say("compose.files_gone")]),
+    ),
+}
+
+
+@pytest.mark.parametrize("told", FILES)
+def test_files_take_each_step_as_told(told):
+    state, event, expected = FILES[told]
+    assert step(state, event, facts(mailbox=WORKS)) == expected
+
+
+def test_the_files_go_with_the_mail():
+    _, (mail,) = step(Previewing(BOTH), Chose("send"), facts(mailbox=WORKS))
+    assert mail.files == ("f1", "f2")
+
+
+def test_the_preview_names_the_files():
+    asked = ask(Previewing(BOTH), facts(mailbox=WORKS))
+    assert (asked.name, asked.values["files"]) == ("compose.preview_files", "photo.jpg, price list.pdf")
+    assert ask(Correcting(BOTH), facts(mailbox=WORKS)).options[-1].value == "files"
+    assert ask(OFFERED, facts(mailbox=WORKS)).values == {"name": "photo.jpg"}
+
+
+def test_a_file_that_came_with_a_mailbox_that_broke_leads_to_the_mailbox():
+    assert step(OFFERED, Chose("yes"), facts())[1][-1] == Start("mailbox")
+
+
+@pytest.mark.parametrize("said", ["all my clients", "para todos os clientes", "A todas mis clientas", "everybody"])
+def test_a_mail_to_everybody_is_kindly_refused(said):
+    assert step(Collecting({}, "to"), Said(said), facts(mailbox=WORKS)) == Declined("compose.no_mass_mail", {"most": 5})

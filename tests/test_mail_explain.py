@@ -49,7 +49,7 @@ NAMES = [
 GROUPS = yaml.safe_load(Path(module.__file__).with_name("replies.yaml").read_bytes())["groups"]
 RULES = [{"family": group.get("family"), **rule} for group in GROUPS for rule in group["rules"]]
 REPLIES = yaml.safe_load(Path(__file__).with_name("data").joinpath("reply_causes.yaml").read_bytes())["replies"]
-CONDITIONS = ("match", "also", "without", "stage", "enhanced", "code", "family", "only", "last")
+CONDITIONS = ("match", "also", "without", "near", "stage", "enhanced", "code", "family", "only", "last")
 
 
 def listed(value):
@@ -91,6 +91,25 @@ def test_no_word_of_a_rule_says_again_what_another_of_it_says():
 def test_no_rule_stands_twice():
     keys = [str([rule.get(name) for name in CONDITIONS]) for rule in RULES]
     assert len(keys) == len(set(keys))
+
+
+def test_nearness_is_asked_only_between_two_lists_of_words():
+    near = [rule for rule in RULES if "near" in rule]
+    assert len(near) > 5
+    assert all(rule.get("match") and rule.get("also") and 10 <= rule["near"] <= 100 for rule in near)
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        ("A senha informada para a conta está incorreta", "wrong_credentials"),
+        ("A senha está certa, já entrei no site com ela hoje. O erro é este: o certificado é inválido", "tls_certificate_invalid"),
+        ("Die Verbindung wurde vom Server geschlossen", "connection_dropped"),
+        ("Meine Verbindung ist gut und alles andere geht auch. Gemeldet wird: Zertifikat abgelaufen", "tls_certificate_invalid"),
+    ],
+)  # fmt: skip
+def test_a_word_of_one_sentence_says_nothing_with_a_word_of_another(text, cause):
+    assert explain(Failure(None, text)).cause == cause
 
 
 def test_each_of_the_known_replies_has_a_cause_of_its_own():

@@ -2,16 +2,37 @@
 
 import datetime as dt
 import email
+import uuid
 from dataclasses import replace
 from email.policy import default
 
 import pytest
 import trustme
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bot.mail.knowledge.providers import Server
 from bot.mail.wire.account import Account, BadCredential
 from bot.mail.wire.addresses import BadAddress
-from bot.mail.wire.send import Accepted, BadMessage, Later, Refused, Unknown, compose, message_id, send
+from bot.mail.wire.guard import Guard
+from bot.mail.wire.send import (
+    MAX_FILE_BYTES,
+    MAX_TOTAL_BYTES,
+    Accepted,
+    Attachment,
+    BadMessage,
+    Later,
+    Refused,
+    Unknown,
+    compose,
+    encoded_size,
+    for_sent_copy,
+    for_wire,
+    message_id,
+    send,
+)
+from bot.mail.wire.smtp import Network, tls_context
+from tests.dns_server import DnsServer
 from tests.faulty_smtp import (
     CLOSE,
     IMPATIENT,
@@ -23,6 +44,7 @@ from tests.faulty_smtp import (
     loopback_network,
     server_context,
 )
+from tests.mailservers import LOOPBACK, started_mail_servers
 
 ADDRESS = "ana@agency.example"
 SECRET = "correct horse"
@@ -265,7 +287,7 @@ def test_a_connection_lost_inside_the_content_may_be_tried_again(good, client):
         peer.sock.recv(1000)
         RESET(peer)
 
-    with FaultySMTP(good, data=lost) as server:
+    with FaultySMTP(good, data=lost, ehlo_tls=offering("SIZE 0")) as server:
         found = hand_over(server, client, message=big())
     assert isinstance(found, Later)
     assert (found.stage, found.cause) == ("data", "connection_dropped")
@@ -276,7 +298,7 @@ def test_a_server_that_stops_reading_the_content_holds_nothing_up(good, client):
         peer.say("354 go on")
         peer.server.stopping.wait(20)
 
-    with FaultySMTP(good, data=stuck) as server:
+    with FaultySMTP(good, data=stuck, ehlo_tls=offering("SIZE 0")) as server:
         found = hand_over(server, client, message=big(), timeouts=IMPATIENT)
     assert isinstance(found, Later)
     assert found.stage == "data"
@@ -378,3 +400,314 @@ def test_until_the_final_dot_nothing_was_sent(good, client):
                 on_accepted=pytest.fail, on_handing=stop,
             )  # fmt: skip
     assert server.messages == []
+
+
+# --- files
+
+PDF = b"%PDF-1.7\n.\r\n..\nMAIL FROM:<evil@x.example>\r\n.\r\n" + bytes(range(256)) * 20
+CSV = "nome;preço\r\nAna;10\r\n".encode()
+
+
+def attached(name="conta.pdf", content_type="application/pdf", content=PDF):
+    return Attachment(name, content_type, content)
+
+
+def files(raw):
+    """Name, type and bytes of each file in a mail as it came off the wire."""
+    message = email.message_from_bytes(raw, policy=default)
+    return [
+        Attachment(part.get_filename(), part.get_content_type(), part.get_payload(decode=True))
+        for part in message.iter_attachments()
+    ]
+
+
+def test_files_arrive_as_they_were_given(good, client):
+    given = (
+        attached("Orçamento \u2013 João.pdf"),
+        attached("preços.csv", "text/csv", CSV),
+        attached("x.bin", "image/png", b""),
+    )
+    with FaultySMTP(good) as server:
+        found = hand_over(server, client, message=mail(text="Segue em anexo.\n.\nfim", attachments=given))
+    assert isinstance(found, Accepted)
+    assert server.messages[0].isascii()
+    message = received(server)
+    assert tuple(files(server.messages[0])) == given
+    assert message.get_content_type() == "multipart/mixed"
+    assert [part.get_content_disposition() for part in message.iter_attachments()] == ["attachment"] * 3
+    body = message.get_body(("plain",))
+    assert body.get_content() == "Segue em anexo.\r\n..\r\nfim\r\n"  # the server kept the doubled dot
+    assert list(message.iter_attachments())[1].get_content() == CSV.decode()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "x\r\nBcc: evil@x.example.pdf", "x\ny.pdf", "x\ry.pdf", "x\0y.pdf", "x\x85y.pdf", "x\u2028y.pdf",
+        "x\ud800y.pdf",
+        "a\u202efdp.exe", "\u2066a.pdf", "../a.pdf", "/etc/passwd", "C:\\a.pdf", "C:a.pdf", "..", ".", "", "  ",
+        "=?utf-8?q?x=0d=0aBcc:_evil?=.pdf", "a" * 97 + ".pdf",
+    ],
+)  # fmt: skip
+def test_a_file_name_is_one_line_without_a_path(name):
+    with pytest.raises(BadMessage) as caught:
+        mail(attachments=[attached(name)])
+    assert str(caught.value) == "file_name"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        'a "quoted" name.pdf', "it's.pdf", "a;b=c, d.pdf", "a%20b.pdf", "100%.pdf", "(x) <y> [z].pdf", "👩‍👩‍👧.pdf",
+        "a" * 96 + ".pdf", "ç" * 96 + ".pdf", "名前.pdf", "utf-8''x.pdf", "no extension", "a*0*=b.pdf", "&#x0d;.pdf",
+    ],
+)  # fmt: skip
+def test_a_strange_file_name_stays_what_it_is(name):
+    assert files(for_wire(mail(attachments=[attached(name)]))) == [attached(name)]
+
+
+def test_blanks_around_a_file_name_are_not_part_of_it():
+    assert b'; filename="a b.pdf"\r\n' in for_wire(mail(attachments=[attached("  a b.pdf ")]))
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "", "x", "application", "application/", "multipart/mixed", "message/rfc822", "application/pdf; name=x",
+        "application/pdf\r\nBcc: evil@x.example", "Application/PDF", "a/b c", "application/é", "text/" + "x" * 200,
+    ],
+)  # fmt: skip
+def test_a_file_type_is_one_plain_type_that_holds_no_other_mail(content_type):
+    with pytest.raises(BadMessage) as caught:
+        mail(attachments=[attached(content_type=content_type)])
+    assert str(caught.value) == "file_type"
+
+
+def test_five_files_go_with_a_mail_and_no_more():
+    assert len(files(for_wire(mail(attachments=[attached()] * 5)))) == 5
+    with pytest.raises(BadMessage, match="files"):
+        mail(attachments=[attached()] * 6)
+
+
+@pytest.mark.parametrize("sizes", [[MAX_FILE_BYTES + 1], [MAX_TOTAL_BYTES // 2, MAX_TOTAL_BYTES // 2 + 1]])
+def test_files_are_bounded_each_and_together(sizes):
+    with pytest.raises(BadMessage, match="file_size"):
+        mail(attachments=[attached(content=bytes(size)) for size in sizes])
+
+
+def test_the_largest_files_together_are_a_mail_that_large_providers_take():
+    rest = MAX_TOTAL_BYTES - MAX_FILE_BYTES
+    message = mail(attachments=[attached(content=bytes(MAX_FILE_BYTES)), attached(content=bytes(rest))])
+    assert MAX_TOTAL_BYTES * 4 // 3 < encoded_size(message) < 25 * 1024 * 1024
+
+
+def test_no_text_can_end_before_its_files():
+    text = f"a\n--=_{MARKER}\nContent-Type: text/html\n\n<b>\n--=_{MARKER}--\n"
+    for words in (text, text + "é", text + "é" * 900):
+        raw = for_wire(mail(text=words, attachments=[attached()]))
+        assert files(raw) == [attached()]
+        body = email.message_from_bytes(raw, policy=default).get_body(("plain",))
+        assert body.get_content().replace("\r\n", "\n").rstrip("\n") == words.rstrip("\n")
+
+
+def test_the_same_mail_is_the_same_bytes():
+    one, other = (mail(attachments=[attached(), attached("b.pdf")], bcc=[CLEO]) for _ in range(2))
+    assert for_wire(one) == for_wire(one) == for_wire(other)
+    assert for_sent_copy(one) == for_sent_copy(other)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.text(max_size=110), st.text(max_size=300), st.binary(max_size=500),
+    st.sampled_from(["text/plain", "text/csv", "application/pdf", "image/jpeg"]),
+)  # fmt: skip
+def test_whatever_goes_with_a_mail_its_lines_are_whole_and_its_parts_come_back(name, text, content, content_type):
+    try:
+        raw = for_wire(mail(text=text, attachments=[attached(name, content_type, content)]))
+    except BadMessage:
+        return
+    left = raw.replace(b"\r\n", b"")
+    assert raw.isascii()
+    assert b"\r" not in left
+    assert b"\n" not in left
+    assert b"\0" not in left
+    assert max(len(line) for line in raw.split(b"\r\n")) <= 998
+    assert files(raw) == [attached(name.strip(), content_type, content)]
+    headers = email.message_from_bytes(raw, policy=default)
+    assert set(headers.keys()) == {
+        "From", "To", "Subject", "Date", "Message-ID", "Content-Type", "MIME-Version"
+    }  # fmt: skip
+
+
+def test_content_that_looks_like_commands_stays_content(good, client):
+    smuggled = b"\n.\nMAIL FROM:<evil@x.example>\nRCPT TO:<b@x.example>\nDATA\n\nevil\n.\r\n\r.\r"
+    given = attached("a.txt", "text/plain", smuggled)
+    with FaultySMTP(good) as server:
+        hand_over(server, client, message=mail(text=smuggled.decode(), attachments=[given]))
+    words = [command.split(" ")[0].upper() for command in server.commands]
+    assert words == ["EHLO", "AUTH", "MAIL", "RCPT", "DATA", "QUIT"]
+    assert len(server.messages) == 1
+    assert files(server.messages[0]) == [given]
+
+
+# --- Bcc
+
+
+def test_who_gets_a_mail_unseen_is_on_no_wire_and_in_the_owners_copy(good, client):
+    message = mail(to=[BIA], bcc=[CLEO], attachments=[attached()])
+    with FaultySMTP(good) as server:
+        found = hand_over(server, client, message=message, to=[BIA, CLEO])
+    assert isinstance(found, Accepted)
+    assert "bcc" not in server.messages[0].lower().decode()
+    assert CLEO.encode() not in server.messages[0]
+    assert [command for command in server.commands if command.startswith("rcpt")] == [
+        f"rcpt TO:<{BIA}>", f"rcpt TO:<{CLEO}>"
+    ]  # fmt: skip
+    copied = email.message_from_bytes(for_sent_copy(message), policy=default)
+    assert str(copied["Bcc"]) == CLEO
+    assert for_sent_copy(message).replace(f"Bcc: {CLEO}\r\n".encode(), b"") == for_wire(message)
+
+
+def test_who_is_named_openly_is_not_named_unseen_as_well():
+    assert mail(to=[BIA], bcc=[BIA])["Bcc"] is None
+    assert str(mail(to=[BIA], bcc=[BIA, CLEO, f" {CLEO} "])["Bcc"]) == CLEO
+
+
+def test_recipients_seen_and_unseen_are_counted_together():
+    people = [f"p{number}@client.example" for number in range(5)]
+    assert str(mail(to=people[:3], bcc=people[3:])["Bcc"]) == ", ".join(people[3:])
+    with pytest.raises(BadMessage, match="recipients"):
+        mail(to=people, bcc=[CLEO])
+    with pytest.raises(BadAddress):
+        mail(bcc=["a@x>\r\nRCPT TO:<evil@x.example"])
+
+
+# --- size
+
+
+def offering(size):
+    return f"250-mail.example.test\r\n250-{size}\r\n250 AUTH PLAIN"
+
+
+def test_the_size_that_is_told_counts_no_doubled_dots(good, client):
+    message = mail(text=".\n" * 100)
+    with FaultySMTP(good) as server:
+        hand_over(server, client, message=message)
+    assert f"mail FROM:<{ADDRESS}> SIZE={encoded_size(message)}" in server.commands
+    assert len(server.messages[0]) == encoded_size(message) + 100
+
+
+def test_a_mail_larger_than_the_server_says_is_not_handed_over(good, client):
+    message = mail(attachments=[attached(content=bytes(8_000_000))])
+    told = []
+    with FaultySMTP(good) as server:  # it says SIZE 10000000
+        found = hand_over(server, client, message=message, told=told)
+    assert isinstance(found, Refused)
+    assert (found.stage, found.cause, found.who, found.blames_secret) == (
+        "mail_from",
+        "message_too_large",
+        "user",
+        False,
+    )
+    assert found.raw == f"SIZE 10000000 is stated, the mail has {encoded_size(message)} bytes"
+    assert not [command for command in server.commands if command.upper().startswith(("MAIL", "DATA"))]
+    assert server.commands[-1] == "QUIT"
+    assert (server.messages, told) == ([], [])
+
+
+def test_a_mail_of_just_the_size_that_the_server_says_is_handed_over(good, client):
+    message = mail()
+    for room, kind in ((0, Accepted), (-1, Refused)):
+        with FaultySMTP(good, ehlo_tls=offering(f"SIZE {encoded_size(message) + room}")) as server:
+            assert isinstance(hand_over(server, client, message=message), kind)
+
+
+@pytest.mark.parametrize("size", ["SIZE", "SIZE 0", "SIZE x", "SIZE -1", "SIZE ٣", "SIZE " + "9" * 5000, "SIZE=1"])
+def test_a_server_without_a_limit_that_makes_sense_has_none(good, client, size):
+    with FaultySMTP(good, ehlo_tls=offering(size)) as server:
+        assert isinstance(hand_over(server, client), Accepted)
+
+
+@pytest.mark.parametrize(
+    "reply", ["552 5.3.4 Message too big for system", "552 Requested mail action aborted: exceeded"]
+)
+def test_a_server_that_finds_a_mail_too_large_in_the_end_has_not_taken_it(good, client, reply):
+    told = []
+    with FaultySMTP(good, ehlo_tls=offering("8BITMIME"), end=reply) as server:
+        found = hand_over(server, client, message=mail(attachments=[attached()]), told=told)
+    assert isinstance(found, Refused)
+    assert (found.stage, found.cause) == ("post_data", "message_too_large")
+    assert told == []
+    assert server.commands[1:].count(f"mail FROM:<{ADDRESS}>") == 1  # no size where it is not asked for
+
+
+# --- at a real server
+
+ANA, BRUNO, CARLA = "ana@agencia.test", "bruno@agencia.test", "carla@agencia.test"
+
+
+@pytest.fixture(scope="module")
+def postfix():
+    with started_mail_servers(dict.fromkeys((ANA, BRUNO, CARLA), SECRET)) as servers:
+        yield servers
+
+
+def post(servers, subject, *, to=(BRUNO,), bcc=(), **parts):
+    message = mail(sender=ANA, to=to, bcc=bcc, subject=subject, marker=str(uuid.uuid4()), **parts)
+    with DnsServer({servers.host: [LOOPBACK]}) as dns:
+        guard = Guard(allow_networks=("127.0.0.0/8",), allow_ports=(servers.smtps_port,), nameserver=dns.address)
+        network = Network(guard, tls_context(str(servers.ca_pem)), "assistant.agencia.test")
+        account = Account(ANA, ANA, Server(servers.host, servers.smtps_port, "tls"))
+        return send(account, SECRET, message, [*to, *bcc], network=network, provider=None, on_accepted=str)
+
+
+@pytest.mark.world
+def test_files_come_through_a_real_server_unchanged(postfix):
+    given = [attached('Orçamento \u2013 João "final".pdf'), attached("preços.csv", "text/csv", CSV)]
+    found = post(postfix, "com anexos", text="Olá!\n.\nfim", attachments=given)
+    assert isinstance(found, Accepted)
+    arrived = postfix.wait_for_mail(BRUNO, "com anexos")
+    assert files(arrived.as_bytes()) == given
+    assert arrived.get_body(("plain",)).get_content().replace("\r\n", "\n") == "Olá!\n.\nfim\n"
+
+
+@pytest.mark.world
+def test_nobody_reads_in_the_mail_who_got_it_unseen(postfix):
+    assert isinstance(post(postfix, "às escondidas", bcc=[CARLA]), Accepted)
+    for person in (BRUNO, CARLA):
+        arrived = postfix.wait_for_mail(person, "às escondidas")
+        assert arrived["Bcc"] is None
+        assert CARLA not in str(arrived["To"])
+
+
+def filled(size):
+    """The content of a file with which a mail has about so many bytes on the wire, and never more."""
+    rest = size - encoded_size(mail(sender=ANA, to=[BRUNO], attachments=[attached(content=b"")])) - 100
+    return bytes(rest // 78 * 57)  # a line of base64 holds 57 bytes (RFC 2045 6.8)
+
+
+POSTFIX_LIMIT = 10_240_000  # postconf(5), message_size_limit
+
+
+@pytest.mark.world
+def test_a_mail_below_a_real_servers_limit_arrives(postfix):
+    content = filled(POSTFIX_LIMIT - 10_000)
+    assert isinstance(post(postfix, "quase grande", attachments=[attached(content=content)]), Accepted)
+    assert files(postfix.wait_for_mail(BRUNO, "quase grande").as_bytes()) == [attached(content=content)]
+
+
+@pytest.mark.world
+def test_a_real_server_that_finds_a_mail_too_large_in_the_end_has_not_taken_it(postfix):
+    """It adds a header of its own, and then counts."""
+    found = post(postfix, "grande no fim", attachments=[attached(content=filled(POSTFIX_LIMIT))])
+    assert isinstance(found, Refused)
+    assert (found.stage, found.cause) == ("post_data", "message_too_large")
+    assert found.raw.startswith("552 5.3.4")
+
+
+@pytest.mark.world
+def test_a_mail_above_a_real_servers_limit_is_not_handed_over(postfix):
+    found = post(postfix, "grande demais", attachments=[attached(content=filled(POSTFIX_LIMIT + 1000))])
+    assert isinstance(found, Refused)
+    assert (found.stage, found.cause) == ("mail_from", "message_too_large")
+    assert found.raw.startswith(f"SIZE {POSTFIX_LIMIT} is stated")

@@ -173,6 +173,7 @@ def questions():
     more = [mailbox.Confirming(ANA, (doubt,)) for doubt in ("server", "barred", "warn", "strict")]
     more += [mailbox.Stuck(ANA, "s1", cause, better) for cause in causes() for better in (None, proved)]
     more += [mailbox.Collecting({"address": ADDRESS, "host": "mail.agency.test"}, "user")]
+    yield "files", compose.FLOW.ask(compose.Correcting({"files": "f1 photo.jpg"}), facts(mailbox=WORKS))
     silent = integrate.Silent(ADDRESS, ANA.server, proved)
     yield "silent", integrate.FLOW.ask(silent, facts(role="admin"))
     for state in more:

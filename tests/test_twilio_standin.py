@@ -145,16 +145,80 @@ def test_a_location_and_media_come_with_their_kind(stand_in, bot):
     assert form["MessageSid"].startswith("MM")
 
 
-def test_media_is_for_the_account_only_and_gone_with_its_message(stand_in, bot, twilio):
-    stand_in.say(NUMBER, media=[("audio/ogg", b"sound")])
-    form, *_ = bot.next()
+def here(stand_in, url):
+    """The place in the stand-in of an address at one of Twilio's hosts."""
+    return url.replace("https://api.twilio.com", stand_in.url).replace(
+        "https://mms.twiliocdn.com", f"{stand_in.url}/mms"
+    )
+
+
+def media(stand_in, bot, **more):
+    """The address of a file that a person sends, and the signed one to which the account is sent on."""
+    stand_in.say(NUMBER, media=[("audio/ogg", b"sound")], **more)
+    url = here(stand_in, bot.next()[0]["MediaUrl0"])
     auth = (stand_in.account_sid, stand_in.auth_token)
-    assert requests.get(form["MediaUrl0"], timeout=10).status_code == 401
-    answer = requests.get(form["MediaUrl0"], auth=auth, timeout=10)
-    assert (answer.content, answer.headers["Content-Type"]) == (b"sound", "audio/ogg")
-    assert requests.get(form["MediaUrl0"][:-1] + "1", auth=auth, timeout=10).status_code == 404
-    twilio.erase(form["MessageSid"])
-    assert requests.get(form["MediaUrl0"], auth=auth, timeout=10).status_code == 404
+    answer = requests.get(url, auth=auth, timeout=10, allow_redirects=False)
+    assert answer.status_code == 307
+    assert answer.headers["Location"].startswith("https://mms.twiliocdn.com/")
+    return url, here(stand_in, answer.headers["Location"])
+
+
+def test_media_is_for_the_account_only_and_gone_with_its_message(stand_in, bot, twilio):
+    url, signed = media(stand_in, bot)
+    auth = (stand_in.account_sid, stand_in.auth_token)
+    assert requests.get(url, timeout=10).status_code == 401
+    assert requests.get(url[:-4] + "0000", auth=auth, timeout=10).status_code == 404
+    answer = requests.get(signed, timeout=10)
+    assert (answer.status_code, answer.content, answer.headers["Content-Type"]) == (200, b"sound", "audio/ogg")
+    (sid,) = stand_in.records
+    twilio.erase(sid)
+    assert requests.get(url, auth=auth, timeout=10).status_code == 404
+    assert requests.get(signed, timeout=10).status_code == 404
+
+
+def test_the_host_of_the_files_takes_a_signature_and_nothing_else(stand_in, bot):
+    _, signed = media(stand_in, bot)
+    auth = (stand_in.account_sid, stand_in.auth_token)
+    assert requests.get(signed, auth=auth, timeout=10).status_code == 400
+    assert requests.get(signed.partition("?")[0], timeout=10).status_code == 403
+    assert requests.get(signed.replace("Expires=", "Expires=9"), timeout=10).status_code == 403
+    assert requests.get(signed[:-1], timeout=10).status_code == 403
+
+
+def test_a_signed_address_runs_out_after_four_hours():
+    at = [datetime(2026, 11, 26, 9, 0, tzinfo=UTC)]
+    with TwilioStandIn(now=lambda: at[0]) as stand_in:
+        bot = Bot(stand_in.auth_token)
+        stand_in.webhook_url = bot.url + "/whatsapp"
+        try:
+            _, signed = media(stand_in, bot)
+        finally:
+            bot.stop()
+        at[0] += timedelta(hours=4)
+        assert requests.get(signed, timeout=10).status_code == 200
+        at[0] += timedelta(seconds=1)
+        assert requests.get(signed, timeout=10).status_code == 403
+
+
+def test_the_name_of_a_file_is_told_as_the_body_without_a_caption_and_always_with_the_bytes(stand_in, bot):
+    for more, body in (({}, "Olá.ogg"), ({"body": "listen"}, "listen")):
+        _, signed = media(stand_in, bot, file_name="Olá.ogg", **more)
+        assert stand_in.phone(NUMBER, mine=True)[-1].body == body
+        assert "filename*=UTF-8''Ol%C3%A1.ogg" in requests.get(signed, timeout=10).headers["Content-Disposition"]
+
+
+def test_files_are_listed_and_deleted_one_by_one(stand_in, bot):
+    stand_in.say(NUMBER, "two", media=[("audio/ogg", b"sound"), ("image/png", b"png")])
+    sid = bot.next()[0]["MessageSid"]
+    base = f"{stand_in.url}/2010-04-01/Accounts/{stand_in.account_sid}/Messages/{sid}/Media"
+    auth = (stand_in.account_sid, stand_in.auth_token)
+    listed = requests.get(f"{base}.json", auth=auth, timeout=10).json()["media_list"]
+    assert [(one["content_type"], one["parent_sid"]) for one in listed] == [("audio/ogg", sid), ("image/png", sid)]
+    first = f"{base}/{listed[0]['sid']}.json"
+    assert requests.delete(first, auth=auth, timeout=10).status_code == 204
+    assert requests.delete(first, auth=auth, timeout=10).status_code == 404
+    assert requests.get(f"{base}.json", auth=auth, timeout=10).json()["media_list"] == listed[1:]
+    assert stand_in.records[sid]["num_media"] == "1"
 
 
 @pytest.mark.parametrize(("shown", "button", "label"), [(BUTTONS, "m.c:no", "No"), (LIST, "m.p:2", "Choice 2")])

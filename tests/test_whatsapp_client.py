@@ -8,6 +8,7 @@ from twilio.base.exceptions import TwilioServiceException
 
 from bot.channels import Later, Refused, Unclear
 from bot.channels.whatsapp import Outgoing, Twilio, fate, render
+from bot.channels.whatsapp.hosts import rewritten
 from bot.playground.twilio import TwilioStandIn
 from flows.speech import Button, Message
 
@@ -291,7 +292,7 @@ def test_an_account_without_sid_token_or_sender_is_refused_at_once(book, missing
 def test_without_another_base_twilio_itself_is_asked(book):
     twilio = Twilio("AC1", "token", NUMBER, book)
     url = "https://content.twilio.com/v1/Content?PageSize=1"
-    assert twilio._wire._rewritten(url) == url
+    assert rewritten(url, twilio._wire._api_url) == url
     twilio.close()
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from werkzeug.datastructures import MultiDict
 
-from bot.channels import MAX_TEXT, Identity
+from bot.channels import MAX_TEXT, Identity, Media
 from bot.channels.whatsapp import BadWebhook, callback_url, read, read_status
 
 PAYLOADS = Path(__file__).parent / "payloads" / "whatsapp"
@@ -41,6 +41,27 @@ def test_every_kind_of_message_is_read(name, text, button, kind):
     assert (inbound.text, inbound.button, inbound.kind) == (text, button, kind)
     assert inbound.message_id == form(name)["MessageSid"]
     assert inbound.name == "Ana Sofia"
+
+
+@pytest.mark.parametrize(
+    ("name", "content_type", "file_name"),
+    [
+        ("document", "application/pdf", "conta.pdf"),
+        ("image_with_caption", "image/jpeg", "photo.jpg"),
+        ("voice", "audio/ogg", "audio.ogg"),
+        ("sticker", "image/webp", "photo.webp"),
+        ("video", "video/mp4", "video.mp4"),
+        ("contact", "text/vcard", "file"),
+    ],
+)
+def test_a_file_is_told_with_its_address_its_type_and_a_name(name, content_type, file_name):
+    (media,) = read(form(name)).media
+    assert media == Media(form(name)["MediaUrl0"], content_type, file_name)
+
+
+@pytest.mark.parametrize("name", ["text", "button", "location", "unknown_type"])
+def test_a_message_without_a_file_tells_of_none(name):
+    assert read(form(name)).media == ()
 
 
 @pytest.mark.parametrize(
@@ -120,7 +141,12 @@ def test_media_of_no_stated_type_is_other():
     assert read(SMALLEST | {"NumMedia": "1", "Body": ""}).kind == "other"
 
 
-@given(st.dictionaries(st.sampled_from([*SMALLEST, "NumMedia", "MediaContentType0", "ButtonPayload"]), st.text()))
+@given(
+    st.dictionaries(
+        st.sampled_from([*SMALLEST, "NumMedia", "MediaUrl0", "MediaContentType0", "MediaUrl9", "ButtonPayload"]),
+        st.text(),
+    )
+)
 def test_whatever_the_values_are_the_form_is_read_or_refused(values):
     try:
         inbound = read(SMALLEST | values)
@@ -128,6 +154,7 @@ def test_whatever_the_values_are_the_form_is_read_or_refused(values):
         return
     assert inbound.identity.address or inbound.identity.external_id
     assert not any(ord(c) < 32 and c != "\n" for c in inbound.text)
+    assert all(one.url.startswith("https://") and one.content_type.isascii() and one.name for one in inbound.media)
 
 
 @pytest.mark.parametrize(

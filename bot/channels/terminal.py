@@ -1,10 +1,11 @@
 """The conversation in a terminal: the same as anywhere else, in plain words. To make a new channel, start from here."""
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import count
 
-from bot.channels import Accepted, Identity, Inbound
+from bot.channels import Accepted, Identity, Inbound, Kind, Media, Refused
 from flows.speech import Message, Plain
 
 CHANNEL = "terminal"
@@ -14,6 +15,22 @@ def read(line: str, who: str, number: int, name: str = "") -> Inbound:
     """One typed line. `[label]` is a tap on the button with that id."""
     tapped = line[1:-1] if line.startswith("[") and line.endswith("]") and ":" in line else None
     return Inbound(f"{who}-{number}", Identity(CHANNEL, who), line, button=tapped, name=name or who)
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file in this process's memory."""
+
+    content: bytes = field(repr=False)
+    content_type: str
+    name: str
+
+
+def share(url: str, who: str, number: int, file: File) -> Inbound:
+    """One file, shared by somebody; `url` is what `Terminal.files` knows it by."""
+    media = Media(url, file.content_type, file.name)
+    kind: Kind = "image" if file.content_type.startswith("image/") else "document"
+    return Inbound(f"{who}-{number}", Identity(CHANNEL, who), "", kind=kind, name=who, media=(media,))
 
 
 def render(message: Message) -> str:
@@ -27,6 +44,7 @@ class Terminal:
 
     def __init__(self, show: Callable[[Identity, Message], None]) -> None:
         self.style = Plain()
+        self.files: dict[str, File] = {}
         self._show = show
         self._numbers = count(1)
 
@@ -45,6 +63,12 @@ class Terminal:
 
     def erase(self, message_id: str) -> None:
         """What was typed in a terminal stays there."""
+
+    def fetch(self, url: str, max_bytes: int) -> File:  # noqa: ARG002 - as every channel
+        """A file that somebody at the terminal named. Raises Refused."""
+        if url not in self.files:
+            raise Refused("404", "there is no such file")
+        return self.files[url]
 
     def missed(self, since: datetime) -> list[Inbound]:  # noqa: ARG002 - as every channel
         """Nothing gets lost on the way from a keyboard."""

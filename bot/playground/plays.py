@@ -6,7 +6,7 @@
     Ana: oi
         bot: Olá! ...
     Ana: {invitation}
-    Ana taps: 2
+    Ana taps: 2                                     Ana shares photo.jpg
     Ana's page: right password | wrong password | any words
     (sandbox: auth_down)   (sandbox: well)
     (2 hours later)        (restart)               (it is 2027-01-02)
@@ -135,6 +135,9 @@ class Play:
             raise BadPlay(f"Nobody is called {name}; the line `people: {name} +15550000001` is missing.")
         return self._actors[name]
 
+    def _share(self, name: str, file: str) -> None:
+        self.theatre.share(self._actor(name).number, file)
+
     def _tap(self, name: str, number: str) -> None:
         actor = self._actor(name)
         if actor.last is None or int(number) > len(actor.last.buttons):
@@ -161,6 +164,7 @@ class Play:
         (r"people: (.+)", _people),
         (r"(\w+) has (an|an admin's) invitation in (\w\w)", _invite),
         (r"(\w+) taps: (\d+)", _tap),
+        (r"(\w+) shares (\S+)", _share),
         (r"(\w+)'s page: (.+)", _fill_in),
         (r"\(sandbox: (\w+)\)", lambda play, kind: play.theatre.sandbox.refuse(None if kind == "well" else kind)),
         (r"\(the sandbox plays (\w+) for (\S+)\)", lambda play, provider, domain: play.theatre.cast(provider, domain)),

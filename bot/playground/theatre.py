@@ -17,7 +17,7 @@ from uuid import UUID
 from bot import people
 from bot.app import Parts, create_worker, join
 from bot.channels import Identity
-from bot.channels.terminal import CHANNEL, Terminal, read
+from bot.channels.terminal import CHANNEL, File, Terminal, read, share
 from bot.clock import MovableClock
 from bot.database import migrated
 from bot.links import LinkBook
@@ -36,6 +36,10 @@ from flows.words import Language
 AGENCY = "Agência Sol"
 # Mailboxes at providers whose part the sandbox plays; Gmail shows app passwords in four groups.
 PLAYED = {"ana@gmail.com": "abcdefghijklmnop", "ana@contoso.test": "amber-lantern-1414"}
+FILES = {
+    "jpg": ("image/jpeg", b"\xff\xd8\xff\xe0 a photo \xff\xd9"),
+    "pdf": ("application/pdf", b"%PDF-1.4\n% a voucher\n%%EOF\n"),
+}
 SETTLE_TIME = 30.0  # seconds; a sandbox answers within milliseconds
 LOOK = 0.005
 
@@ -52,7 +56,6 @@ class Theatre:
         start: datetime | None = None,
     ) -> None:
         self._home = home
-        self._show = show
         self._port = port
         self._database = database
         self._stack = ExitStack()
@@ -63,6 +66,7 @@ class Theatre:
         self._worker: Worker
         self._thread: threading.Thread
         self._heard = 0
+        self._terminal = Terminal(show)
 
     def __enter__(self) -> Self:
         self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -81,8 +85,7 @@ class Theatre:
         self._stack.__exit__(kind, error, trace)
 
     def _begin(self) -> None:
-        terminal = Terminal(self._show)
-        self.parts = join(self._settings(), self._database, clock=self.clock, channels={CHANNEL: terminal})
+        self.parts = join(self._settings(), self._database, clock=self.clock, channels={CHANNEL: self._terminal})
         self._worker = create_worker(self.parts)
         self._thread = threading.Thread(target=self._worker.run, name="worker", daemon=True)
         self._thread.start()
@@ -135,6 +138,15 @@ class Theatre:
         """Somebody writes (`[flow.question:value]` taps a button)."""
         self._heard += 1
         self.parts.turns.receive(read(text, who, time.time_ns() + self._heard, name))
+
+    def share(self, who: str, name: str) -> None:
+        """Somebody shares a file; what is in it is made up by its type."""
+        self._heard += 1
+        content_type, content = FILES[name.rpartition(".")[2]]
+        url = f"https://files.sandbox.test/{self._heard}"
+        file = File(content, content_type, name)
+        self._terminal.files[url] = file
+        self.parts.turns.receive(share(url, who, time.time_ns() + self._heard, file))
 
     def fill_in(self, link: str, secret: str) -> bool:
         """Somebody types a secret on the page behind a link; whether the page took it."""

@@ -5,13 +5,14 @@ from datetime import datetime, timedelta
 from sqlalchemy import insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from bot.store import conversations, limits, mailboxes, people, promises, secrets
+from bot.store import conversations, files, limits, mailboxes, people, promises, secrets
 from bot.store.engine import Connection
 from bot.store.tables import audit, content, message
 
 KEEP_ENDED = timedelta(days=7)  # promises that ended: long enough to see what happened
 RECONCILE_EVERY = timedelta(minutes=5)
 KEEP_LINKS = timedelta(days=1)
+KEEP_FILES = timedelta(days=7)  # a draft may wait so long
 
 
 def sweep(db: Connection, now: datetime, retention: timedelta) -> None:
@@ -22,6 +23,7 @@ def sweep(db: Connection, now: datetime, retention: timedelta) -> None:
     mailboxes.forget_links(db, now - KEEP_LINKS)
     limits.forget_expired(db, now)
     conversations.forget_old(db, now - retention)
+    files.forget_old(db, now - KEEP_FILES)
     people.forget_invitations(db, now - retention)
 
 

@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import bindparam, delete, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from bot.store import files
 from bot.store.engine import Connection, Row
 from bot.store.tables import agency, contact, conversation, link, link_token, mailbox, member, outgoing_mail
 
@@ -212,8 +213,8 @@ def note_copy(db: Connection, mail_id: UUID, state: str) -> None:
     db.execute(update(outgoing_mail).where(outgoing_mail.c.id == mail_id).values(copy=state))
 
 
-def drop_content(db: Connection, mail_id: UUID) -> UUID | None:
-    """The outcome is known: the id of the sealed content, to be erased."""
+def drop_content(db: Connection, mail_id: UUID) -> list[UUID]:
+    """The outcome is known: the ids of the sealed content and of the files' contents, to be erased."""
     content = db.execute(select(outgoing_mail.c.content_id).where(outgoing_mail.c.id == mail_id)).scalar_one_or_none()
     db.execute(update(outgoing_mail).where(outgoing_mail.c.id == mail_id).values(content_id=None))
-    return content
+    return [*([content] if content else []), *files.drop(db, mail_id)]

@@ -23,6 +23,7 @@ RECONCILE = "reconcile"
 RETEST = "retest"
 TELL = "tell"
 FILE_COPY = "file_copy"
+FETCH_FILE = "fetch_file"
 
 
 @dataclass(frozen=True, slots=True)

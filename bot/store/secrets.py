@@ -61,7 +61,8 @@ def forget_expired(db: Connection, now: datetime) -> int:
     The secret of a mailbox that only waits for its server has its time, too.
     """
     used = select(mailbox.c.secret_id).where(mailbox.c.secret_id.is_not(None), mailbox.c.state != "waiting")
-    under_way = select(outgoing_mail.c.content_id).where(outgoing_mail.c.content_id.is_not(None))
+    to_be_sent = outgoing_mail.c.state.in_(["todo", "handing"])  # an accepted one waits for its copy only
+    under_way = select(outgoing_mail.c.content_id).where(outgoing_mail.c.content_id.is_not(None), to_be_sent)
     old = (secret.c.expires_at < now, secret.c.id.not_in(used), secret.c.id.not_in(under_way))
     return db.execute(delete(secret).where(*old)).rowcount
 

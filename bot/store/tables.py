@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-SCHEMA = 3  # what this code writes; see `migrations/env.py` and `store.schema`
+SCHEMA = 4  # what this code writes; see `migrations/env.py` and `store.schema`
 
 metadata = MetaData(
     naming_convention={
@@ -293,6 +293,25 @@ outgoing_mail = Table(
     CheckConstraint("state in ('todo', 'handing', 'accepted', 'refused', 'unknown')", name="state"),
     Index(None, "conversation_id"),
     Index(None, "mailbox_id"),
+)
+
+# Files for mails: what they are. Content is sealed like a mail's words and erased with them.
+file = Table(
+    "file",
+    metadata,
+    _id(),
+    _of("conversation"),
+    Column("mail_id", Uuid, ForeignKey("outgoing_mail.id", ondelete="CASCADE")),
+    Column("place", Integer, nullable=False, server_default="0"),
+    Column("name", String(120), nullable=False),
+    Column("content_type", String(100), nullable=False, server_default=""),
+    Column("content_id", Uuid, ForeignKey("secret.id", ondelete="SET NULL")),
+    Column("url", Text, nullable=False),
+    Column("state", String(8), nullable=False),
+    Column("at", Moment, nullable=False),
+    CheckConstraint("state in ('coming', 'here', 'lost')", name="state"),
+    Index(None, "conversation_id"),
+    Index(None, "mail_id"),
 )
 
 # Cases are told to people by number, so the number is short and ours to count.

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from bot.channels import Accepted, Identity, Inbound
 from bot.channels.whatsapp.client import Twilio
+from bot.channels.whatsapp.media import File
 from bot.channels.whatsapp.read import callback_url
 from bot.channels.whatsapp.render import render
 from bot.channels.whatsapp.style import WhatsAppStyle
@@ -45,6 +46,10 @@ class WhatsApp:
     def erase(self, message_id: str) -> None:
         """Erase what a person sent. Raises Later or Refused."""
         self._twilio.erase(message_id)
+
+    def fetch(self, url: str, max_bytes: int) -> File:
+        """A file that came with a message. Raises Refused or Later."""
+        return self._twilio.fetch(url, max_bytes)
 
     def missed(self, since: datetime) -> list[Inbound]:
         """What people have sent since then, as Twilio lists it, newest first."""

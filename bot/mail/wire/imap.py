@@ -57,10 +57,10 @@ class _Bounded(imaplib.IMAP4):
         self.host, self.port, self.sock = host, port, self._connected
 
     def readline(self) -> bytes:
-        while (end := self._unread.find(b"\n") + 1) == 0:
-            if len(self._unread) > MAX_LINE:
-                raise TooMuch("a line without end")
+        while (end := self._unread.find(b"\n") + 1) == 0 and len(self._unread) <= MAX_LINE:
             self._fill()
+        if not 0 < end <= MAX_LINE:
+            raise TooMuch("a line without end")
         return self._take(end)
 
     def read(self, size: int) -> bytes:
@@ -107,9 +107,6 @@ class _Bounded(imaplib.IMAP4):
         self.state = "AUTH"
         return kind, data
 
-    def _log(self, line: str) -> None:
-        """Nothing: here imaplib keeps the last lines of the dialogue, those with credentials too."""
-
     def _fill(self) -> None:
         try:
             self.sock.settimeout(self.deadline.within(self.patience).remaining())
@@ -139,7 +136,7 @@ class Session(IMAPClient):  # type: ignore[misc]
         self._limits = (deadline, network.timeouts.greeting)
         super().__init__(host, server.port, use_uid=False, ssl=server.security == "tls")
         self.folder_encode = False
-        self._imap.debug = 0  # imapclient sets it to 5
+        self._imap.debug = 0  # imapclient sets it to 5: every line to its log
         self._imap.patience = network.timeouts.command
 
     def allow(self, deadline: Deadline, patience: float) -> None:

@@ -8,7 +8,7 @@ import re
 import time
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -245,12 +245,10 @@ class _Visit:
         except (OSError, GuardError, Refusal):
             return None
 
-    @contextmanager
-    def _session(self) -> Iterator[Session]:
+    def _session(self) -> AbstractContextManager[Session]:
         deadline = Deadline(self._network.timeouts.total + sum(self._waits))
         account = self._account
-        with imap_session(account.server, account.user, self._secret, self._network, deadline, self._track) as session:
-            yield session
+        return imap_session(account.server, account.user, self._secret, self._network, deadline, self._track)
 
     def _proved(self, session: Session, sought: _Sought, content: bytes | None) -> Copy:
         folder = find_sent(session)

@@ -1,0 +1,52 @@
+"""The hand that fetches a person's file from the channel's provider and seals it, for the mail that it may go with."""
+
+import base64
+from datetime import timedelta
+from uuid import UUID
+
+from bot.channels import Refused, SendError
+from bot.handiwork import Again, Ended, Outcome, Tools, backoff, look
+from bot.mail.wire.send import MAX_FILE_BYTES, MAX_FILE_NAME
+from bot.store import files
+from bot.store.engine import Connection, Row, reading
+from bot.store.promises import Promise
+from bot.vault import Secret
+from flows.words import FileLost
+
+MAX_TRIES = 6
+KEEP = timedelta(days=7)  # as long as a draft may wait
+REASONS = {"type": "type", "413": "size"}  # by the code of the refusal; everything else: it is gone
+
+
+def fetch_file(tools: Tools, promise: Promise) -> Outcome:
+    """Fetch one file; what it says about itself is proved by its bytes (see the channel)."""
+    held = look(tools, promise)
+    with reading(tools.engine) as db:
+        row = files.get(db, UUID(promise.payload["file"]))
+    if held is None or row is None or row.state != "coming":
+        return Ended("dropped")
+    try:
+        found = tools.channels[held.channel].fetch(row.url, MAX_FILE_BYTES)
+    except Refused as refusal:
+        return _lost(row, REASONS.get(refusal.code, "gone"), str(refusal))
+    except SendError as failure:
+        if promise.attempt >= MAX_TRIES:
+            return _lost(row, "gone", str(failure))
+        return Again(backoff(promise.attempt, longest=60.0), str(failure))
+
+    def keep(db: Connection) -> bool:
+        clear = Secret(base64.b64encode(found.content).decode())
+        use, now = {"file": str(row.id)}, tools.clock.now()
+        content_id = tools.safe.put(db, clear, kind="mail.file", owner=held.contact_id, use=use, now=now, keep=KEEP)
+        name = (found.name or row.name)[:MAX_FILE_NAME]
+        return files.arrived(db, row.id, name=name, content_type=found.content_type, content_id=content_id)
+
+    return Ended(along=keep)
+
+
+def _lost(row: Row, reason: str, words: str) -> Ended:
+    def note(db: Connection) -> bool:
+        files.lose(db, row.id)
+        return True
+
+    return Ended("failed", FileLost(row.name, reason), words=words, along=note)
