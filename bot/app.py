@@ -106,7 +106,8 @@ def _join(settings: Settings, engine: Engine, clock: Clock, joined: dict[str, Ch
     safe = Safe(vault)
     with engine.begin() as db:
         safe.check(db)
-    limits = Limits(engine, clock)
+    mails = f"{settings.mails_per_hour} per hour; {settings.mails_per_day} per day"
+    limits = Limits(engine, clock, {"mail": {"mailbox": mails}})
     facts = FactReader(house(settings), providers)
     turns = Turns(engine, clock, facts, Records(safe, limits, facts), safe)
     links = LinkBook(engine, clock, turns, safe, providers, chat_url(settings))

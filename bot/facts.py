@@ -40,6 +40,7 @@ class Standing:
     agency_id: UUID | None = None
     agency_host: str = ""
     server_rule: str = "warn"
+    mailbox_size: int = 0
 
 
 class FactReader:
@@ -71,6 +72,7 @@ class FactReader:
             agency_id=row.agency_id if row else None,
             agency_host=row.agency_host if row else "",
             server_rule=row.server_rule if row else "warn",
+            mailbox_size=(row.size or 0) if row else 0,
         )
 
     def about(self, known: Facts, envelope: Envelope, agency_host: str, event: Event | None = None) -> Facts:

@@ -6,8 +6,9 @@ from uuid import UUID
 
 from bot.channels import Refused, SendError
 from bot.handiwork import Again, Ended, Outcome, Tools, backoff, look
-from bot.mail.wire.send import MAX_FILE_BYTES, MAX_FILE_NAME
-from bot.store import files
+from bot.mail.wire.send import MAX_FILE_BYTES, MAX_FILE_NAME, room_for_files
+from bot.store import files, mailboxes
+from bot.store.conversations import Held
 from bot.store.engine import Connection, Row, reading
 from bot.store.promises import Promise
 from bot.vault import Secret
@@ -34,14 +35,30 @@ def fetch_file(tools: Tools, promise: Promise) -> Outcome:
             return _lost(row, "gone", str(failure))
         return Again(backoff(promise.attempt, longest=60.0), str(failure))
 
+    if len(found.content) > _most(tools, held):
+        return _lost(row, "size", "more than the mail server takes")
+
     def keep(db: Connection) -> bool:
         clear = Secret(base64.b64encode(found.content).decode())
         use, now = {"file": str(row.id)}, tools.clock.now()
         content_id = tools.safe.put(db, clear, kind="mail.file", owner=held.contact_id, use=use, now=now, keep=KEEP)
         name = (found.name or row.name)[:MAX_FILE_NAME]
-        return files.arrived(db, row.id, name=name, content_type=found.content_type, content_id=content_id)
+        return files.arrived(
+            db,
+            row.id,
+            name=name,
+            content_type=found.content_type,
+            size=len(found.content),
+            content_id=content_id,
+        )
 
     return Ended(along=keep)
+
+
+def _most(tools: Tools, held: Held) -> int:
+    with reading(tools.engine) as db:
+        mailbox = mailboxes.of_member(db, held.member_id) if held.member_id else None
+    return room_for_files(mailbox.size if mailbox else 0)
 
 
 def _lost(row: Row, reason: str, words: str) -> Ended:

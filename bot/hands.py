@@ -266,8 +266,8 @@ def _tested(tools: Tools, promise: Promise, wanted: TestLogin, held: Held, secre
             return _login_failed(result, account)
         worked = replace(account, server=Server(result.server.host, result.server.port, result.server.security))
         if not wanted.mail:
-            return Ended(event=LoginWorked(worked, result.repaired))
-        return prove(Proving(tools, promise, held, worked, secret, result.repaired))
+            return Ended(event=LoginWorked(worked, result.repaired, size=result.size))
+        return prove(Proving(tools, promise, held, worked, secret, result.repaired, result.size))
     except TakenError:
         return Again(LEASES[promise.lane].total_seconds(), "another process tests it")
     finally:

@@ -4,7 +4,7 @@ A limit is for one kind of act and counts it for each subject the act has: a liv
 for the host that is asked. The act is counted for all its subjects, or for none.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import IPv4Address, IPv6Network, ip_address
@@ -33,13 +33,17 @@ LIMITS: dict[Name, dict[str, str]] = {
     # One-time links: one for each live test.
     "link": {"contact": "10 per hour"},
     # Mail written by hand does not come faster; a stolen phone stays far below the 500 a day after which Gmail
-    # makes a personal account wait (https://support.google.com/mail/answer/22839).
-    "mail": {"mailbox": "30 per hour; 200 per day"},
+    # makes a personal account wait (https://support.google.com/mail/answer/22839). MAILS_PER_HOUR, MAILS_PER_DAY.
+    "mail": {"mailbox": "20 per hour; 100 per day"},
     # Looking up one-time pages: a whole office may stand behind one source.
     "page": {"source": "60 per minute"},
 }
 
-_ITEMS = {name: [(subject, parse_many(rates)) for subject, rates in limit.items()] for name, limit in LIMITS.items()}
+_Items = Mapping[Name, Sequence[tuple[str, Sequence[RateLimitItem]]]]
+
+
+def _items(limits: Mapping[Name, Mapping[str, str]]) -> _Items:
+    return {name: [(subject, parse_many(rates)) for subject, rates in limit.items()] for name, limit in limits.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +61,11 @@ class Exhausted:
 class Limits:
     """Counts acts against the table above, for all processes on one database. Safe to use from several threads."""
 
-    def __init__(self, engine: Engine, clock: Clock) -> None:
+    def __init__(self, engine: Engine, clock: Clock, changed: Mapping[Name, Mapping[str, str]] | None = None) -> None:
+        """`changed`: limits that an operator set otherwise than the table."""
         self._engine = engine
         self._clock = clock
+        self._items = _items({**LIMITS, **(changed or {})})
 
     def allow(self, name: Name, *keys: str, connection: Connection | None = None) -> Allowed | Exhausted:
         """Count one act, unless it was done too often for one of its subjects: then nothing is counted.
@@ -72,7 +78,7 @@ class Limits:
         that ends: others who count the same ones wait, so end it soon. Without, in a short transaction of its own.
         Raises ValueError for a missing, empty or additional key, SQLAlchemyError when PostgreSQL does not answer.
         """
-        counts = list(_counts(name, keys))
+        counts = list(_counts(self._items, name, keys))
         if connection is not None:
             return self._count(connection, counts)
         with self._engine.begin() as own:
@@ -106,12 +112,12 @@ def source(address: str | None) -> str:
     return str(read.ipv4_mapped or IPv6Network((int(read), 64), strict=False))
 
 
-def _counts(name: Name, keys: tuple[str, ...]) -> Iterator[_Count]:
+def _counts(items: _Items, name: Name, keys: tuple[str, ...]) -> Iterator[_Count]:
     """Each rate with what it is counted under."""
     if not all(keys):
         raise ValueError(f"a key of the limit {name} is empty")
-    for (subject, items), key in zip(_ITEMS[name], keys, strict=True):
-        yield from ((item, (name, subject, key)) for item in items)
+    for (subject, rates), key in zip(items[name], keys, strict=True):
+        yield from ((item, (name, subject, key)) for item in rates)
 
 
 def _minutes(window: MovingWindowRateLimiter, counts: list[_Count], now: datetime) -> int:

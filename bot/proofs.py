@@ -50,6 +50,7 @@ class Proving:
     account: Account
     secret: Secret
     repaired: bool
+    size: int
 
 
 def prove(of: Proving) -> Outcome:
@@ -73,12 +74,12 @@ def prove(of: Proving) -> Outcome:
     )
     match outcome:
         case send.Accepted(reply=reply):
-            worked = LoginWorked(of.account, of.repaired, "accepted", copy="failed")
+            worked = LoginWorked(of.account, of.repaired, "accepted", copy="failed", size=of.size)
             return _after_it_left(of, partial(_accepted, of, send.for_sent_copy(message), reply), worked)
         case send.Unknown(raw):
             return _unknown_told(of, raw)
         case send.Later(raw=raw):
-            return Ended(event=LoginWorked(of.account, of.repaired, "later"), words=raw)
+            return Ended(event=LoginWorked(of.account, of.repaired, "later", size=of.size), words=raw)
         case send.Refused(stage=stage, cause=cause, who=who, raw=raw):
             _log.info("live test failed", stage=stage, cause=cause)
             return Ended(event=LoginFailed(cause, who, retry=False), words=f"{stage}: {cause}: {raw}")
@@ -125,7 +126,7 @@ def _after_it_left(of: Proving, look: Callable[[], Ended], otherwise: LoginWorke
 
 
 def _unknown_told(of: Proving, raw: str) -> Ended:
-    return _after_it_left(of, partial(_unknown, of, raw), LoginWorked(of.account, of.repaired, "unknown"))
+    return _after_it_left(of, partial(_unknown, of, raw), LoginWorked(of.account, of.repaired, "unknown", size=of.size))
 
 
 def _accepted(of: Proving, content: bytes, reply: str) -> Ended:
@@ -141,7 +142,7 @@ def _accepted(of: Proving, content: bytes, reply: str) -> Ended:
             waits=SOON,
         )
     )
-    worked = LoginWorked(of.account, of.repaired, "accepted", arrived, copy.state)
+    worked = LoginWorked(of.account, of.repaired, "accepted", arrived, copy.state, size=of.size)
     return Ended(event=worked, words=f"copy: {copy.state} {copy.cause} {copy.raw}".strip())
 
 
@@ -153,7 +154,9 @@ def _unknown(of: Proving, raw: str) -> Ended:
         network=_in_a_chat(of.tools.network),
         waits=SOON,
     )
-    return Ended(event=LoginWorked(of.account, of.repaired, "accepted" if found else "unknown"), words=raw)
+    return Ended(
+        event=LoginWorked(of.account, of.repaired, "accepted" if found else "unknown", size=of.size), words=raw
+    )
 
 
 # --- the copy of a mail -----------------------------------------------------------------------------------------------

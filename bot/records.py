@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 from bot import people
 from bot.facts import FactReader, Standing
 from bot.limits import Exhausted, Limits
-from bot.mail.wire.send import message_id
+from bot.mail.wire.send import message_id, room_for_files
 from bot.safe import WAITING, Safe
 from bot.store import conversations, files, housekeeping, mailboxes, promises, secrets
 from bot.store import people as people_store
@@ -28,6 +28,7 @@ from flows.words import (
     Event,
     FilesComing,
     FilesGone,
+    FilesTooLarge,
     FindHoster,
     HosterUnknown,
     Join,
@@ -57,6 +58,7 @@ from flows.words import (
 LINK_TIME = timedelta(minutes=30)
 # A mailbox that has to wait is tested again after so long, the last time over and over.
 RETEST_AFTER = (timedelta(minutes=15), timedelta(hours=1), timedelta(hours=6))
+MEGABYTE = 1_000_000
 MAX_TOLD = 20  # addresses in one message to an admin
 
 
@@ -182,7 +184,10 @@ def _unready_files(scene: Scene, mail: SendMail) -> Event | None:
     gone = [one for one in mail.files if one not in known or _is_gone(known[one])]
     if gone:
         return FilesGone(tuple(gone))
-    return FilesComing() if any(row.state == "coming" for row in known.values()) else None
+    if any(row.state == "coming" for row in known.values()):
+        return FilesComing()
+    most = room_for_files(scene.standing.mailbox_size)
+    return FilesTooLarge(most // MEGABYTE) if sum(row.size for row in known.values()) > most else None
 
 
 def _is_gone(row: Row) -> bool:
@@ -216,6 +221,7 @@ def _save_mailbox(scene: Scene, wanted: SaveMailbox) -> None:
         "cause": wanted.cause,
         "who": wanted.who,
         "since": scene.now,
+        "size": wanted.size,
     }
     replaced = mailboxes.save(scene.db, scene.standing.member_id, values)
     promises.one_at(scene.db, scene.held.id, promises.RETEST, None, scene.now)

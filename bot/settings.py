@@ -54,6 +54,8 @@ class Settings(BaseModel):
     bind: str = "127.0.0.1"
     port: int = Field(default=8000, ge=1, le=MAX_PORT)
     web_threads: int = Field(default=8, ge=1, le=200)
+    mails_per_hour: int = Field(default=20, ge=1, le=200)
+    mails_per_day: int = Field(default=100, ge=1, le=200)
     lane_speak: int = Field(default=8, ge=1, le=200)
     lane_work: int = Field(default=32, ge=1, le=2000)
     lane_mail: int = Field(default=8, ge=1, le=500)

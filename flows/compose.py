@@ -19,6 +19,7 @@ from flows.words import (
     FilesComing,
     FilesGone,
     FileShared,
+    FilesTooLarge,
     MailQueued,
     MailsExhausted,
     Option,
@@ -152,6 +153,8 @@ def step(state: State, event: Event, facts: Facts) -> Step:
         case Sending(answers), FilesGone(gone):
             left = {**answers, "files": _lines_without(answers, gone)}
             return Previewing(left), [Say("compose.files_gone")]
+        case Sending(answers), FilesTooLarge(most):
+            return Correcting(answers), [Say("compose.files_too_large", {"most": most})]
         case Sending(answers), FilesComing():
             return Previewing(answers), [Say("compose.files_coming")]
         case Sending(answers), MailsExhausted(minutes):

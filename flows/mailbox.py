@@ -414,7 +414,13 @@ def _towards_working(state: State, event: Event, facts: Facts) -> Step:
             said = [*([Say("mailbox.repaired")] if repaired else []), *_proven(worked, facts)]
             works = Say("mailbox.works", {"address": Code(account.address)})
             became = _becomes_the_agencys(account, facts)
-            return Done(), [SaveMailbox(account, secret_id), works, *said, *became, Start("card", account=account)]
+            return Done(), [
+                SaveMailbox(account, secret_id, size=worked.size),
+                works,
+                *said,
+                *became,
+                Start("card", account=account),
+            ]
         case Testing() as tested, LoginFailed() as failure:
             return _failed(tested, failure, facts)
         case Testing(account, _, tries), SecretGone():

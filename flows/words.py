@@ -264,6 +264,7 @@ class LoginWorked:
 
     `proof`: what became of the mail to oneself (`accepted`, `later`, `unknown`; empty: none was sent). `arrived`: it
     was seen in the inbox. `copy`: what became of its copy in *Sent* (`found`, `appended`, or see `CopyMissing`).
+    `size`: the largest mail in bytes that the server takes; 0: it does not say.
     """
 
     account: Account
@@ -271,6 +272,7 @@ class LoginWorked:
     proof: str = ""
     arrived: bool = False
     copy: str = ""
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,6 +331,13 @@ class FilesGone:
 @dataclass(frozen=True, slots=True)
 class FilesComing:
     """A file of the mail is still being fetched; the mail can be sent in a moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class FilesTooLarge:
+    """Together the files are more than the mail server takes; not sent. `most`: what it takes, in megabytes."""
+
+    most: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -490,6 +499,7 @@ Answer = (
     | MailQueued
     | FilesGone
     | FilesComing
+    | FilesTooLarge
     | MailsExhausted
     | TestsExhausted
 )
@@ -595,12 +605,16 @@ class EraseSecret:
 
 @dataclass(frozen=True, slots=True)
 class SaveMailbox:
-    """Save the account with its sealed secret. `cause` is empty when it works, else what it waits for."""
+    """Save the account with its sealed secret. `cause` is empty when it works, else what it waits for.
+
+    `size`: see LoginWorked.
+    """
 
     account: Account
     secret_id: str
     cause: str = ""
     who: str = ""
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)

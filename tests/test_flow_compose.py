@@ -29,6 +29,7 @@ from flows.words import (
     FilesComing,
     FilesGone,
     FileShared,
+    FilesTooLarge,
     MailQueued,
     MailsExhausted,
     Quote,
@@ -213,6 +214,11 @@ FILES = {
         Declined("compose.too_many_files", {"most": 5}),
     ),
     "without the files after all": (Correcting(WITH_FILE), Chose("files"), (Previewing(WRITTEN), [])),
+    "too much together": (
+        Sending(BOTH),
+        FilesTooLarge(7),
+        (Correcting(BOTH), [Say("compose.files_too_large", {"most": 7})]),
+    ),
     "a file that is still coming is waited for": (
         Sending(BOTH),
         FilesComing(),

@@ -13,6 +13,7 @@ import email
 import email.policy
 import fcntl
 import logging
+import re
 import ssl
 import threading
 import uuid
@@ -117,8 +118,11 @@ FAULTS = {
         "550-5.4.5 Daily user sending limit exceeded. For more information on Gmail sending limits go to\r\n"
         "550 5.4.5  https://support.google.com/a/answer/166852 - gsmtp",
     ),
+    "from_refused": _Fault("data", "553 5.7.1 Sender address rejected: not owned by the authenticated user"),
+    "dropped": _Fault("dot"),
     "hang": _Fault("ehlo"),
 }
+HABITS = ("none", "files", "files_under_other_ids", "no_folder")  # what servers do with *Sent*
 WRONG_PASSWORD = "535 5.7.8 Error: authentication failed: (reason unavailable)"
 
 
@@ -213,6 +217,16 @@ class Sandbox:
         else:
             self._office.fault = fault
 
+    def keep_copies(self, habit: str) -> None:
+        """From now on do with copies in *Sent* as other servers do (one of HABITS); ValueError for an unknown one.
+
+        `files`: the server files a copy itself; `files_under_other_ids`: and gives it another Message-ID, as
+        Outlook.com does; `no_folder`: there is no *Sent*; `none`: the mail program files it, as with most hosters.
+        """
+        if habit not in HABITS:
+            raise ValueError(f"The sandbox knows these habits: {', '.join(HABITS)}.")
+        asyncio.run_coroutine_threadsafe(self._office.settle(habit), self._loop).result(SWITCH_SECONDS)
+
     def mailboxes(self) -> dict[str, dict[str, list[SandboxMail]]]:
         """All mail, oldest first: address (or OUTSIDE) -> folder (INBOX, Sent) -> mails. SandboxError when stopped."""
         if not self._thread:
@@ -251,6 +265,7 @@ class _PostOffice:
     def __init__(self, passwords: dict[str, str]) -> None:
         self.passwords = passwords
         self.fault: _Fault | None = None
+        self.habit = HABITS[0]
         self.answering: asyncio.Event
         self.imap: _ImapConfig
         self._shown: dict[tuple[str, str, int], SandboxMail] = {}
@@ -264,6 +279,27 @@ class _PostOffice:
             folders = MailboxSet()
             await folders.add_mailbox(SENT)
             self.imap.set_cache[address] = (folders, FilterSet())
+
+    async def settle(self, habit: str) -> None:
+        """Do with copies as this habit says; without a *Sent* folder what lay in it is gone."""
+        self.habit = habit
+        for folders, _ in self.imap.set_cache.values():
+            listed = {entry.name for entry in (await folders.list_mailboxes()).list()}
+            if habit == "no_folder" and SENT in listed:
+                await folders.delete_mailbox(SENT)
+            elif habit != "no_folder" and SENT not in listed:
+                await folders.add_mailbox(SENT)
+
+    async def file_copy(self, sender: str, content: bytes) -> None:
+        """File the sender's own copy, if this server does such things."""
+        if not self.habit.startswith("files") or sender.lower() not in self.passwords:
+            return
+        if self.habit == "files_under_other_ids":
+            new = f"Message-ID: <{uuid.uuid4().hex}@sandbox.test>\r\nX-Microsoft-Original-Message-ID:".encode()
+            content = re.sub(rb"(?im)^message-id:", new, content, count=1)
+        folder = await self.imap.set_cache[sender.lower()][0].get_mailbox(SENT)
+        await folder.append(AppendMessage(content, datetime.now(UTC)))
+        await _keep_newest(folder)
 
     def play(self, fault: _Fault | None) -> None:
         """From now on answer SMTP with this fault, or as it should be."""
@@ -302,7 +338,10 @@ class _PostOffice:
         found: dict[str, dict[str, list[SandboxMail]]] = {}
         for address, (folders, _) in self.imap.set_cache.items():
             found[address] = {INBOX: [], SENT: []}
+            there = {entry.name for entry in (await folders.list_mailboxes()).list()}
             for name, mails in found[address].items():
+                if name not in there:
+                    continue
                 async for message in (await folders.get_mailbox(name)).messages():
                     key = (address, name, message.uid)
                     content = await message.load_content(FetchRequirement.CONTENT)
@@ -356,8 +395,14 @@ class _SmtpHandler:
         envelope.rcpt_tos.append(address)
         return "250 2.1.5 Ok"
 
-    async def handle_DATA(self, _server: SMTP, _session: SmtpSession, envelope: Envelope) -> str:  # noqa: N802
-        await self._office.deliver(envelope.mail_from or "", envelope.rcpt_tos, envelope.original_content or b"")
+    async def handle_DATA(self, server: SMTP, _session: SmtpSession, envelope: Envelope) -> str:  # noqa: N802
+        sender, content = envelope.mail_from or "", envelope.original_content or b""
+        if refusal := self._office.reply("data"):
+            return refusal
+        await self._office.deliver(sender, envelope.rcpt_tos, content)
+        await self._office.file_copy(sender, content)
+        if self._office.reply("dot") is not None and server.transport is not None:
+            server.transport.close()  # the mail is taken, and nobody is told
         return f"250 2.0.0 Ok: queued as {uuid.uuid4().hex[:11].upper()}"
 
     async def handle_exception(self, error: Exception) -> str:

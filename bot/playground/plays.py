@@ -11,7 +11,8 @@
     (sandbox: auth_down)   (sandbox: well)
     (2 hours later)        (restart)               (it is 2027-01-02)
     (the sandbox plays gmail for gmail.com)         (the agency's server: smtp.gmail.com, warn)
-    (inbox of bruno@sandbox.test: Olá)
+    (inbox of bruno@sandbox.test: Olá)              (sent of ana@sandbox.test: Olá)
+    (copies: files | files_under_other_ids | no_folder | none)
 
 Lines that begin with four blanks are the assistant's; playing writes them anew, so that a play that still says the
 same is unchanged.
@@ -26,6 +27,7 @@ from typing import ClassVar
 
 from bot.channels import Identity
 from bot.channels.terminal import render
+from bot.playground.mail import INBOX, SENT
 from bot.playground.theatre import Theatre
 from flows.speech import Message
 from flows.words import LANGUAGES
@@ -155,9 +157,17 @@ class Play:
         return self.theatre.sandbox.passwords.get(view.address, WRONG) if view else WRONG
 
     def _look_into(self, address: str, subject: str) -> None:
-        inbox = self.theatre.sandbox.mailboxes().get(address, {}).get("INBOX", [])
-        if all(mail.subject != subject for mail in inbox):
+        if not self._found(address, INBOX, subject):
             raise BadPlay(f"There is no mail with the subject {subject} in the inbox of {address}.")
+
+    def _look_into_sent(self, address: str, subject: str) -> None:
+        times = self._found(address, SENT, subject)
+        if times != 1:
+            raise BadPlay(f"The mail with the subject {subject} is {times} times in the Sent folder of {address}.")
+
+    def _found(self, address: str, folder: str, subject: str) -> int:
+        mails = self.theatre.sandbox.mailboxes().get(address, {}).get(folder, [])
+        return sum(mail.subject == subject for mail in mails)
 
     # What may stand in a play, the narrower first.
     LINES: ClassVar[tuple[tuple[str, Callable[..., None]], ...]] = (
@@ -167,6 +177,8 @@ class Play:
         (r"(\w+) shares (\S+)", _share),
         (r"(\w+)'s page: (.+)", _fill_in),
         (r"\(sandbox: (\w+)\)", lambda play, kind: play.theatre.sandbox.refuse(None if kind == "well" else kind)),
+        (r"\(copies: (\w+)\)", lambda play, habit: play.theatre.sandbox.keep_copies(habit)),
+        (r"\(sent of (\S+): (.+)\)", _look_into_sent),
         (r"\(the sandbox plays (\w+) for (\S+)\)", lambda play, provider, domain: play.theatre.cast(provider, domain)),
         (r"\(the agency's server: (\S+), (\w+)\)", lambda play, host, rule: play.theatre.agency_server(host, rule)),
         (r"\((\d+) (\w+) later\)", _pass_time),

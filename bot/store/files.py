@@ -27,9 +27,10 @@ def some(db: Connection, conversation_id: UUID, file_ids: Sequence[UUID]) -> lis
     return list(db.execute(select(file).where(*mine)).all())
 
 
-def arrived(db: Connection, file_id: UUID, *, name: str, content_type: str, content_id: UUID) -> bool:
+def arrived(db: Connection, file_id: UUID, *, name: str, content_type: str, size: int, content_id: UUID) -> bool:
     """The file was fetched; its address is forgotten. False: it was erased meanwhile."""
-    values = {"name": name, "content_type": content_type, "content_id": content_id, "state": "here", "url": ""}
+    told = {"name": name, "content_type": content_type, "size": size}
+    values = {**told, "content_id": content_id, "state": "here", "url": ""}
     return db.execute(update(file).where(file.c.id == file_id).values(values)).rowcount == 1
 
 

@@ -34,6 +34,7 @@ _STANDING = (
         mailbox.c.state,
         mailbox.c.cause,
         mailbox.c.version,
+        mailbox.c.size,
         mailbox.c.secret_id,
     )
     .join(agency, agency.c.id == member.c.agency_id)

@@ -269,6 +269,8 @@ mailbox = Table(
     Column("who", String(16), nullable=False, server_default=""),
     Column("version", Integer, nullable=False),
     Column("since", Moment, nullable=False),
+    # The largest mail in bytes that its server takes; 0: it does not say.
+    Column("size", BigInteger, nullable=False, server_default="0"),
     CheckConstraint("state in ('waiting', 'works', 'broken', 'off')", name="state"),
 )
 
@@ -305,6 +307,7 @@ file = Table(
     Column("place", Integer, nullable=False, server_default="0"),
     Column("name", String(120), nullable=False),
     Column("content_type", String(100), nullable=False, server_default=""),
+    Column("size", Integer, nullable=False, server_default="0"),
     Column("content_id", Uuid, ForeignKey("secret.id", ondelete="SET NULL")),
     Column("url", Text, nullable=False),
     Column("state", String(8), nullable=False),

@@ -67,7 +67,7 @@ WORDS = (
     "offline", "too_fast", "not_sent", "no_mail", "to", "no_subject", "outside", "outside_about",
     "new_mail", "copied", "number_now",
     "fault_none", "fault_app_password", "fault_bad_credentials", "fault_auth_down", "fault_auth_off", "fault_greylist",
-    "fault_quota", "fault_hang",
+    "fault_quota", "fault_from_refused", "fault_dropped", "fault_hang",
 )  # fmt: skip
 
 

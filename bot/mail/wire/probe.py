@@ -28,6 +28,7 @@ from bot.mail.wire.smtp import (
     methods,
     open_session,
     sign_in,
+    stated_size,
     unwatched,
 )
 
@@ -44,12 +45,14 @@ _LOOK_AROUND = 10.0  # seconds for the other ports together
 class Worked:
     """Signed in, and the server takes mail from the address.
 
-    `server` is what worked; `repaired` = that is not what was given, the other mode was.
+    `server` is what worked; `repaired` = that is not what was given, the other mode was. `size` = the largest mail in
+    bytes that it takes, as it says itself (RFC 1870); 0: it does not say.
     """
 
     server: Server
     repaired: bool
     stages: tuple[Stage, ...]
+    size: int = 0
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,7 @@ class Answered:
     repaired: bool
     stages: tuple[Stage, ...]
     methods: tuple[str, ...]
+    size: int = 0
 
 
 @dataclass(frozen=True)
@@ -106,7 +110,7 @@ def test_login(
     takes); sends one AUTH command and no message. Raises nothing that a server, a network or a typed value could cause.
     """
     found = _Test(account.server, network, provider, watch, account, secret).run()
-    return found if isinstance(found, Failed) else Worked(found.server, found.repaired, found.stages)
+    return found if isinstance(found, Failed) else Worked(found.server, found.repaired, found.stages, found.size)
 
 
 def check_server(server: Server, *, network: Network, watch: Watch = unwatched) -> Answered | Failed:
@@ -170,7 +174,7 @@ class _Test:
             if self._account:
                 self._prove(session, self._account.user, address, track)
             track.arrive()
-            return Answered(server, repaired=False, stages=track.passed, methods=methods(session))
+            return Answered(server, False, track.passed, methods(session), stated_size(session))  # noqa: FBT003
         except OSError as error:
             return self._failed(error, track, server)
         finally:

@@ -20,7 +20,7 @@ from bot.mail.knowledge.redact import redact
 from bot.mail.wire.account import Account, check_account
 from bot.mail.wire.addresses import normalise
 from bot.mail.wire.guard import GuardError
-from bot.mail.wire.smtp import PASSED, Deadline, Network, Session, Track, open_session, sign_in
+from bot.mail.wire.smtp import PASSED, Deadline, Network, Session, Track, open_session, sign_in, stated_size
 
 MAX_RECIPIENTS = 5
 MAX_NAME = 100
@@ -28,6 +28,7 @@ MAX_SUBJECT = 250
 MAX_TEXT = 100_000
 MAX_FILES = 5
 MAX_FILE_NAME = 100
+_HEAD = 20_000  # bytes left for everything but the files
 MAX_FILE_BYTES = 16 * 1024 * 1024  # the most that arrives in a chat
 MAX_TOTAL_BYTES = 18 * 1024 * 1024  # of all files: 25 MiB in base64, which is what large providers take
 _FORWARDED = 251
@@ -39,7 +40,6 @@ _PATH = frozenset("/\\:")
 _TURNS_WRITING = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")  # shows a.exe.pdf for a.fdp.exe
 _FILE_TYPE = re.compile(r"(?!multipart/|message/)([a-z]{1,20})/([a-z0-9][a-z0-9!#$&^_.+-]{0,126})", re.ASCII)
 _TOO_LARGE = "message_too_large"
-_SIZE_DIGITS = 20  # RFC 1870 section 4
 
 
 class BadMessage(ValueError):
@@ -172,6 +172,14 @@ def for_wire(message: EmailMessage) -> bytes:
 def for_sent_copy(message: EmailMessage) -> bytes:
     """The mail for the owner's own Sent folder and for nobody else: with Bcc."""
     return message.as_bytes(policy=_POLICY)
+
+
+def room_for_files(size: int) -> int:
+    """How many bytes of files fit into a mail where the server takes `size` (0: it does not say).
+
+    Base64 makes 77 signs and a line end of 57 bytes; a mail's head and words, and what servers add, take some room.
+    """
+    return MAX_TOTAL_BYTES if size <= 0 else max(0, min(MAX_TOTAL_BYTES, (size - _HEAD) * 57 // 78))
 
 
 def encoded_size(message: EmailMessage) -> int:
@@ -341,8 +349,7 @@ def _size_option(session: Session, size: int) -> list[str]:
     """The option of MAIL FROM that tells the size, where the server has SIZE (RFC 1870); raises _TooLargeError."""
     if not session.has_extn("size"):
         return []
-    stated = session.esmtp_features["size"].strip()
-    limit = int(stated) if stated.isascii() and stated.isdigit() and len(stated) <= _SIZE_DIGITS else 0
+    limit = stated_size(session)
     if 0 < limit < size:  # 0, or nothing: no fixed limit
         raise _TooLargeError(f"SIZE {limit} is stated, the mail has {size} bytes")
     return [f"SIZE={size}"]

@@ -24,6 +24,7 @@ from bot.mail.wire.egress import Egress
 from bot.mail.wire.guard import Endpoint, Guard
 
 MAX_LINES = 100
+SIZE_DIGITS = 20  # RFC 1870 section 4
 MAX_BYTES = 65_536
 _CHUNK = 16_384
 _COMMAND_LINE = 510  # RFC 5321 4.5.3.1.4, without CRLF
@@ -369,3 +370,9 @@ def _is_address_literal(name: str) -> bool:
     except ValueError:
         return False
     return name.startswith("[") and name.endswith("]")
+
+
+def stated_size(session: Session) -> int:
+    """The largest mail in bytes that the server takes, as it says after EHLO (RFC 1870); 0: no limit is told."""
+    stated = session.esmtp_features.get("size", "").strip()
+    return int(stated) if stated.isascii() and stated.isdigit() and len(stated) <= SIZE_DIGITS else 0

@@ -10,6 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
+    op.add_column('mailbox', sa.Column('size', sa.BigInteger(), server_default='0', nullable=False))
     op.create_table('file',
     sa.Column('id', sa.Uuid(), nullable=False),
     sa.Column('conversation_id', sa.Uuid(), nullable=False),
@@ -17,6 +18,7 @@ def upgrade() -> None:
     sa.Column('place', sa.Integer(), server_default='0', nullable=False),
     sa.Column('name', sa.String(length=120), nullable=False),
     sa.Column('content_type', sa.String(length=100), server_default='', nullable=False),
+    sa.Column('size', sa.Integer(), server_default='0', nullable=False),
     sa.Column('content_id', sa.Uuid(), nullable=True),
     sa.Column('url', sa.Text(), nullable=False),
     sa.Column('state', sa.String(length=8), nullable=False),
@@ -36,4 +38,5 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table('file')
+    op.drop_column('mailbox', 'size')
     op.execute("update compatible set schema = 3, oldest_code = 1")
