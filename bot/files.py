@@ -7,7 +7,7 @@ from uuid import UUID
 from bot.channels import Refused, SendError
 from bot.handiwork import Again, Ended, Outcome, Tools, backoff, look
 from bot.mail.wire.send import MAX_FILE_BYTES, MAX_FILE_NAME, room_for_files
-from bot.store import files, mailboxes
+from bot.store import files, mailboxes, secrets
 from bot.store.conversations import Held
 from bot.store.engine import Connection, Row, reading
 from bot.store.promises import Promise
@@ -43,7 +43,7 @@ def fetch_file(tools: Tools, promise: Promise) -> Outcome:
         use, now = {"file": str(row.id)}, tools.clock.now()
         content_id = tools.safe.put(db, clear, kind="mail.file", owner=held.contact_id, use=use, now=now, keep=KEEP)
         name = (found.name or row.name)[:MAX_FILE_NAME]
-        return files.arrived(
+        kept = files.arrived(
             db,
             row.id,
             name=name,
@@ -51,6 +51,9 @@ def fetch_file(tools: Tools, promise: Promise) -> Outcome:
             size=len(found.content),
             content_id=content_id,
         )
+        if not kept:
+            secrets.erase(db, [content_id])  # nobody would ever ask for it
+        return kept
 
     return Ended(along=keep)
 

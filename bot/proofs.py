@@ -106,7 +106,9 @@ def _marker(promise: Promise) -> str:
 
 def _in_a_chat(network: Network) -> Network:
     """A person waits here, and the promise has a lease: a server gets less time than RFC 5321 allows."""
-    return replace(network, timeouts=replace(network.timeouts, content=30.0, final=45.0, total=45.0))
+    given = network.timeouts
+    shorter = {"content": min(given.content, 30.0), "final": min(given.final, 45.0), "total": min(given.total, 45.0)}
+    return replace(network, timeouts=replace(given, **shorter))
 
 
 def _note_handing(tools: Tools, promise: Promise) -> None:

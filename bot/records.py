@@ -166,7 +166,7 @@ class Records:
             "at": now,
         }
         mailboxes.add_mail(db, mail_id, values)
-        files.attach(db, [UUID(one) for one in mail.files], mail_id)
+        _attach(scene, mail, mail_id)
         promises.add(db, scene.held.id, [promises.Wanted("mail", "SendMail", now, {"mail": str(mail_id)})], now)
         return MailQueued(str(mail_id))
 
@@ -191,7 +191,15 @@ def _unready_files(scene: Scene, mail: SendMail) -> Event | None:
 
 
 def _is_gone(row: Row) -> bool:
-    return row.state == "lost" or (row.state == "here" and row.content_id is None)
+    """It never came, was kept for too long, or goes with another mail, with which it is erased."""
+    return row.state == "lost" or row.mail_id is not None or (row.state == "here" and row.content_id is None)
+
+
+def _attach(scene: Scene, mail: SendMail, mail_id: UUID) -> None:
+    """Its files go with a mail and are kept as long as its words: their own time may be over in a moment."""
+    files.attach(scene.db, [UUID(one) for one in mail.files], mail_id)
+    for row in files.of_mail(scene.db, mail_id):
+        secrets.keep_until(scene.db, row.content_id, scene.now + WAITING)
 
 
 def _set_language(scene: Scene, wanted: SetLanguage) -> None:

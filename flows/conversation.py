@@ -280,8 +280,11 @@ def is_late(envelope: Envelope, ticket: int) -> bool:
     return ticket != envelope.ticket
 
 
+_BY_THE_PERSON = (Said, Chose, Tapped, Shared, FileShared, SecretTyped, SecretSuspected, SecretLeaked)
+
+
 def _by_the_person(event: Event) -> bool:
-    return isinstance(event, Said | Chose | Tapped | Shared | FileShared | SecretTyped | SecretSuspected | SecretLeaked)
+    return isinstance(event, _BY_THE_PERSON)
 
 
 def _is_command(event: Event, name: Command) -> bool:

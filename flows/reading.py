@@ -284,11 +284,16 @@ _SHORTEST_BARE = 8  # without any announcement
 _SHORTEST, _LONGEST = 6, 64
 
 
+SHORTEST_SHAPE = 16  # signs of the shortest secret in SHAPES
+
+
 def looks_like_a_leak(text: str) -> bool:
     """Whether text that nobody asked for is probably a password: announced as one, or shaped as nothing else is.
 
     Each word is looked at a few times at most, whatever the length of the text.
     """
+    if len(text) < SHORTEST_SHAPE and not any(sign.isdigit() or sign.isspace() for sign in text):
+        return False  # one short word, as most messages are
     if has_any_shape(text):
         return True
     words = seen(text).split()

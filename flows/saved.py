@@ -23,6 +23,7 @@ UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
 }
 MAX_BYTES = 32 * 1024
 _JSON = json.JSONEncoder(ensure_ascii=False)
+_PLAIN = (str, int)  # and with it bool
 
 _VALUES = (words.Code, words.Text, words.Quote, words.Link, words.Option, words.Server, words.Account, words.Done)
 
@@ -36,7 +37,7 @@ class Unreadable(Exception):
 
 def dump(value: object) -> Any:
     """JSON-ready form of an effect, an event, a state or anything inside one."""
-    if value is None or isinstance(value, str | int):
+    if value is None or isinstance(value, _PLAIN):
         return value
     kind: Any = type(value)
     if names := _field_names(kind):
@@ -59,6 +60,8 @@ def _field_names(kind: type) -> tuple[str, ...]:
 
 def load(raw: Any, known: Mapping[str, type] = _WORDS) -> Any:
     """The value that `dump` wrote; `known` are the classes that may stand in it. Raises Unreadable."""
+    if raw is None or isinstance(raw, _PLAIN):
+        return raw
     match raw:
         case {"is": str(name), **given}:
             return _make(name, {str(one): below for one, below in given.items()}, known)
@@ -68,9 +71,7 @@ def load(raw: Any, known: Mapping[str, type] = _WORDS) -> Any:
             return _day(day)
         case list():
             return tuple(load(below, known) for below in raw)
-        case dict():
-            raise Unreadable("an object without a kind")
-    return raw
+    raise Unreadable("an object without a kind")
 
 
 def _day(text: str) -> date:

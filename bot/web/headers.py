@@ -1,6 +1,12 @@
 """What every answer of ours tells a browser, once for all routes."""
 
-from flask import Flask, Response
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from flask import Flask
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 # Our own style, script and images, and nothing from anywhere else; a page that needs more sets its own policy.
 CONTENT_POLICY = (
@@ -26,10 +32,17 @@ def secure(app: Flask, *, https: bool) -> None:
 
     A view that sets one of them itself keeps its own (static files may be kept by the browser, pages may not).
     """
-    headers = list(({**HEADERS, "Strict-Transport-Security": HSTS} if https else HEADERS).items())
+    wanted = {**HEADERS, "Strict-Transport-Security": HSTS} if https else HEADERS
+    headers = [(name, value, name.lower()) for name, value in wanted.items()]
+    inner = app.wsgi_app
 
-    @app.after_request
-    def add(response: Response) -> Response:
-        present = {name.lower() for name, _ in response.headers}
-        response.headers.extend([header for header in headers if header[0].lower() not in present])
-        return response
+    def secured(environ: "WSGIEnvironment", start: "StartResponse") -> "Iterable[bytes]":
+        def begin(status: str, given: list[tuple[str, str]], *error: Any) -> Any:
+            present = {name.lower() for name, _ in given}
+            return start(
+                status, [*given, *((name, value) for name, value, low in headers if low not in present)], *error
+            )
+
+        return inner(environ, begin)
+
+    app.wsgi_app = secured  # type: ignore[method-assign, assignment]  # Flask's own seam, docs: "Hooking in WSGI Middleware"
