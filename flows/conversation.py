@@ -158,8 +158,8 @@ def awaits_secret(envelope: Envelope) -> bool:
 
 
 def _while_a_secret_is_awaited(envelope: Envelope, text: str, facts: Facts) -> Event | Secretive:
-    if reading.command(text) or _wrong_field(envelope, text):
-        return Said(text)
+    if reading.command(text) or _wrong_field(envelope, text) or reading.address(text) == text.strip():
+        return Said(text)  # an address is a correction: nobody's password looks like that
     shape = facts.provider.shape if facts.provider else ""
     if reading.has_shape(text, shape) and not reading.has_ordinary_words(text):
         return Secretive(taken=True)

@@ -392,6 +392,11 @@ def _towards_the_secret(state: State, event: Event, facts: Facts) -> Step:
             return AwaitingLink(account, tries), [OpenLink(account)]
         case ConfirmingSecret(account, _, secret_id, tries), Chose("new_link"):
             return AwaitingLink(account, tries), [EraseSecret(secret_id), OpenLink(account)]
+        case (AwaitingSecret() | ConfirmingSecret()) as waiting, Said(text) if (
+            another := read_address(text)
+        ) is not None:
+            kept = [EraseSecret(waiting.secret_id)] if isinstance(waiting, ConfirmingSecret) else []
+            return Finding(another), [*kept, Discover(another)]
         case AwaitingSecret(account), Chose("without"):
             return Done(), [Start("card", "without", account)]
         case AwaitingSecret(), Chose("forgotten"):

@@ -52,7 +52,7 @@ NO = frozenset({"no", "n", "nope", "no thanks", "nao", "nao obrigado", "nao obri
 # What yes and no mean where a question has these choices, whatever their labels say.
 YES_VALUES = ("yes", "send", "erase")
 NO_VALUES = ("no", "drop", "keep")
-WRONG = re.compile(r"\b(?:wrong|incorrect[oa]?|errad[oa]|incorret[oa]|equivocad[oa]|errei|me equivoque)\b")
+WRONG = re.compile(r"\b(?:wrong|incorrect[oa]?|errad[oa]|incorret[oa]|equivocad[oa]|errei|me equivoque|est[ao] mal)\b")
 MAX_REMARK = 60  # "the address is wrong" is a short remark, not a letter
 MAX_COMMAND = 40  # characters; no command is longer
 LABEL_LIKENESS = 0.84  # a label of six letters may carry one typo; shorter ones none

@@ -13,6 +13,7 @@ from typing import Any
 
 from tests.faulty_smtp import Conversation, FaultySMTP
 
+PART = re.compile(r"<0\.(\d+)>")
 LITERAL = re.compile(rb"\{(\d+)\}$")
 FLAGGED = ('(\\HasNoChildren \\Sent) "/" "Sent"', '() "/" "INBOX"')
 
@@ -61,14 +62,14 @@ class FaultyIMAP(FaultySMTP):
         while True:
             tag, _, line = conversation.hear().decode("latin-1").partition(" ")
             self.commands.append(line)
-            word, *rest = line.split(" ")
+            word = line.partition(" ")[0]
             if word in {"EXAMINE", "SELECT"}:
                 folder = self._name(line)
                 self._say(conversation, "examine", f"* {len(self.mail[folder])} EXISTS\r\n{{tag}} OK done", tag)
             elif word == "SEARCH":
                 self._search(conversation, folder, line, tag)
             elif word == "FETCH":
-                self._fetch(conversation, folder, rest[0], tag)
+                self._fetch(conversation, folder, line, tag)
             elif word == "APPEND":
                 self._append(conversation, line, tag)
             else:
@@ -125,12 +126,13 @@ class FaultyIMAP(FaultySMTP):
         hits = [str(number) for number, mail in messages if value in _headers(mail).get(header, "")]
         self._say(conversation, "search", f"* SEARCH {' '.join(hits)}\r\n{{tag}} OK done", tag, header)
 
-    def _fetch(self, conversation: Conversation, folder: str, numbers: str, tag: str) -> None:
+    def _fetch(self, conversation: Conversation, folder: str, line: str, tag: str) -> None:
         answer = ""
-        for number in map(int, numbers.split(",")):
+        part = PART.search(line)
+        for number in map(int, line.split(" ")[1].split(",")):
             headers = _headers(self.mail[folder][number - 1])
             kept = "".join(f"{name}: {value}\r\n" for name, value in headers.items() if "message-id" in name.lower())
-            kept += "\r\n"
+            kept = f"{kept}\r\n"[: int(part[1]) if part else None]
             answer += f"* {number} FETCH (BODY[HEADER.FIELDS (MESSAGE-ID)] {{{len(kept)}}}\r\n{kept})\r\n"
         self._say(conversation, "fetch", answer + "{tag} OK done", tag)
 

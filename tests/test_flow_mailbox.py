@@ -296,6 +296,16 @@ STORY = {
         Chose("new_link"),
         (AwaitingLink(ANA, 1), [EraseSecret("s1"), OpenLink(ANA)]),
     ),
+    "another address instead of the secret": (
+        SECRET,
+        Said("bia@agency.test"),
+        (Finding("bia@agency.test"), [Discover("bia@agency.test")]),
+    ),
+    "another address instead of the yes": (
+        SUSPECTED,
+        Said("bia@agency.test"),
+        (Finding("bia@agency.test"), [EraseSecret("s1"), Discover("bia@agency.test")]),
+    ),
     "without a password there is the card alone": (
         SECRET,
         Chose("without"),

@@ -197,8 +197,8 @@ def test_a_server_that_calls_us_signed_in_inside_tls_gets_no_mail(imap):
         "{tag} OK go\r\n* CAPABILITY IMAP4rev1 LOGINDISABLED",
         "* CAPABILITY IMAP4rev1 LOGINDISABLED\r\n{tag} OK go",
         "{tag} OK go\r\n* BYE see you",
-        '* LIST (\\Sent) "/" "Theirs"\r\n{tag} OK go',
-        '{tag} OK go\r\n* LIST (\\Sent) "/" "Theirs"',
+        '* LIST (\\Sent) "/" "Sent"\r\n{tag} OK go',
+        '{tag} OK go\r\n* LIST (\\Sent) "/" "Sent"',
     ],
 )
 def test_what_was_injected_before_tls_is_forgotten(imap, lines):
@@ -208,13 +208,13 @@ def test_what_was_injected_before_tls_is_forgotten(imap, lines):
         ana.server.secure = True
 
     tags = []
-    with imap("starttls", starttls=injecting) as ana:
+    with imap("starttls", starttls=injecting, folders=['(\\Sent) "/" "Post"'], mail={"Post": []}) as ana:
         hear = ana.server._command
         ana.server._command = lambda conversation, word, line, tag: (
             tags.append(tag),
             hear(conversation, word, line, tag),
         )
-        assert ana.prove() == Copy("appended", "Sent")
+        assert ana.prove() == Copy("appended", "Post")
     assert ana.server.sign_ins == [(ADDRESS, SECRET)]
 
 
@@ -457,15 +457,25 @@ def test_every_usual_name_is_known_below_the_inbox(imap, name, capability):
     assert found == f"INBOX.{name}"
 
 
+def test_the_inbox_of_a_prefix_may_be_written_in_any_way(imap):
+    assert folder_of(imap, '() "." "Inbox.Sent"') == "Inbox.Sent"
+
+
 def test_a_name_below_a_prefix_of_the_servers_own_is_known(imap):
     answer = '* NAMESPACE (("mail/" "/")) NIL NIL\r\n{tag} OK done'
     assert folder_of(imap, '() "/" "mail/Sent"', namespace=answer) == "mail/Sent"
     assert folder_of(imap, '() "/" "holidays/Sent"', namespace=answer) is None
 
 
-@pytest.mark.parametrize(
-    "answer", ["{tag} NO no", "* NAMESPACE (((\r\n{tag} OK done", "* NAMESPACE NIL NIL NIL\r\n{tag} OK done"]
-)
+NO_NAMESPACES = [
+    "{tag} NO no",
+    "* NAMESPACE (((\r\n{tag} OK done",
+    "* NAMESPACE NIL NIL NIL\r\n{tag} OK done",
+    '* NAMESPACE (("" "/" "X-PARAM" ("A"))) NIL NIL\r\n{tag} OK done',
+]
+
+
+@pytest.mark.parametrize("answer", NO_NAMESPACES)
 def test_a_server_that_cannot_tell_its_prefixes_is_searched_all_the_same(imap, answer):
     assert folder_of(imap, '() "/" "Sent Items"', namespace=answer) == "Sent Items"
 
@@ -526,6 +536,12 @@ def test_a_copy_that_is_there_is_found_at_once(imap):
         assert ana.prove() == Copy("found", "Sent")
     assert ana.slept == []
     assert ana.server.appends == []
+
+
+def test_a_copy_is_looked_for_at_least_once(imap):
+    with imap(mail={"Sent": [MAIL]}) as ana:
+        found = prove(ana.account(), SECRET, MAIL, OURS, network=ana.network, server_files=False, waits=())
+    assert found == Copy("found", "Sent")
 
 
 @MODES
@@ -725,6 +741,13 @@ def test_a_mail_to_oneself_is_seen_when_it_arrives(imap):
         assert ana.arrived() is True
     assert ana.slept == [1, 2]
     assert "LIST" not in ana.server.words
+
+
+def test_strangers_with_endless_headers_do_not_hide_a_mail(imap):
+    """Of each mail only so much is read: twenty of these would be more than a session may bring."""
+    huge = b"Message-ID: <" + b"x" * 250_000 + b"@example.org>\r\n\r\nHello\r\n"
+    with imap(mail={"INBOX": [*[huge] * 19, MAIL]}) as ana:
+        assert ana.arrived() is True
 
 
 def test_whether_it_arrived_is_not_known_where_nobody_can_look(imap):

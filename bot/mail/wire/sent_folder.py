@@ -267,7 +267,7 @@ class _Visit:
         return Copy("appended", self._folder)
 
     def _found(self, session: Session, folders: Iterable[str], sought: _Sought) -> bool:
-        for seconds in self._waits:
+        for seconds in self._waits or (0.0,):  # it is looked for at least once
             if seconds:
                 self._sleep(seconds)
             if any(_holds(session, folder, sought) for folder in folders):
