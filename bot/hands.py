@@ -39,6 +39,7 @@ from bot.mail.wire.guard import GuardError
 from bot.mail.wire.probe import Failed, check_server, test_login
 from bot.proofs import Proving, TakenError, file_copy, prove
 from bot.records import RETEST_AFTER
+from bot.safe import WAITING
 from bot.store import conversations, mailboxes, people, promises, secrets
 from bot.store.conversations import Held
 from bot.store.engine import Connection, DatabaseDown, Row, reading
@@ -388,11 +389,14 @@ def _waits_on(tools: Tools, promise: Promise, row: Row, failed: Failed) -> Outco
 
 
 def _waited_in_vain(tools: Tools, row: Row) -> Outcome:
-    return _verdict(tools, row, MailboxBroke(row.address), "broken", row.cause, row.who)
+    """Its secret is gone: after three days that is told; before, its person gave it up for another one themselves."""
+    given_up = tools.clock.now() - row.since < WAITING - timedelta(hours=1)
+    event = None if given_up else MailboxBroke(row.address)
+    return _verdict(tools, row, event, "broken", row.cause, row.who)
 
 
 def _verdict(
-    tools: Tools, row: Row, event: Event, state: str, cause: str = "", who: str = "", words: str = ""
+    tools: Tools, row: Row, event: Event | None, state: str, cause: str = "", who: str = "", words: str = ""
 ) -> Ended:
     """What became of a mailbox that waited. A secret that is of no use is erased, one that works is kept."""
 

@@ -7,7 +7,7 @@ the records it asks for and comes back with their answers; `close` then makes th
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from flows import card, compose, integrate, mailbox, menu, privacy, reading, welcome
+from flows import card, compose, integrate, mailbox, menu, privacy, reading, remedies, welcome
 from flows.facts import Facts, Pasted
 from flows.flow import Flow, State
 from flows.reading import Command
@@ -533,10 +533,10 @@ def _remedy(envelope: Envelope, cause: str, facts: Facts) -> tuple[Option, ...]:
     if not facts.agency:
         return (PERSON,)
     flow = FLOWS[envelope.flow]
-    wrong = "host" if cause in mailbox.SERVER_CAUSES else "address" if cause == "sender_not_allowed" else ""
+    wrong = "host" if cause in remedies.SERVER_CAUSES else "address" if cause == "sender_not_allowed" else ""
     if wrong and flow.reopen(envelope.state, wrong) is not None:
         return (Option(f"{FIX}{wrong}", f"mailbox.button.{'server' if wrong == 'host' else wrong}"),)
-    if cause in mailbox.SECRET_CAUSES and facts.mailbox is not None:
+    if cause in remedies.SECRET_CAUSES and facts.mailbox is not None:
         return (Option(f"{GO}mailbox.password", "mailbox.button.password"),)
     if facts.mailbox is not None:
         return (Option(f"{GO}mailbox.manage", "menu.button.mailbox"),)

@@ -8,6 +8,7 @@ from flows.flow import Flow, Step
 from flows.forms import Answers, Field, Form, Problem
 from flows.reading import address as read_address
 from flows.reading import command
+from flows.remedies import SECRET_CAUSES, SECRET_KINDS, next_steps
 from flows.speech import has
 from flows.words import (
     Account,
@@ -472,52 +473,6 @@ def _next(state: Stuck, wish: str, facts: Facts) -> Step:
     return state, [OpenCase("stuck")]
 
 
-# Another secret than the one that its person signs in with, by hint; else it is the password of the mailbox.
-SECRET_KINDS = {
-    "app_password": "secret_app",
-    "switch_access_on_then_app_password": "secret_app",
-    "own_mail_password": "secret_own",
-    "authorization_code": "secret_code",
-    "api_key": "secret_key",
-    "token_on_paid_plan": "secret_key",
-}
-
-
-# Where another server is the cure.
-SERVER_CAUSES = frozenset(
-    {
-        "dns_host_not_found",
-        "connection_refused",
-        "connection_timeout_or_blocked_port",
-        "greeting_timeout",
-        "relay_denied_auth_required",
-        "tls_hostname_mismatch",
-        "tls_wrong_mode_for_port",
-    }
-)
-# What can be done about a cause, the likeliest first; everything else: try again, another server, a person.
-NEXT_STEPS: dict[str, tuple[str, ...]] = {
-    "smtp_auth_disabled_tenant_or_mailbox": ("forward", "retry", "person"),
-    "account_locked_or_web_login_required": ("retry", "forward", "person"),
-    "imap_disabled": ("retry", "forward", "person"),
-    "sender_not_allowed": ("forward", "address", "person"),
-    "relay_denied_auth_required": ("server", "forward", "person"),
-    "tls_certificate_invalid": ("forward", "server", "person"),
-    "tls_hostname_mismatch": ("server", "forward", "person"),
-    "tls_protocol_too_old": ("forward", "server", "person"),
-    "dns_host_not_found": ("server", "retry", "person"),
-    "rate_limited": ("retry", "person"),
-    "daily_quota_exceeded": ("retry", "person"),
-    "greylisted": ("retry", "person"),
-}
-
-
-def next_steps(cause: str, better: Server | None) -> tuple[str, ...]:
-    """What the person is offered after a failure; three at most fit under a message as buttons."""
-    steps = NEXT_STEPS.get(cause, ("retry", "server", "person"))
-    return ("better", steps[0], "person") if better is not None else steps
-
-
 def _failed(state: Testing, failure: LoginFailed, facts: Facts) -> Step:
     said = _why(failure, facts)
     if failure.cause in SECRET_CAUSES and not failure.retry:
@@ -554,10 +509,6 @@ def _why(failure: LoginFailed, facts: Facts) -> list[Effect]:
     if failure.better is not None:
         better = [Say("mailbox.better", {"host": Code(failure.better.host), "port": str(failure.better.port)})]
     return [Say(name), *better]
-
-
-# Where another secret is the cure. Everything else keeps it: the fault lies elsewhere (DESIGN 6).
-SECRET_CAUSES = frozenset({"wrong_credentials", "app_password_required", "less_secure_blocked"})
 
 
 # What can be switched, from which verdict: what does not work is off already.

@@ -13,7 +13,6 @@ from flows.mailbox import (
     HOSTERS,
     PERSON,
     PORTS,
-    SECRET_KINDS,
     AwaitingLink,
     AwaitingSecret,
     Collecting,
@@ -27,7 +26,6 @@ from flows.mailbox import (
     Suggesting,
     ask,
     host,
-    next_steps,
     port,
     reopen,
     start,
@@ -35,6 +33,7 @@ from flows.mailbox import (
     subject,
 )
 from flows.mailbox import Testing as Running  # pytest takes a class called Test... for a test
+from flows.remedies import SECRET_KINDS, next_steps
 from flows.speech import has
 from flows.words import (
     AddressDoubted,

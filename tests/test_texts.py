@@ -15,7 +15,7 @@ import yaml
 from bot.mail.knowledge.explain import causes
 from bot.mail.knowledge.providers import Hint
 from bot.mail.wire.certificate import Detail
-from flows import compose, integrate, mailbox
+from flows import compose, integrate, mailbox, remedies
 from flows.conversation import FLOWS
 from flows.facts import Mailbox, MailboxState
 from flows.saved import VERSION, load_envelope
@@ -129,12 +129,12 @@ def test_a_sentence_that_nobody_says_would_be_found(monkeypatch):
 def test_every_cause_of_the_closed_list_has_its_sentence():
     causes = yaml.safe_load((ROOT / "bot/mail/knowledge/causes.yaml").read_text(encoding="utf-8"))
     assert {f"cause.{cause}" for cause in causes} == {name for name in OURS if name.startswith("cause.")}
-    assert {cause for cause in mailbox.SECRET_CAUSES if f"cause.{cause}" not in EN} == set()
+    assert {cause for cause in remedies.SECRET_CAUSES if f"cause.{cause}" not in EN} == set()
 
 
 def test_every_hint_and_every_verdict_has_its_sentence():
     for hint in get_args(Hint):
-        kind = mailbox.SECRET_KINDS.get(hint, "secret")
+        kind = remedies.SECRET_KINDS.get(hint, "secret")
         assert hint == "password" or f"hint.{hint}" in EN
         assert f"mailbox.{kind}" in EN
     assert {f"mailbox.state.{state}" for state in get_args(MailboxState)} == {
