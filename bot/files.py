@@ -7,10 +7,10 @@ from uuid import UUID
 from bot.channels import Refused, SendError
 from bot.handiwork import Again, Ended, Outcome, Tools, backoff, look
 from bot.mail.wire.send import MAX_FILE_BYTES, MAX_FILE_NAME, room_for_files
-from bot.store import files, mailboxes, secrets
+from bot.store import files, mailboxes, promises, secrets
 from bot.store.conversations import Held
 from bot.store.engine import Connection, Row, reading
-from bot.store.promises import Promise
+from bot.store.promises import Promise, Wanted
 from bot.vault import Secret
 from flows.words import FileLost
 
@@ -29,14 +29,14 @@ def fetch_file(tools: Tools, promise: Promise) -> Outcome:
     try:
         found = tools.channels[held.channel].fetch(row.url, MAX_FILE_BYTES)
     except Refused as refusal:
-        return _lost(row, REASONS.get(refusal.code, "gone"), str(refusal))
+        return _lost(tools, promise, row, REASONS.get(refusal.code, "gone"), str(refusal))
     except SendError as failure:
         if promise.attempt >= MAX_TRIES:
-            return _lost(row, "gone", str(failure))
+            return _lost(tools, promise, row, "gone", str(failure))
         return Again(backoff(promise.attempt, longest=60.0), str(failure))
 
     if len(found.content) > _most(tools, held):
-        return _lost(row, "size", "more than the mail server takes")
+        return _lost(tools, promise, row, "size", "more than the mail server takes")
 
     def keep(db: Connection) -> bool:
         clear = Secret(base64.b64encode(found.content).decode())
@@ -51,6 +51,7 @@ def fetch_file(tools: Tools, promise: Promise) -> Outcome:
             size=len(found.content),
             content_id=content_id,
         )
+        _erase_there(db, tools, promise)
         if not kept:
             secrets.erase(db, [content_id])  # nobody would ever ask for it
         return kept
@@ -64,9 +65,18 @@ def _most(tools: Tools, held: Held) -> int:
     return room_for_files(mailbox.size if mailbox else 0)
 
 
-def _lost(row: Row, reason: str, words: str) -> Ended:
+def _erase_there(db: Connection, tools: Tools, promise: Promise) -> None:
+    """What was fetched, or never will be, need not lie at the channel's provider."""
+    now = tools.clock.now()
+    if promise.conversation_id and (message := promise.payload["message"]):
+        erase = Wanted("work", promises.ERASE_AT_PROVIDER, now + timedelta(minutes=1), {"message": message})
+        promises.add(db, promise.conversation_id, [erase], now)
+
+
+def _lost(tools: Tools, promise: Promise, row: Row, reason: str, words: str) -> Ended:
     def note(db: Connection) -> bool:
         files.lose(db, row.id)
+        _erase_there(db, tools, promise)
         return True
 
     return Ended("failed", FileLost(row.name, reason), words=words, along=note)

@@ -14,7 +14,7 @@ import structlog
 
 from bot import people
 from bot.calendar import nudge_time
-from bot.channels import Inbound, Media
+from bot.channels import Inbound
 from bot.clock import Clock
 from bot.facts import FactReader, Standing, language
 from bot.mail.knowledge.explain import explain_text
@@ -184,7 +184,7 @@ class Turns:
         if isinstance(event, Secretive):
             return Heard(self._seal(db, held, envelope, inbound.text, event, now), HIDDEN)
         if isinstance(event, Shared) and inbound.media and takes_files(envelope, standing.facts):
-            event = self._take_file(db, held, inbound.media[0], now)
+            event = self._take_file(db, held, inbound, now)
         if isinstance(event, SecretLeaked) or awaits_secret(envelope) or envelope.lost:
             return Heard(event, HIDDEN)
         if isinstance(event, Said) and private(envelope):
@@ -193,11 +193,13 @@ class Turns:
             return Heard(event, f"({inbound.kind})")
         return Heard(event, (redact(inbound.text) if standing.facts.pasted else inbound.text)[:MAX_LINE])
 
-    def _take_file(self, db: Connection, held: Held, media: Media, now: datetime) -> FileShared:
+    def _take_file(self, db: Connection, held: Held, inbound: Inbound, now: datetime) -> FileShared:
         """A file for a mail: known from now on, fetched by a promise."""
-        file_id, name = uuid4(), media.name[:MAX_FILE_NAME]
+        media, file_id = inbound.media[0], uuid4()
+        name = media.name[:MAX_FILE_NAME]
         files.add(db, file_id, held.id, name=name, url=media.url, at=now)
-        promises.add(db, held.id, [Wanted("work", promises.FETCH_FILE, now, {"file": str(file_id)})], now)
+        of = {"file": str(file_id), "message": inbound.message_id}
+        promises.add(db, held.id, [Wanted("work", promises.FETCH_FILE, now, of)], now)
         promises.wake(db, {"work"})
         return FileShared(str(file_id), name)
 

@@ -24,6 +24,7 @@ RETEST = "retest"
 TELL = "tell"
 FILE_COPY = "file_copy"
 FETCH_FILE = "fetch_file"
+ERASE_AT_PROVIDER = "EraseAtProvider"  # the name of the talk's own effect
 
 
 @dataclass(frozen=True, slots=True)

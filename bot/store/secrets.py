@@ -10,7 +10,7 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from bot.store.engine import Connection
-from bot.store.tables import key_check, mailbox, outgoing_mail, secret
+from bot.store.tables import file, key_check, mailbox, outgoing_mail, secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,10 @@ def forget_expired(db: Connection, now: datetime) -> int:
     used = select(mailbox.c.secret_id).where(mailbox.c.secret_id.is_not(None), mailbox.c.state != "waiting")
     to_be_sent = outgoing_mail.c.state.in_(["todo", "handing"])  # an accepted one waits for its copy only
     under_way = select(outgoing_mail.c.content_id).where(outgoing_mail.c.content_id.is_not(None), to_be_sent)
-    old = (secret.c.expires_at < now, secret.c.id.not_in(used), secret.c.id.not_in(under_way))
+    going = select(file.c.content_id).join(outgoing_mail, outgoing_mail.c.id == file.c.mail_id)
+    with_it = going.where(file.c.content_id.is_not(None), to_be_sent)
+    needed = (secret.c.id.not_in(used), secret.c.id.not_in(under_way), secret.c.id.not_in(with_it))
+    old = (secret.c.expires_at < now, *needed)
     return db.execute(delete(secret).where(*old)).rowcount
 
 

@@ -22,7 +22,7 @@ from twilio.rest import Client
 from twilio.rest.content.v1.content import ContentList
 from urllib3.exceptions import NewConnectionError
 
-from bot.channels import MAX_MEDIA, Accepted, Inbound, Later, Refused, SendError, Sent, Unclear
+from bot.channels import Accepted, Inbound, Later, Refused, SendError, Sent, Unclear
 from bot.channels.whatsapp.codes import BAD_CONTENT, LOST_CONTENT, TOO_EARLY, fate
 from bot.channels.whatsapp.hosts import rewritten
 from bot.channels.whatsapp.media import MAX_FILE_BYTES, File, fetch
@@ -130,15 +130,6 @@ class Twilio:
     def fetch(self, url: str, max_bytes: int = MAX_FILE_BYTES) -> File:
         """A file that came with a message, see `media.fetch`."""
         return self._fetch(url, max_bytes=max_bytes)
-
-    def erase_media(self, message_sid: str) -> None:
-        """Delete the files of a message and keep its record. Doing it twice is harmless. Raises like `erase`.
-
-        https://www.twilio.com/docs/messaging/api/media-resource: they stay at Twilio until they are deleted there.
-        """
-        media = self._client.messages(message_sid).media
-        for one in self._erase(lambda: media.list(limit=MAX_MEDIA)) or ():
-            self._erase(media.get(one.sid).delete)
 
     def sent_since(self, to: str, when: datetime) -> list[Sent]:
         """Our messages to this person that Twilio has taken since then, newest first, at most 200 looked through.
