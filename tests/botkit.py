@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from itertools import count
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 from unittest.mock import patch
 
 import pytest
@@ -157,7 +157,7 @@ class Kit:
         self.url = database_url
         self.clock = StandingClock()
         self.channel = Recorder()
-        self.settings = load({"DATA_DIR": str(home), **settings})
+        self.settings = load({"DATA_DIR": str(home), "DISCOVERY": "tables", **settings})
         with patch.object(app, "known_providers", _widened), patch.object(app, "tls_context", _context):
             self.parts: Parts = join(
                 self.settings,
@@ -203,11 +203,19 @@ class Kit:
                 self._agency = people_store.add_agency(db, "Agência Sol", "en", "America/Sao_Paulo", self.clock.now())
         return self._agency
 
-    def invite(self, *, language: str = "en", uses: int = 1, agency: UUID | None = None, name: str = "") -> str:
+    def invite(
+        self,
+        *,
+        language: str = "en",
+        uses: int = 1,
+        agency: UUID | None = None,
+        name: str = "",
+        role: Literal["member", "admin"] = "member",
+    ) -> str:
         """The code of a new invitation."""
         with self.engine.begin() as db:
             return people.invite(
-                db, agency or self.agency, role="member", name=name, language=language, uses=uses, now=self.clock.now()
+                db, agency or self.agency, role=role, name=name, language=language, uses=uses, now=self.clock.now()
             ).code
 
     def inbound(self, text: str, who: str = ANA, **more: Any) -> Inbound:
@@ -223,9 +231,9 @@ class Kit:
         """Somebody taps a choice of the last message."""
         return self.say("(tap)", who, button=self.last(who).button(value))
 
-    def join(self, who: str = ANA, language: str = "en") -> Held:
+    def join(self, who: str = ANA, language: str = "en", **invited: Any) -> Held:
         """Somebody becomes a member and is asked for the address."""
-        self.say(f"My invitation code is {self.invite(language=language)}", who)
+        self.say(f"My invitation code is {self.invite(language=language, **invited)}", who)
         self.work()
         return self.held(who)
 
@@ -301,6 +309,10 @@ class Kit:
         with reading(self.engine) as db:
             return list(db.execute(select(table).order_by(*table.primary_key.columns)).all())
 
+    def promised(self, kind: str, *states: str) -> list[Any]:
+        """The promises of a kind, those in one of these states, else those that are to be kept."""
+        return [row for row in self.rows(tables.promise) if row.kind == kind and row.state in (states or ("todo",))]
+
     def dump(self) -> str:
         """Everything that stands in the database, for looking for what must not stand there."""
         return "\n".join(str(row) for table in tables.metadata.sorted_tables for row in self.rows(table))
@@ -348,11 +360,12 @@ def kit(database_url: str, tmp_path: Path) -> Iterator[Kit]:
         yield made
 
 
-def table_of_providers(home: Path, port: int = 465) -> Path:
-    """A table in which `DOMAIN` has its server on localhost."""
+def table_of_providers(home: Path, port: int = 465, imap: int | None = None, **more: Any) -> Path:
+    """A table in which `DOMAIN` has its servers on localhost, and nobody but us files copies in *Sent*."""
     row = {
         "id": "testers", "family": "testers", "name": "Testers", "domains": [DOMAIN], "checked": MONDAY.date(),
-        "servers": [{"host": "localhost", "port": port, "security": "tls"}],
+        "servers": [{"host": "localhost", "port": port, "security": "tls"}], "sent_copy": "never",
+        "imap": [{"host": "localhost", "port": imap, "security": "tls"}] if imap else [], **more,
     }  # fmt: skip
     path = home / "providers.yaml"
     path.write_text(yaml.safe_dump({"providers": [row]}), encoding="utf-8")

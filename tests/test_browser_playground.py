@@ -127,6 +127,7 @@ def test_the_whole_story_from_an_invitation_to_a_mail_that_arrived(browser, site
         visit.give_password("a wrong one")
         expect(visit.page.locator(".bubble a[href*='/s/']")).to_have_count(2, timeout=PATIENCE)
         visit.give_password(MAILBOXES[ANA])
+        visit.tap("card.button.done")
         visit.tap("menu.button.write")
         visit.send(BRUNO)
         visit.send(subject)
@@ -139,6 +140,8 @@ def test_the_whole_story_from_an_invitation_to_a_mail_that_arrived(browser, site
         expect(mail.locator(".from")).to_have_text(f"{room.PERSONAS[language].name} <{ANA}>")
         expect(mail.locator(".text")).to_have_text("From my own address.\n\nUntil tomorrow *Ana*")
         expect(page.locator("#news")).to_have_text(visit.text("playground.new_mail", address=BRUNO))
+        page.get_by_role("tab", name="ana").click()
+        expect(page.locator("#sent .message", has_text=subject)).to_have_count(1, timeout=PATIENCE)
         assert axe_violations(page) == []
 
 

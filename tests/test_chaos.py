@@ -14,13 +14,13 @@ import pytest
 import bot
 from flows.speech import sentence
 from tests.chaos.audit import Evidence, Found, Kept, Mailed, audit
-from tests.chaos.installation import Shown, recipient
+from tests.chaos.installation import Shown, address, recipient
 from tests.chaos.points import POINTS
 from tests.chaos.post import Letter
 
 ROOT = Path(__file__).parent.parent
 ANA = "+15550100001"
-BOX = recipient("ana1")
+BOX, MINE = recipient("ana1"), address("ana1")
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 LATER = NOON + timedelta(seconds=1)
 
@@ -44,16 +44,32 @@ CLEAN = Evidence(
     letters=[Letter("in-1", ANA, "hello", taken=True)],
     heard={"in-1": NOON},
     lines={ANA: [NOON]},
-    promises=[kept(1), kept(2), kept(3, kind="SendMail", provider_id=None)],
+    promises=[
+        kept(1),
+        kept(2),
+        kept(3, kind="SendMail", provider_id=None),
+        kept(4, kind="TestLogin", provider_id=None),
+    ],
     shown=[shown(1), told("news.mail_accepted", 2)],
-    mails=[Mailed("abc", ANA, "accepted", (BOX,))],
-    found=[Found(BOX, "abc", "Viewing ana1-1")],
+    mails=[Mailed("abc", ANA, "accepted", (BOX,), MINE, "appended")],
+    found=[Found(BOX, "abc", "Viewing ana1-1"), Found(MINE, "proof-00000004", "It works")],
+    copies=[Found(MINE, "abc", "Viewing ana1-1"), Found(MINE, "proof-00000004", "It works")],
 )
+MAIL, PROOF = CLEAN.found
+COPY = CLEAN.copies[0]
 
 
 def with_mail(state, *found, name="news.mail_accepted", promise=2):
-    mails = [Mailed("abc", ANA, state, (BOX,))]
-    return replace(CLEAN, mails=mails, found=list(found), shown=[shown(1), told(name, promise)])
+    mails = [Mailed("abc", ANA, state, (BOX,), MINE, "appended" if state == "accepted" else "")]
+    copies = [COPY] if state == "accepted" else []
+    return replace(CLEAN, mails=mails, found=list(found), copies=copies, shown=[shown(1), told(name, promise)])
+
+
+def with_copy(state, *copies, told_missing=False):
+    mails = [Mailed("abc", ANA, "accepted", (BOX,), MINE, state)]
+    words = [told("news.copy_missing", 5)] if told_missing else []
+    promises = [*CLEAN.promises, *[kept(5)][:told_missing]]
+    return replace(CLEAN, mails=mails, copies=list(copies), shown=[*CLEAN.shown, *words], promises=promises)
 
 
 def test_an_installation_that_kept_everything_has_no_findings():
@@ -71,15 +87,27 @@ def test_an_installation_that_kept_everything_has_no_findings():
         pytest.param(replace(CLEAN, lines={}), 1, 0, 0, id="claimed without a turn"),
         pytest.param(replace(CLEAN, letters=[*CLEAN.letters, Letter("in-2", ANA, "menu")]), 1, 0, 0, id="never heard"),
         pytest.param(replace(CLEAN, lines={ANA: [NOON, LATER]}), 0, 1, 0, id="two turns of one message"),
-        pytest.param(replace(CLEAN, promises=[*CLEAN.promises, kept(4)]), 1, 0, 0, id="a reply that nobody saw"),
+        pytest.param(replace(CLEAN, promises=[*CLEAN.promises, kept(5)]), 1, 0, 0, id="a reply that nobody saw"),
         pytest.param(replace(CLEAN, shown=[*CLEAN.shown, shown(1)]), 0, 1, 0, id="a reply seen twice"),
         pytest.param(replace(CLEAN, shown=[*CLEAN.shown, shown(9)]), 0, 1, 0, id="a reply of no promise"),
         pytest.param(replace(CLEAN, shown=CLEAN.shown[::-1]), 0, 0, 1, id="replies out of order"),
-        pytest.param(replace(CLEAN, promises=[*CLEAN.promises, kept(4, state="todo")]), 1, 0, 0, id="unfinished"),
+        pytest.param(replace(CLEAN, promises=[*CLEAN.promises, kept(5, state="todo")]), 1, 0, 0, id="unfinished"),
         pytest.param(replace(CLEAN, dead=["ValueError"]), 1, 0, 0, id="a turn that raised"),
         pytest.param(replace(CLEAN, complaints=["worker-1 ended"]), 1, 0, 0, id="a process that ended by itself"),
         pytest.param(with_mail("accepted"), 1, 0, 0, id="accepted and nowhere"),
-        pytest.param(with_mail("accepted", *CLEAN.found * 2), 0, 2, 0, id="the same mail twice"),
+        pytest.param(with_mail("accepted", MAIL, MAIL), 0, 2, 0, id="the same mail twice"),
+        pytest.param(with_copy("appended"), 1, 0, 0, id="a copy that is not there"),
+        pytest.param(with_copy("appended", COPY, COPY), 0, 1, 0, id="two copies"),
+        pytest.param(with_copy("found", replace(COPY, box=BOX)), 1, 1, 0, id="a copy at somebody else"),
+        pytest.param(with_copy(""), 1, 0, 0, id="a copy that nobody saw to"),
+        pytest.param(with_copy("failed"), 1, 0, 0, id="a missing copy, not told"),
+        pytest.param(with_copy("failed", COPY, told_missing=True), 0, 1, 0, id="told as missing, and there"),
+        pytest.param(with_copy("appended", COPY, told_missing=True), 0, 1, 0, id="there, and told as missing"),
+        pytest.param(replace(CLEAN, found=[MAIL, PROOF, PROOF]), 0, 1, 0, id="a second mail to oneself"),
+        pytest.param(replace(CLEAN, copies=[COPY, PROOF, PROOF]), 0, 1, 0, id="a second copy of that"),
+        pytest.param(
+            replace(CLEAN, found=[MAIL, replace(PROOF, marker="proof-00000003")]), 0, 1, 0, id="a proof of no test"
+        ),
         pytest.param(
             with_mail("accepted", *CLEAN.found, Found(BOX, "x", "Viewing ana1-1")), 0, 2, 0, id="its text in two mails"
         ),
@@ -100,13 +128,17 @@ def test_an_unknown_mail_may_have_arrived_or_not(found):
     assert audit(with_mail("unknown", *found, name="news.mail_unknown")).clean
 
 
+def test_a_missing_copy_that_was_told_is_no_finding():
+    assert audit(with_copy("failed", told_missing=True)).clean
+
+
 def test_a_promise_that_waits_for_its_time_is_no_finding():
-    nudge = kept(4, kind="remind", state="todo", provider_id=None, waits=True)
+    nudge = kept(5, kind="remind", state="todo", provider_id=None, waits=True)
     assert audit(replace(CLEAN, promises=[*CLEAN.promises, nudge])).clean
 
 
 def test_two_replies_that_were_said_in_one_message_are_both_shown():
-    assert audit(replace(CLEAN, promises=[*CLEAN.promises, kept(4, provider_id="SM2")])).clean
+    assert audit(replace(CLEAN, promises=[*CLEAN.promises, kept(5, provider_id="SM2")])).clean
 
 
 def test_a_reply_that_was_under_way_when_its_process_was_frozen_is_told_apart():

@@ -8,15 +8,18 @@ import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import click
 import pytest
+from sqlalchemy import select
 
 import bot.__main__ as command_line
 from bot import app
 from bot.hands import Again
 from bot.settings import Settings
-from bot.store import tables
+from bot.store import files, tables
+from bot.store.engine import connect
 from bot.vault import new_key
 from tests import botkit
 from tests.botkit import ADDRESS, ANA, PASSWORD, Kit, run_sql
@@ -167,6 +170,80 @@ def test_what_an_option_cannot_be_is_a_question_of_status_two(cli, arguments):
     assert "Usage:" in answer.err
 
 
+# --- the one server of an agency --------------------------------------------------------------------------------------
+
+
+def demanded(database_url):
+    """What the one agency of a database demands."""
+    engine = connect(database_url, pool=1)
+    try:
+        with engine.connect() as db:
+            (found,) = db.execute(select(tables.agency)).all()
+    finally:
+        engine.dispose()
+    return found.host, found.port, found.security, found.server_rule
+
+
+@pytest.mark.parametrize(
+    ("where", "more", "stored"),
+    [
+        ("smtp.example.com:465", (), ("smtp.example.com", 465, "tls")),
+        ("SMTP.Example.com:587", (), ("smtp.example.com", 587, "starttls")),
+        ("smtp.example.com:587", ("--security", "tls"), ("smtp.example.com", 587, "tls")),
+        ("correo.ñandú.example:465", (), ("correo.xn--and-6ma2c.example", 465, "tls")),
+    ],
+)
+def test_an_agency_gets_its_one_server(cli, database_url, where, more, stored):
+    added(cli)
+    answer = cli("agency", "server", "Agência Sol", where, "--json", *more).json
+    assert (answer["host"], answer["port"], answer["security"]) == stored
+    assert demanded(database_url) == (*stored, "warn")
+
+
+def test_the_demand_for_one_server_is_taken_back(cli, database_url):
+    added(cli)
+    cli("agency", "server", "Agência Sol", "smtp.example.com:465")
+    assert cli("agency", "server", "Agência Sol", "none", "--json").json["host"] == ""
+    assert demanded(database_url) == ("", 0, "", "warn")
+
+
+@pytest.mark.parametrize(
+    "where",
+    ["smtp.example.com", "smtp.example.com:", ":465", "smtp.example.com:80", "smtp.example.com:0465",
+     "ana@example.com:465", "a" * 300 + ".com:465", ""],
+)  # fmt: skip
+def test_what_is_no_mail_server_is_refused_in_a_sentence_and_changes_nothing(cli, database_url, where):
+    added(cli)
+    cli("agency", "server", "Agência Sol", "smtp.example.com:465")
+    assert "no mail server" in one_sentence(cli("agency", "server", "Agência Sol", where))
+    assert demanded(database_url) == ("smtp.example.com", 465, "tls", "warn")
+
+
+def test_the_rule_of_an_agency_is_set(cli, database_url):
+    added(cli)
+    for rule in ("strict", "warn"):
+        assert cli("agency", "rule", "Agência Sol", rule, "--json").json == {"agency": "Agência Sol", "rule": rule}
+        assert demanded(database_url)[3] == rule
+    assert cli("agency", "rule", "Agência Sol", "kind").status == 2
+
+
+@pytest.mark.parametrize("words", [("server", "Nobody", "none"), ("rule", "Nobody", "warn")])
+def test_an_agency_that_is_not_there_gets_no_demand(cli, words):
+    assert "Nobody" in one_sentence(cli("agency", *words))
+
+
+def test_only_the_named_agency_gets_the_demand(cli, database_url):
+    added(cli, "Agencia Luna")
+    added(cli)
+    cli("agency", "server", "Agencia Luna", "smtp.example.com:465")
+    cli("agency", "rule", "Agencia Luna", "strict")
+    engine = connect(database_url, pool=1)
+    with engine.connect() as db:
+        rows = {row.name: (row.host, row.server_rule) for row in db.execute(select(tables.agency))}
+    engine.dispose()
+    assert rows == {"Agencia Luna": ("smtp.example.com", "strict"), "Agência Sol": ("", "warn")}
+
+
 # --- what there is ----------------------------------------------------------------------------------------------------
 
 
@@ -187,10 +264,26 @@ def test_mailboxes_are_listed_with_who_can_send_and_who_cannot(cli, filled):
     filled.join("+15550000009")
     answer = cli("mailbox", "list", "Agência Sol", "--json").json
     assert sorted(answer, key=lambda one: one["state"]) == [
-        {"name": "Ana", "role": "member", "address": "", "state": "no mailbox", "cause": ""},
-        {"name": "Ana", "role": "member", "address": ADDRESS, "state": "works", "cause": ""},
+        {"name": "Ana", "role": "member", "address": "", "state": "no mailbox", "cause": "", "other_server": ""},
+        {"name": "Ana", "role": "member", "address": ADDRESS, "state": "works", "cause": "", "other_server": ""},
     ]
     assert PASSWORD not in cli("mailbox", "list", "Agência Sol").out
+
+
+@pytest.mark.parametrize(
+    ("demanded", "uses", "other"),
+    [
+        ("smtp.gmail.com:465", "smtp.office365.com", "smtp.office365.com"),
+        ("smtp.gmail.com:465", "smtp.googlemail.com", ""),
+        ("none", "smtp.office365.com", ""),
+    ],
+    ids=["another", "the same provider", "no demand"],
+)
+def test_who_uses_another_server_than_the_agencys_is_listed_as_that(cli, filled, demanded, uses, other):
+    run_sql(filled.url, "update mailbox set host = %(host)s", {"host": uses})
+    cli("agency", "server", "Agência Sol", demanded)
+    (listed,) = cli("mailbox", "list", "Agência Sol", "--json").json
+    assert listed["other_server"] == other
 
 
 def test_cases_are_listed_with_whom_they_are_about(cli, filled):
@@ -203,12 +296,17 @@ def test_cases_are_listed_with_whom_they_are_about(cli, filled):
 @pytest.mark.parametrize("known", ["number", "id"])
 def test_all_that_is_stored_about_somebody_is_exported_without_what_is_sealed(cli, filled, known):
     contact = filled.held().contact_id
+    with filled.engine.begin() as db:
+        where = "https://twilio.example/where-it-lies"
+        files.add(db, uuid4(), filled.held().id, name="offer.pdf", url=where, at=filled.clock.now())
     answer = cli("export", ANA if known == "number" else str(contact)).json
-    assert set(answer) == {"contact", "members", "mailboxes", "mails", "cases", "secrets", "messages"}
+    assert set(answer) == {"contact", "members", "mailboxes", "mails", "files", "cases", "secrets", "messages"}
     assert answer["contact"]["address"] == ANA
     assert [one["agency"] for one in answer["members"]] == ["Agência Sol"]
     assert [(one["address"], one["state"]) for one in answer["mailboxes"]] == [(ADDRESS, "works")]
     assert [one["recipients"] for one in answer["mails"]] == [["carla@client.test"]]
+    assert [(one["name"], one["state"]) for one in answer["files"]] == [("offer.pdf", "coming")]
+    assert "where-it-lies" not in str(answer)
     assert [one["number"] for one in answer["cases"]] == [101]
     assert sorted(one["kind"] for one in answer["secrets"]) == ["mail.body", "mailbox.password"]
     assert any(one["text"] == "person" for one in answer["messages"])
@@ -218,7 +316,9 @@ def test_all_that_is_stored_about_somebody_is_exported_without_what_is_sealed(cl
 
 def test_every_table_about_people_is_exported(cli, filled):
     """A table that is added later belongs into the export, too, or onto this list of what says nothing by itself."""
-    exported = {"contact", "member", "membership", "agency", "mailbox", "outgoing_mail", "case", "secret", "message"}
+    exported = {
+        "contact", "member", "membership", "agency", "mailbox", "outgoing_mail", "file", "case", "secret", "message",
+    }  # fmt: skip
     nothing_personal = {
         "compatible", "inbound", "key_check", "audit", "content", "limit_hit", "invitation",  # ids and hashes
         "conversation", "promise", "link", "link_token", "dead_letter",  # what is under way

@@ -9,6 +9,7 @@ from click.testing import CliRunner
 from bot import discover_command
 from bot.__main__ import main
 from bot.mail.knowledge.providers import Providers
+from tests.dns_server import DnsServer
 
 GMX = [
     {"host": "mail.gmx.net", "port": 465, "security": "tls", "source": "table"},
@@ -177,3 +178,46 @@ def test_the_tables_are_read_once_for_all_lines():
         patch.setattr(Providers, "load", classmethod(lambda _cls, extra=None: reads.append(extra) or real(extra)))
         assert len(answers(lines)) == 100
     assert len(reads) == 1
+
+
+@pytest.fixture
+def world(monkeypatch, tmp_path):
+    """The command asks this name server, which knows one domain that names its own server."""
+    records = {("_submissions._tcp.agency.example", "SRV"): ["0 0 465 mail.agency.example."]}
+    with DnsServer({"agency.example": [], "mail.agency.example": ["127.0.0.1"]}, records) as dns:
+        monkeypatch.setenv("DNS_SERVER", f"127.0.0.1:{dns.address[1]}")
+        monkeypatch.setenv("SMTP_ALLOW_NETWORKS", "127.0.0.0/8")
+        monkeypatch.setenv("DATA_DIR", str(tmp_path))
+        yield dns
+
+
+@pytest.mark.parametrize("asked", ["ana@agency.example", "agency.example", "Ana@AGENCY.example"])
+def test_a_server_that_only_the_network_tells_is_found_with_its_source(world, asked):
+    done = run("discover", "--json", asked)
+    assert done.exit_code == 0
+    assert json.loads(done.output)["candidates"] == [
+        {"host": "mail.agency.example", "port": 465, "security": "tls", "source": "srv"}
+    ]
+
+
+def test_offline_no_name_server_is_asked(world):
+    assert run("discover", "--offline", "ana@agency.example").exit_code == 1
+    assert world.asked == []
+
+
+def test_what_the_table_knows_is_not_asked_of_the_network(world):
+    assert run("discover", "--json", "ana@gmx.de").exit_code == 0
+    assert world.asked == []
+
+
+def test_a_domain_that_is_not_there_has_no_server(world):
+    done = run("discover", "ana@nowhere.example")
+    assert (done.exit_code, done.output) == (1, "No server is known for it.\n")
+    assert ("nowhere.example", "MX") in world.asked
+
+
+@pytest.mark.parametrize(
+    "asked", ["ana@-agency-.example", "a..b@agency.example", "ana@agency.example.", "ana@[192.0.2.1]"]
+)
+def test_what_cannot_be_looked_up_breaks_nothing(world, asked):
+    assert run("discover", "--json", asked).exit_code in {0, 1, 2}

@@ -50,7 +50,8 @@ def test_the_readme_tells_the_conversation_as_it_is():
     readme = " ".join(re.sub(r"^> ?", "", (HOME / "README.md").read_text(encoding="utf-8"), flags=re.MULTILINE).split())
     english = texts("en")
     values = {"agency": "*Agência Sol*", "address": "ana@sandbox.test"}
-    for name in ("mailbox.address", "mailbox.testing", "mailbox.works"):
+    spoken = ("mailbox.address", "mailbox.testing", "mailbox.works", "proof.arrived", "copy.appended", "card.well_done")
+    for name in spoken:
         assert english[name].format(**values) in readme
     assert english["mailbox.secret"].partition(" (it begins")[0].format(**values) in readme
 

@@ -2,25 +2,39 @@
 
 import email
 import re
+from base64 import b64encode
 from contextlib import ExitStack
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from email.policy import default
+from functools import partial
 
 import pytest
 import sqlalchemy.exc
 import trustme
+from structlog.testing import capture_logs
 
 import bot.hands
+import bot.proofs
 from bot.channels import Later, Refused, Status, Unclear
-from bot.hands import MAX_ERASE_TRIES, MAX_MAIL_TRIES, MAX_SPEECH_TRIES, Again, Ended
+from bot.hands import MAX_ERASE_TRIES, MAX_MAIL_TRIES, MAX_SPEECH_TRIES, MAX_TYPING, TYPING, Again, Ended
+from bot.mail.knowledge.providers import Server as WireServer
+from bot.mail.wire.probe import Failed
+from bot.mail.wire.sent_folder import resolve_unknown
 from bot.mail.wire.smtp import Timeouts
-from bot.store import conversations, mailboxes, tables
+from bot.store import conversations, mailboxes, promises, tables
+from bot.store.promises import RETEST, TELL
 from bot.vault import Secret, token_hash
-from flows.mailbox import AwaitingSecret, Collecting, Stuck
+from flows import saved
+from flows.card import Showing
+from flows.mailbox import AwaitingSecret, Collecting, Confirming, Stuck, Suggesting
 from flows.menu import Choosing
 from flows.speech import sentence, texts
-from flows.words import LANGUAGES
+from flows.words import LANGUAGES, Account, CheckServer, Server, ServerAnswered, ServerSilent
+from flows.words import TestsExhausted as Exhausted
 from tests.botkit import ADDRESS, ANA, BIA, PASSWORD, Kit, eventually, run_sql, table_of_providers
+from tests.dns_server import SERVFAIL, DnsServer
+from tests.faulty_imap import FaultyIMAP
 from tests.faulty_smtp import (
     CLOSE,
     IMPATIENT,
@@ -47,16 +61,33 @@ def good(authority):
     return server_context(authority, "localhost")
 
 
+def delivering(imap, conversation):
+    """A mail to oneself arrives, as it does at a provider."""
+    content = conversation.server.messages[-1]
+    if f"To: {ADDRESS}".encode() in content:
+        imap.mail["INBOX"].append(content)
+    conversation.say("250 2.0.0 Ok: queued as 4XyZ")
+
+
+@pytest.fixture(autouse=True)
+def _no_waits(monkeypatch):
+    """Nothing that happens in these tests comes later by itself."""
+    monkeypatch.setattr(bot.proofs, "SOON", (0.0,))
+    monkeypatch.setitem(resolve_unknown.__kwdefaults__, "waits", (0.0,))
+
+
 @pytest.fixture
 def at(database_url, tmp_path, authority, good):
-    """Makes a kit whose mail server is a scripted one: `at(auth=WRONG)`."""
+    """Makes a kit whose mail server is a scripted one: `at(auth=WRONG)`. Its IMAP server does the right thing."""
     with ExitStack() as stack:
 
-        def make(timeouts: Timeouts = QUICK, **replies):
-            server = stack.enter_context(FaultySMTP(good, **replies))
-            made = stack.enter_context(Kit(database_url, tmp_path, providers=table_of_providers(tmp_path, server.port)))
-            made.network(loopback_network(client_context(authority), server.port, timeouts=timeouts))
-            made.server = server
+        def make(timeouts: Timeouts = QUICK, context=good, **replies):
+            imap = stack.enter_context(FaultyIMAP(good))
+            server = stack.enter_context(FaultySMTP(context, **{"end": partial(delivering, imap), **replies}))
+            table = table_of_providers(tmp_path, server.port, imap.port)
+            made = stack.enter_context(Kit(database_url, tmp_path, providers=table))
+            made.network(loopback_network(client_context(authority), server.port, imap.port, timeouts=timeouts))
+            made.server, made.imap = server, imap
             return made
 
         yield make
@@ -280,6 +311,166 @@ def test_an_international_domain_is_found_in_its_ascii_form(kit):
     assert kit.envelope().state == Collecting({"address": "ana@xn--agncia-jva.test"}, "host")
 
 
+@pytest.fixture
+def online(database_url, tmp_path):
+    """Makes a kit that looks domains up at a name server of the test's own: `online({"somewhere.test": []})`."""
+    with ExitStack() as stack:
+
+        def make(names, records=None, lifetime=2.0, **settings):
+            dns = stack.enter_context(DnsServer(names, records))
+            table = table_of_providers(tmp_path)
+            made = stack.enter_context(
+                Kit(database_url, tmp_path, providers=table, **{"DISCOVERY": "online", **settings})
+            )
+            made.network(loopback_network(client_context(), nameserver=dns.address, lifetime=lifetime))
+            made.dns = dns
+            return made
+
+        yield make
+
+
+SOMEWHERE = "somewhere.test"
+SRV = (f"_submissions._tcp.{SOMEWHERE}", "SRV")
+
+
+def asked_for(kit, address=f"ana@{SOMEWHERE}"):
+    """A member who wrote their address; what became of it was said."""
+    kit.join()
+    kit.say(address)
+    kit.work()
+    return kit.envelope().state
+
+
+def test_a_server_that_the_domain_itself_names_is_used_without_a_question(online):
+    kit = online({SOMEWHERE: [], f"mail.{SOMEWHERE}": ["127.0.0.1"]}, {SRV: [f"0 0 465 mail.{SOMEWHERE}."]})
+    state = asked_for(kit)
+    assert isinstance(state, AwaitingSecret)
+    assert state.account == Account(f"ana@{SOMEWHERE}", f"ana@{SOMEWHERE}", Server(f"mail.{SOMEWHERE}", 465, "tls"))
+    (promise,) = kit.promised("Discover", "done")
+    assert promise.outcome == "srv"
+
+
+def test_a_server_under_a_strangers_name_is_shown_to_the_person_first(online):
+    kit = online({SOMEWHERE: [], "mail.stranger.test": ["127.0.0.1"]}, {SRV: ["0 0 465 mail.stranger.test."]})
+    state = asked_for(kit)
+    assert isinstance(state, Confirming)
+    assert (state.doubts, state.account.server.host) == (("server",), "mail.stranger.test")
+
+
+def test_a_domain_in_the_table_asks_no_name_server(online):
+    kit = online({})
+    assert isinstance(asked_for(kit, ADDRESS), AwaitingSecret)
+    assert kit.dns.asked == []
+
+
+def test_where_only_the_tables_are_to_be_asked_no_name_server_is(online):
+    kit = online({SOMEWHERE: [], f"mail.{SOMEWHERE}": ["127.0.0.1"]}, {SRV: [f"0 0 465 mail.{SOMEWHERE}."]},
+                 DISCOVERY="tables")  # fmt: skip
+    assert asked_for(kit) == Collecting({"address": f"ana@{SOMEWHERE}"}, "host")
+    assert kit.dns.asked == []
+
+
+def test_a_slip_of_the_pen_is_asked_about_before_anything_is_looked_up(online):
+    kit = online({})
+    assert asked_for(kit, "ana@gmial.com") == Suggesting("ana@gmial.com", "ana@gmail.com")
+    assert kit.dns.asked == []
+
+
+def test_who_is_sure_of_the_address_is_believed_and_it_is_looked_up(online):
+    kit = online({"gmial.com": []})
+    asked_for(kit, "ana@gmial.com")
+    kit.tap("no")
+    kit.work()
+    assert kit.envelope().state == Collecting({"address": "ana@gmial.com"}, "host")
+    assert ("gmial.com", "MX") in kit.dns.asked
+
+
+def test_who_meant_another_address_goes_on_with_that(online):
+    kit = online({})
+    asked_for(kit, "ana@gmial.com")
+    kit.tap("yes")
+    kit.work()
+    assert kit.envelope().state.account.address == "ana@gmail.com"
+    assert kit.dns.asked == []
+
+
+@pytest.mark.parametrize(
+    ("names", "records", "why"),
+    [({}, {}, "no_domain"), ({SOMEWHERE: []}, {(SOMEWHERE, "MX"): ["0 ."]}, "no_mail")],
+    ids=["no domain", "no mail"],
+)
+def test_an_address_from_which_no_mail_can_leave_is_asked_for_again_with_the_reason(online, names, records, why):
+    kit = online(names, records)
+    assert asked_for(kit) == Collecting({}, "address")
+    assert kit.bodies()[-1].startswith(EN[f"mailbox.refused.{why}"].format(address=f"ana@{SOMEWHERE}"))
+
+
+def test_name_servers_that_give_no_answer_are_no_fault_of_the_address(online):
+    kit = online({SOMEWHERE: SERVFAIL}, {(SOMEWHERE, "MX"): SERVFAIL, SRV: SERVFAIL}, lifetime=0.5)
+    assert asked_for(kit) == Collecting({"address": f"ana@{SOMEWHERE}"}, "host")
+    assert kit.bodies()[-1].startswith(EN["mailbox.lookup_failed"])
+
+
+def test_a_domain_that_leads_nowhere_is_not_told_as_a_failure_of_ours(online):
+    kit = online({SOMEWHERE: []})
+    assert asked_for(kit) == Collecting({"address": f"ana@{SOMEWHERE}"}, "host")
+    assert EN["mailbox.lookup_failed"] not in kit.bodies()[-1]
+
+
+def test_a_provider_that_lets_no_program_send_is_told_as_that(online):
+    kit = online({})
+    assert asked_for(kit, "ana@tuta.com") == Collecting({}, "address")
+    assert kit.bodies()[-1].startswith(EN["hint.cannot_work"].split("{provider}")[0] + "Tuta")
+
+
+def test_a_domain_whose_mail_lies_at_such_a_provider_is_asked_for_its_server(online):
+    kit = online({SOMEWHERE: []}, {(SOMEWHERE, "MX"): ["10 mail.tutanota.de."]})
+    assert asked_for(kit) == Collecting({"address": f"ana@{SOMEWHERE}"}, "host")
+
+
+@pytest.mark.parametrize("subject", ["contact", "agency"])
+def test_who_has_looked_up_too_much_is_asked_for_the_server_and_no_name_server_is(online, subject):
+    kit = online({SOMEWHERE: []})
+    held = kit.join()
+    for number in range(20 if subject == "contact" else 200):
+        mine = str(held.contact_id) if subject == "contact" else f"contact {number}"
+        kit.parts.limits.allow("discovery", mine, str(kit.agency))
+    kit.say(f"ana@{SOMEWHERE}")
+    kit.work()
+    assert kit.envelope().state == Collecting({"address": f"ana@{SOMEWHERE}"}, "host")
+    assert kit.dns.asked == []
+
+
+def counted(kit, monkeypatch):
+    """The names of the acts that are counted from now on."""
+    names = []
+    allow = kit.parts.limits.allow
+    monkeypatch.setattr(type(kit.parts.limits), "allow", lambda _self, *a, **k: names.append(a[0]) or allow(*a, **k))
+    return names
+
+
+def test_a_look_up_that_is_done_again_after_a_crash_counts_once(online, monkeypatch):
+    kit = online({SOMEWHERE: []})
+    kit.join()
+    kit.say(f"ana@{SOMEWHERE}")
+    names = counted(kit, monkeypatch)
+    (promise,) = kit.claim("work")
+    performed(kit, promise)
+    kit.worker._keep(again(kit, promise))
+    assert names == ["discovery"]
+    assert isinstance(kit.envelope().state, Collecting)
+
+
+def test_somebody_whose_agency_was_closed_in_the_middle_breaks_nothing(online):
+    kit = online({SOMEWHERE: []})
+    kit.join()
+    kit.say(f"ana@{SOMEWHERE}")
+    run_sql(kit.url, "update agency set closed_at = now()")
+    kit.work()
+    assert [row.state for row in kit.promised("Discover", "todo", "doing", "done", "failed")] == ["done"]
+    assert kit.rows(tables.dead_letter) == []
+
+
 # --- the live test ----------------------------------------------------------------------------------------------------
 
 
@@ -288,13 +479,12 @@ def typed(kit, password=PASSWORD, who=ANA):
     assert kit.parts.links.submit(kit.token(who), Secret(password), "") == "taken"
 
 
-def test_a_right_password_is_tested_once_and_saved(at):
+def test_a_right_password_is_tested_and_saved(at):
     kit = at()
     kit.awaiting()
     typed(kit)
     kit.work()
-    assert kit.server.sign_ins == [(ADDRESS, PASSWORD)]
-    assert kit.server.messages == []
+    assert kit.server.sign_ins == [(ADDRESS, PASSWORD)] * 2  # the test itself, and the mail to oneself
     (saved,) = kit.rows(tables.mailbox)
     assert (saved.address, saved.state, saved.version) == (ADDRESS, "works", 1)
     (secret,) = kit.rows(tables.secret)
@@ -386,16 +576,16 @@ def test_ten_tests_an_hour_for_one_person(at):
     kit = at()
     kit.awaiting()
     for number in range(9):
-        kit.parts.limits.allow("live_test", str(kit.held().contact_id), f"host {number}")
+        kit.parts.limits.allow("live_test", str(kit.held().contact_id), "agency", f"host {number}")
     typed(kit)
     kit.work()
-    assert len(kit.server.auths) == 1
-    for choice in ("mailbox", "password"):
+    tested = len(kit.server.auths)
+    for choice in ("done", "mailbox", "password"):
         kit.tap(choice)
         kit.work()
     typed(kit)
     kit.work()
-    assert len(kit.server.auths) == 1
+    assert len(kit.server.auths) == tested
     assert EN["mailbox.too_many_tests"].split("{")[0] in kit.bodies()[-1]
     assert isinstance(kit.envelope().state, Stuck)
 
@@ -404,7 +594,7 @@ def test_the_tests_at_one_host_are_limited_for_everybody_together(at):
     kit = at()
     kit.awaiting()
     for number in range(60):
-        kit.parts.limits.allow("live_test", f"somebody {number}", "localhost")
+        kit.parts.limits.allow("live_test", f"somebody {number}", f"agency {number}", "localhost")
     typed(kit)
     kit.work()
     assert kit.server.connections == 0
@@ -422,7 +612,7 @@ def test_a_test_that_is_done_again_after_a_crash_counts_once(at, monkeypatch):
     performed(kit, promise)
     kit.worker._keep(again(kit, promise))
     assert [name for name, *_ in counted] == ["live_test"]
-    assert len(kit.server.auths) == 2
+    assert len(kit.server.auths) == 3  # the second test sends no second mail
 
 
 def test_a_secret_that_was_erased_meanwhile_is_asked_for_again(at):
@@ -459,6 +649,615 @@ def test_the_result_of_a_test_that_was_cancelled_saves_nothing(at):
     kit.work()
     assert kit.rows(tables.mailbox) == []
     assert isinstance(kit.envelope().state, Choosing)
+
+
+def failing(monkeypatch, function="test_login", /, **failed):
+    """From now on the live test (or a look at a server) fails like this, whatever server is there."""
+    usual = {
+        "stage": "connect", "cause": "connection_timeout_or_blocked_port", "who": "wait", "retry": True, "raw": "",
+        "code": None, "answered": False, "blames_secret": False, "server": WireServer("localhost", 465, "tls"),
+    }  # fmt: skip
+    monkeypatch.setattr(bot.hands, function, lambda *_args, **_more: Failed(**{**usual, **failed}))
+
+
+def told(kit):
+    """The event of a live test that is performed now."""
+    (promise,) = kit.claim("work")
+    return performed(kit, promise).event
+
+
+def under_test(kit):
+    """Somebody typed their password; the test is promised."""
+    kit.awaiting()
+    typed(kit)
+    return kit
+
+
+def test_a_network_of_ours_that_lets_no_mail_out_is_told_as_our_fault_and_waited_for(kit, monkeypatch):
+    failing(monkeypatch, ours=True, who="us")
+    event = told(under_test(kit))
+    assert (event.detail, event.retry) == ("ours", True)
+
+
+@pytest.mark.parametrize("cause", sorted(bot.hands.VAGUE))
+def test_a_port_that_was_silent_is_treated_like_one_that_is_closed(kit, monkeypatch, cause):
+    """Whether we keep the secret and try again would tell the two apart."""
+    failing(monkeypatch, cause=cause)
+    event = told(under_test(kit))
+    assert (event.cause, event.retry) == ("connection_refused", False)
+
+
+def test_what_a_mail_server_said_for_itself_may_be_waited_for(kit, monkeypatch):
+    failing(monkeypatch, stage="auth", cause="server_temporary_failure", answered=True)
+    event = told(under_test(kit))
+    assert (event.cause, event.retry) == ("server_temporary_failure", True)
+
+
+def test_what_is_wrong_about_a_certificate_is_told_precisely(at, authority):
+    past = datetime.now(UTC) - timedelta(days=1)
+    kit = at(context=server_context(authority, "localhost", not_before=past - timedelta(days=9), not_after=past))
+    under_test(kit).work()
+    assert kit.bodies()[-1].startswith(EN["detail.expired"])
+    assert kit.server.auths == []
+
+
+@pytest.mark.parametrize(
+    ("found", "better"),
+    [
+        ({"better_host": "mail.real.test"}, Server("mail.real.test", 465, "tls")),
+        ({"better_server": WireServer("localhost", 587, "starttls")}, Server("localhost", 587, "starttls")),
+    ],
+    ids=["another name", "another port"],
+)
+def test_a_server_that_would_do_instead_is_offered_and_gets_no_password_by_itself(kit, monkeypatch, found, better):
+    failing(monkeypatch, stage="tls", cause="tls_hostname_mismatch", who="user", retry=False, **found)
+    under_test(kit).work()
+    state = kit.envelope().state
+    assert isinstance(state, Stuck)
+    assert state.better == better
+    kit.tap("better")
+    kit.work()
+    assert isinstance(kit.envelope().state, AwaitingSecret)  # for that server the secret is given anew
+    assert kit.envelope().state.account.server == better
+    assert kit.rows(tables.secret) == []
+
+
+class Timers:
+    """Timers that the test lets run down."""
+
+    def __init__(self):
+        self.waiting = []
+
+    def later(self, seconds, act):
+        """As `Tools.later`."""
+        timer = (seconds, act)
+        self.waiting.append(timer)
+        return lambda: self.waiting.remove(timer) if timer in self.waiting else None
+
+    def run_down(self, seconds):
+        """The first timer of so many seconds runs down; whether there was one."""
+        timer = next((one for one in self.waiting if one[0] == seconds), None)
+        if timer is None:
+            return False
+        self.waiting.remove(timer)
+        timer[1]()
+        return True
+
+
+def timed(kit):
+    """From now on the kit's timers are the test's."""
+    timers = Timers()
+    kit.parts = replace(kit.parts, tools=replace(kit.parts.tools, later=timers.later))
+    kit.worker = kit.new_worker()
+    return timers
+
+
+def test_the_sign_that_an_answer_is_on_its_way_is_shown_again_before_it_goes_out(at):
+    shown = []
+
+    def meanwhile(conversation):
+        if not shown:
+            assert timers.run_down(TYPING)
+            assert timers.run_down(TYPING)
+            eventually(lambda: len(kit.channel.typed) == 3, "the sign is shown three times", within=10)
+            shown.extend(kit.channel.typed)
+        conversation.say("235 2.7.0 Accepted")
+
+    kit = at(auth=meanwhile)
+    timers = timed(kit)
+    under_test(kit).work()
+    assert TYPING < 25
+    assert shown == [kit.held().last_message_id] * 3
+
+
+def test_the_sign_stops_with_the_answer(at):
+    kit = at()
+    timers = timed(kit)
+    under_test(kit).work()
+    assert timers.run_down(TYPING)  # its time was running when the answer came
+    assert timers.waiting == []
+
+
+def test_the_sign_is_not_shown_for_ever(at):
+    left = []
+
+    def meanwhile(conversation):
+        left.extend(iter(lambda: timers.run_down(TYPING), False))
+        conversation.say("235 2.7.0 Accepted")
+
+    kit = at(auth=meanwhile)
+    timers = timed(kit)
+    under_test(kit).work()
+    assert len(left) == MAX_TYPING
+
+
+def test_a_test_that_raises_stops_the_sign_too(kit, monkeypatch):
+    monkeypatch.setattr(bot.hands, "test_login", lambda *_args, **_more: 1 / 0)
+    timers = timed(kit)
+    (promise,) = under_test(kit).claim("work")
+    with pytest.raises(ZeroDivisionError):
+        performed(kit, promise)
+    assert timers.run_down(TYPING)
+    assert timers.waiting == []
+
+
+# --- reaching a server without a password -----------------------------------------------------------------------------
+
+
+def to_check(kit, server=None):
+    """A server is to be reached for a member; the promise, claimed."""
+    wanted = CheckServer(server or Server("localhost", kit.server.port, "tls"))
+    held, now = kit.join(), kit.clock.now()
+    with kit.engine.begin() as db:
+        promises.add(db, held.id, [promises.Wanted("work", "CheckServer", now, {"effect": saved.dump(wanted)})], now)
+    (promise,) = kit.claim("work")
+    return promise
+
+
+def test_a_server_that_proves_its_name_answered_and_no_password_was_asked_for(at):
+    kit = at()
+    outcome = performed(kit, to_check(kit))
+    assert outcome == Ended(event=ServerAnswered(Server("localhost", kit.server.port, "tls")))
+    assert kit.server.connections == 1
+    assert (kit.server.sign_ins, kit.server.auths) == ([], [])
+
+
+def test_a_server_that_wants_to_be_reached_in_the_other_way_answers_with_that(at):
+    kit = at(security="starttls")
+    outcome = performed(kit, to_check(kit))
+    assert outcome.event == ServerAnswered(Server("localhost", kit.server.port, "starttls"))
+    assert kit.server.auths == []
+
+
+@pytest.mark.parametrize("greeting", [CLOSE, SILENT], ids=["closes", "says nothing"])
+def test_a_port_without_a_mail_server_is_silent_and_no_more_is_told(at, greeting):
+    kit = at(timeouts=IMPATIENT, greeting=greeting)
+    assert performed(kit, to_check(kit)).event == ServerSilent("connection_refused")
+
+
+def test_a_server_that_cannot_prove_its_name_is_told_precisely(at, authority):
+    past = datetime.now(UTC) - timedelta(days=1)
+    kit = at(context=server_context(authority, "localhost", not_before=past - timedelta(days=9), not_after=past))
+    event = performed(kit, to_check(kit)).event
+    assert (event.cause, event.detail) == ("tls_certificate_invalid", "expired")
+
+
+@pytest.mark.parametrize(
+    ("found", "event"),
+    [
+        ({"ours": True, "who": "us"}, ServerSilent("connection_refused", "ours")),
+        (
+            {"stage": "tls", "cause": "tls_hostname_mismatch", "better_host": "mail.real.test"},
+            ServerSilent("tls_hostname_mismatch", "", Server("mail.real.test", 465, "tls")),
+        ),
+    ],
+    ids=["our network", "another name"],
+)
+def test_why_a_server_was_silent_and_what_would_do_instead_is_told(kit, monkeypatch, found, event):
+    failing(monkeypatch, "check_server", **found)
+    assert performed(kit, to_check(kit, Server("localhost", 465, "tls"))).event == event
+
+
+@pytest.mark.parametrize("subject", ["contact", "agency", "host"])
+def test_servers_are_reached_within_the_limits_of_live_tests(at, subject):
+    kit = at()
+    promise = to_check(kit)
+    mine = {"contact": str(kit.held().contact_id), "agency": str(kit.agency), "host": "localhost"}
+    for number in range(130):
+        keys = {"contact": f"contact {number}", "agency": f"agency {number}", "host": f"host {number}"}
+        kit.parts.limits.allow("live_test", *{**keys, subject: mine[subject]}.values())
+    assert isinstance(performed(kit, promise).event, Exhausted)
+    assert kit.server.connections == 0
+
+
+def test_a_server_that_is_reached_again_after_a_crash_counts_once(at, monkeypatch):
+    kit = at()
+    promise = to_check(kit)
+    names = counted(kit, monkeypatch)
+    performed(kit, promise)
+    performed(kit, again(kit, promise))
+    assert names == ["live_test"]
+
+
+def test_for_somebody_who_was_erased_no_server_is_reached(at):
+    kit = at()
+    promise = to_check(kit)
+    run_sql(kit.url, "delete from contact")
+    assert performed(kit, promise) == Ended("dropped")
+    assert kit.server.connections == 0
+
+
+def test_the_first_server_of_an_admin_that_works_becomes_the_agencys(at):
+    kit = at()
+    kit.join(role="admin")
+    kit.say(ADDRESS)
+    kit.work()
+    typed(kit)
+    kit.work()
+    (agency,) = kit.rows(tables.agency)
+    assert (agency.host, agency.port, agency.security) == ("localhost", kit.server.port, "tls")
+    assert EN["integrate.became"].split("{")[0] in kit.bodies()[-1]
+    assert len(kit.rows(tables.audit)) == 1
+
+
+# --- a mailbox that has to wait ---------------------------------------------------------------------------------------
+
+DISABLED = "535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Tenant."
+BUSY = "454 4.7.0 Temporary authentication failure"
+WORKS = "235 2.7.0 Accepted"
+
+
+def replies(kit, reply):
+    """From now on the server answers a sign-in like this."""
+    kit.server._replies["auth"] = reply
+
+
+def waiting(at, reply=DISABLED, **more):
+    """A kit whose member's mailbox has to wait; all about it is said."""
+    kit = at(auth=reply, **more)
+    under_test(kit).work()
+    assert the_mailbox(kit).state == "waiting"
+    return kit
+
+
+def the_mailbox(kit):
+    (mailbox,) = kit.rows(tables.mailbox)
+    return mailbox
+
+
+def the_retest(kit, *states):
+    (promise,) = kit.promised(RETEST, *states)
+    return promise
+
+
+def retested(kit):
+    """The time of the next test comes; what was said because of it."""
+    said = len(kit.bodies())
+    kit.clock.time = the_retest(kit).due_at
+    kit.work()
+    return kit.bodies()[said:]
+
+
+def words(name):
+    """The longest piece of a sentence without a value in it."""
+    return max(re.split(r"\{\w+\}", EN[name]), key=len)
+
+
+def test_a_mailbox_that_waits_is_tested_after_a_quarter_of_an_hour_an_hour_and_then_every_six_hours(at):
+    kit = waiting(at)
+    for count, hours in enumerate((0.25, 1, 6, 6, 6), start=1):
+        wait = the_retest(kit).due_at - kit.clock.now()
+        assert timedelta(hours=hours) <= wait <= timedelta(hours=hours) * 1.25  # spread by chance
+        kit.clock.time = the_retest(kit).due_at - timedelta(seconds=1)
+        kit.work()
+        assert len(kit.server.auths) == count
+        kit.clock.move(seconds=1)
+        kit.work()
+        assert len(kit.server.auths) == count + 1
+
+
+def test_the_first_test_of_a_mailbox_that_waits_is_not_put_off_by_chance(at):
+    kit = waiting(at)
+    assert the_retest(kit).due_at == kit.clock.now() + timedelta(minutes=15)
+
+
+def test_the_same_cause_again_is_told_to_nobody_and_changes_nothing(at):
+    kit = waiting(at)
+    before, transcript = the_mailbox(kit), kit.transcript()
+    assert [retested(kit) for _ in range(3)] == [[], [], []]
+    assert the_mailbox(kit) == before
+    assert kit.transcript() == transcript
+
+
+def test_a_mailbox_that_works_at_last_is_told_once_and_keeps_its_secret_for_good(at):
+    kit = waiting(at)
+    version = the_mailbox(kit).version
+    replies(kit, WORKS)
+    (told,) = retested(kit)
+    assert words("news.mailbox_works") in told
+    assert (the_mailbox(kit).state, the_mailbox(kit).cause, the_mailbox(kit).who) == ("works", "", "")
+    assert (the_mailbox(kit).version, the_mailbox(kit).since) == (version + 1, kit.clock.now())
+    (secret,) = kit.rows(tables.secret)
+    assert (secret.id, secret.expires_at) == (the_mailbox(kit).secret_id, None)
+    assert kit.promised(RETEST) == []
+    tested, said = len(kit.server.auths), len(kit.bodies())
+    kit.clock.move(days=4)
+    kit.worker._sweep(kit.clock.now())
+    kit.work()
+    assert (len(kit.server.auths), len(kit.bodies()), len(kit.rows(tables.secret))) == (tested, said, 1)
+
+
+def test_a_mailbox_that_works_at_last_can_send(at):
+    kit = waiting(at)
+    replies(kit, WORKS)
+    retested(kit)
+    kit.say("menu")
+    kit.work()
+    kit.write_mail(to=CARLA)
+    kit.work()
+    assert len(kit.server.messages) == 1
+
+
+def test_another_cause_is_told_once_and_the_mailbox_goes_on_waiting(at):
+    kit = waiting(at)
+    version = the_mailbox(kit).version
+    replies(kit, BUSY)
+    (told,) = retested(kit)
+    assert words("news.mailbox_waits") in told
+    assert EN["cause.server_temporary_failure"] in told
+    assert (the_mailbox(kit).state, the_mailbox(kit).cause) == ("waiting", "server_temporary_failure")
+    assert the_mailbox(kit).version == version
+    assert kit.rows(tables.secret)[0].expires_at is not None
+    assert the_retest(kit).due_at == kit.clock.now() + timedelta(hours=1)
+    assert retested(kit) == []
+    replies(kit, WORKS)
+    (told,) = retested(kit)
+    assert words("news.mailbox_works") in told
+
+
+def test_a_secret_that_the_server_calls_wrong_is_erased_and_told(at):
+    kit = waiting(at)
+    replies(kit, WRONG)
+    (told,) = retested(kit)
+    assert words("news.mailbox_broke") in told
+    assert EN["cause.wrong_credentials"] in told
+    assert (the_mailbox(kit).state, the_mailbox(kit).cause) == ("broken", "wrong_credentials")
+    assert kit.rows(tables.secret) == []
+    assert kit.promised(RETEST) == []
+    assert kit.last().button("go:mailbox.password")
+
+
+@pytest.mark.parametrize("reply", [WORKS, BUSY, WRONG], ids=["works", "another cause", "wrong"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        "update mailbox set version = version + 1",
+        "update mailbox set state = 'off', version = version + 1",
+        "delete from mailbox",
+    ],
+    ids=["saved anew", "switched off", "removed"],
+)
+def test_a_mailbox_that_was_changed_while_it_was_tested_is_left_alone_and_nothing_is_told(at, change, reply):
+    kit = waiting(at)
+    after = []
+
+    def meanwhile(conversation):
+        run_sql(kit.url, change)
+        after.extend(kit.rows(tables.mailbox))
+        conversation.say(reply)
+
+    replies(kit, meanwhile)
+    secrets = kit.rows(tables.secret)
+    assert retested(kit) == []
+    assert kit.rows(tables.mailbox) == after
+    assert kit.rows(tables.secret) == secrets
+    assert kit.promised(RETEST) == []
+
+
+def test_a_test_that_was_promised_for_an_older_version_asks_no_server(at):
+    kit = waiting(at)
+    tested = len(kit.server.auths)
+    run_sql(kit.url, "update mailbox set version = version + 1")
+    assert retested(kit) == []
+    assert len(kit.server.auths) == tested
+    assert the_retest(kit, "dropped")
+
+
+def test_a_test_that_is_under_way_while_the_mailbox_is_saved_anew_does_not_go_on_besides_the_new_one(at):
+    kit = waiting(at)
+    kit.clock.time = the_retest(kit).due_at
+    (running,) = kit.claim("work")
+    outcome = performed(kit, running)
+    kit.tap("retry")
+    kit.work()
+    kit.worker._finish(running, outcome)
+    assert {promise.payload["version"] for promise in kit.promised(RETEST)} == {1, 2}
+    kit.clock.move(days=1)
+    kit.work()
+    assert [promise.payload["version"] for promise in kit.promised(RETEST)] == [2]
+
+
+def test_a_mailbox_whose_secret_was_given_up_early_waits_no_more_and_nobody_is_told(at):
+    """Its person did that themselves, for another secret or another address; three days have not gone by."""
+    kit = waiting(at)
+    tested = len(kit.server.auths)
+    run_sql(kit.url, "delete from secret")
+    assert retested(kit) == []
+    assert len(kit.server.auths) == tested
+    assert (the_mailbox(kit).state, the_mailbox(kit).cause) == ("broken", "smtp_auth_disabled_tenant_or_mailbox")
+    assert kit.promised(RETEST) == []
+
+
+def test_after_three_days_the_secret_is_gone_and_the_person_is_told_once(at):
+    kit = waiting(at)
+    since, said = kit.clock.now(), []
+    while kit.promised(RETEST):
+        kit.clock.time = the_retest(kit).due_at
+        kit.worker._sweep(kit.clock.now())  # as it is once a minute
+        before = len(kit.bodies())
+        kit.work()
+        said += kit.bodies()[before:]
+    (told,) = said
+    assert words("news.waited_too_long") in told
+    assert timedelta(hours=72) <= kit.clock.now() - since <= timedelta(hours=80)
+    assert 10 <= len(kit.server.auths) <= 15
+    assert kit.rows(tables.secret) == []
+    assert the_mailbox(kit).state == "broken"
+
+
+@pytest.mark.parametrize("subject", ["contact", "agency", "host"])
+def test_a_mailbox_that_waits_is_tested_within_the_limits_and_else_later(at, subject):
+    kit = waiting(at)
+    tested, mine = len(kit.server.auths), {"contact": str(kit.held().contact_id), "agency": str(kit.agency)}
+    kit.clock.time = the_retest(kit).due_at
+    for number in range(130):
+        keys = {"contact": f"contact {number}", "agency": f"agency {number}", "host": f"host {number}"}
+        known = {**mine, "host": "localhost"}[subject]
+        kit.parts.limits.allow("live_test", *{**keys, subject: known}.values())
+    said = len(kit.bodies())
+    kit.work()
+    assert len(kit.server.auths) == tested
+    assert (the_retest(kit).state, the_mailbox(kit).state) == ("todo", "waiting")
+    assert kit.clock.now() < the_retest(kit).due_at <= kit.clock.now() + timedelta(hours=1)
+    assert len(kit.bodies()) == said
+    replies(kit, WORKS)
+    (told,) = retested(kit)
+    assert words("news.mailbox_works") in told
+
+
+def test_each_test_of_a_mailbox_that_waits_counts(at, monkeypatch):
+    kit = waiting(at)
+    names = counted(kit, monkeypatch)
+    retested(kit)
+    retested(kit)
+    assert names == ["live_test", "live_test"]
+
+
+def test_of_two_processes_that_test_the_same_mailbox_one_tells_what_came_of_it(at):
+    kit = waiting(at)
+    replies(kit, WORKS)
+    kit.clock.time = the_retest(kit).due_at
+    (frozen,) = kit.claim("work")
+    outcome = performed(kit, frozen)
+    said = len(kit.bodies())
+    kit.worker._keep(again(kit, frozen))
+    kit.work()
+    after = kit.dump()
+    kit.worker._finish(frozen, outcome)
+    assert kit.dump() == after
+    assert len(kit.bodies()) == said + 1
+
+
+def test_a_late_word_that_a_secret_is_wrong_erases_nothing_of_what_works_meanwhile(at):
+    kit = waiting(at)
+    replies(kit, WRONG)
+    kit.clock.time = the_retest(kit).due_at
+    (frozen,) = kit.claim("work")
+    outcome = performed(kit, frozen)
+    replies(kit, WORKS)
+    kit.worker._keep(again(kit, frozen))
+    kit.worker._finish(frozen, outcome)
+    assert (the_mailbox(kit).state, len(kit.rows(tables.secret))) == ("works", 1)
+
+
+def test_who_was_erased_is_not_tested_any_more(at):
+    kit = waiting(at)
+    tested = len(kit.server.auths)
+    kit.clock.time = the_retest(kit).due_at
+    (promise,) = kit.claim("work")
+    run_sql(kit.url, "delete from contact")
+    assert performed(kit, promise) == Ended("dropped")
+    assert len(kit.server.auths) == tested
+
+
+def test_an_admin_who_switched_something_on_has_it_tested_at_once(at):
+    kit = at(auth=DISABLED)
+    kit.join(BIA, role="admin")
+    under_test(kit).work()
+    assert words("news.admin_needed") in kit.bodies(BIA)[-1]
+    assert ADDRESS in kit.bodies(BIA)[-1]
+    replies(kit, WORKS)
+    said = len(kit.bodies())
+    kit.tap("go:menu.switched_on", BIA)
+    kit.work()
+    assert EN["menu.retrying"] in kit.bodies(BIA)[-1]
+    (told,) = kit.bodies()[said:]
+    assert words("news.mailbox_works") in told
+
+
+@pytest.mark.parametrize("reply", [DISABLED, BUSY, WORKS, WRONG], ids=["the same", "another", "works", "wrong"])
+def test_the_secret_of_a_mailbox_that_waits_stands_nowhere_in_clear(at, reply):
+    def echoing(conversation):
+        conversation.say(f"{reply} ({PASSWORD})")
+
+    with capture_logs() as logs:
+        kit = waiting(at, reply=lambda conversation: conversation.say(f"{DISABLED} ({PASSWORD})"))
+        replies(kit, echoing)
+        retested(kit)
+    assert PASSWORD in [secret for _, secret in kit.server.sign_ins]
+    for form in (PASSWORD, b64encode(PASSWORD.encode()).decode()[:-4]):
+        assert form not in kit.dump()
+        assert form not in str(kit.bodies())
+        assert form not in str(logs)
+
+
+# --- news for somebody who did not write ------------------------------------------------------------------------------
+
+
+def affected(at):
+    """A kit in which Ana's mailbox waits for her admin Bia, to whom nothing was said yet."""
+    kit = at(auth=DISABLED)
+    kit.join(BIA, role="admin")
+    kit.awaiting()
+    kit.clock.move(hours=25)
+    kit.say("again")
+    kit.work()
+    typed(kit)
+    kit.work()
+    return kit
+
+
+def test_news_for_an_admin_who_did_not_write_for_a_day_wait_until_they_do(at):
+    kit = affected(at)
+    said = len(kit.bodies(BIA))
+    (promise,) = kit.promised(TELL)
+    assert promise.attempt == 1
+    for _ in range(3):
+        kit.clock.move(minutes=40)
+        kit.work()
+    assert len(kit.bodies(BIA)) == said
+    kit.say("menu", BIA)
+    kit.work()
+    kit.clock.move(minutes=40)
+    kit.work()
+    news = [body for body in kit.bodies(BIA)[said:] if words("news.admin_needed") in body]
+    assert len(news) == 1
+    assert kit.promised(TELL) == []
+
+
+def test_news_that_an_admin_could_not_be_told_for_three_days_are_dropped(at):
+    kit = affected(at)
+    said, since = len(kit.bodies(BIA)), kit.clock.now()
+    while kit.promised(TELL):
+        kit.clock.time = kit.promised(TELL)[0].due_at
+        (promise,) = [one for one in kit.claim("work") if one.kind == TELL]
+        kit.worker._keep(promise)
+    assert timedelta(hours=72) <= kit.clock.now() - since <= timedelta(hours=90)
+    assert [one.state for one in kit.promised(TELL, "dropped", "done", "failed")] == ["dropped"]
+    kit.say("menu", BIA)
+    kit.work()
+    assert not any(words("news.admin_needed") in body for body in kit.bodies(BIA)[said:])
+    assert kit.rows(tables.dead_letter) == []
+
+
+def test_an_admin_who_wants_no_messages_gets_none(at):
+    kit = at(auth=DISABLED)
+    kit.join(BIA, role="admin")
+    kit.say("stop", BIA)
+    kit.work()
+    said = len(kit.bodies(BIA))
+    under_test(kit).work()
+    assert len(kit.bodies(BIA)) == said
 
 
 # --- mail -------------------------------------------------------------------------------------------------------------
@@ -724,11 +1523,11 @@ def test_a_mail_that_was_erased_with_its_conversation_is_nobodys(at):
     assert kit.server.connections == 0
 
 
-def test_thirty_mails_an_hour_and_the_next_one_waits_in_the_preview(at):
+def test_a_mail_beyond_those_of_an_hour_waits_in_the_preview(at):
     kit = at()
     kit.mailbox(port=kit.server.port)
     box = str(kit.rows(tables.mailbox)[0].id)
-    for _ in range(30):
+    for _ in range(kit.settings.mails_per_hour):
         kit.parts.limits.allow("mail", box)
     kit.write_mail()
     kit.work()
@@ -798,7 +1597,7 @@ def test_two_people_do_not_get_in_each_others_way(at):
     typed(kit, who=BIA)
     kit.work()
     assert isinstance(kit.envelope(ANA).state, AwaitingSecret)
-    assert isinstance(kit.envelope(BIA).state, Choosing)
+    assert isinstance(kit.envelope(BIA).state, Showing)
 
 
 # --- webhooks that were lost ------------------------------------------------------------------------------------------

@@ -13,13 +13,13 @@ import limits.storage.memory
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from limits import RateLimitItemPerMinute, parse, parse_many
+from limits import RateLimitItemPerMinute, parse
 from limits.storage import MemoryStorage
 from limits.strategies import FixedWindowRateLimiter, MovingWindowRateLimiter
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
-from bot.limits import _ITEMS, LIMITS, Allowed, Exhausted, Limits, Name, _counts, _minutes, source
+from bot.limits import LIMITS, Allowed, Exhausted, Limits, Name, _counts, _items, _minutes, source
 from bot.store.engine import connect
 from bot.store.limits import PostgresStorage, forget_expired, limit_hit
 
@@ -287,12 +287,12 @@ def test_eight_threads_on_one_key_get_exactly_the_limit_through_even_where_their
 
 def test_eight_threads_counting_two_subjects_at_once_neither_lock_each_other_up_nor_pass_the_limit(engine, allow):
     def tests(number: int) -> int:
-        return times(allow, 10, "live_test", f"contact {number}", "mail.example").count(Allowed())
+        return times(allow, 10, "live_test", f"contact {number}", f"agency {number}", "mail.example").count(Allowed())
 
     assert sum(at_once(tests)) == 60
     with engine.connect() as connection:
         counted = connection.scalars(select(func.cardinality(limit_hit.c.hits))).all()
-    assert sum(counted) == 120  # each of the 60 once for its contact and once for the host
+    assert sum(counted) == 180  # each of the 60 once for its contact, its agency and the host
 
 
 def test_who_counts_a_key_under_way_in_another_transaction_waits_for_its_outcome(engine, clock, allow):
@@ -320,10 +320,10 @@ def until_somebody_waits(engine: Engine) -> bool:
 
 
 def test_what_no_longer_counts_is_forgotten_and_the_rest_stays(engine, clock, allow):
-    allow("message", "early")
+    allow("page", "early")
     allow("code", "slow")
     clock.move(MINUTE / 2)
-    allow("message", "late")
+    allow("page", "late")
     clock.move(MINUTE / 2)
     with engine.begin() as connection:
         assert forget_expired(connection, clock.now()) == 1
@@ -332,9 +332,9 @@ def test_what_no_longer_counts_is_forgotten_and_the_rest_stays(engine, clock, al
 
 
 def test_a_key_that_is_used_again_and_again_is_not_forgotten(engine, clock, allow):
-    allow("message", "busy")
+    allow("page", "busy")
     clock.move(MINUTE / 2)
-    allow("message", "busy")
+    allow("page", "busy")
     clock.move(MINUTE / 2)
     with engine.begin() as connection:
         assert forget_expired(connection, clock.now()) == 0
@@ -342,7 +342,7 @@ def test_a_key_that_is_used_again_and_again_is_not_forgotten(engine, clock, allo
 
 def test_forgetting_goes_in_bounded_batches(engine, clock, allow):
     for number in range(5):
-        allow("message", str(number))
+        allow("page", str(number))
     clock.move(MINUTE)
     with engine.begin() as connection:
         assert [forget_expired(connection, clock.now(), most=2) for _ in range(4)] == [2, 2, 1, 0]
@@ -350,11 +350,11 @@ def test_forgetting_goes_in_bounded_batches(engine, clock, allow):
 
 def test_forgetting_passes_over_a_row_that_is_being_counted_in(engine, clock, allow):
     limits = Limits(engine, clock)
-    allow("message", "busy")
-    allow("message", "gone")
+    allow("page", "busy")
+    allow("page", "gone")
     clock.move(MINUTE)
     with engine.begin() as turn, engine.begin() as housekeeping:
-        limits.allow("message", "busy", connection=turn)
+        limits.allow("page", "busy", connection=turn)
         assert forget_expired(housekeeping, clock.now()) == 1
     assert rows(engine) == 1
 
@@ -388,10 +388,10 @@ def test_after_a_jump_back_by_the_window_or_more_nobody_waits_for_the_old_time_t
     ("name", "keys", "number", "minutes"),
     [
         ("code", ("contact",), 5, 60),
-        ("live_test", ("contact", "host"), 10, 60),
+        ("discovery", ("contact", "agency"), 20, 60),
+        ("live_test", ("contact", "agency", "host"), 10, 60),
         ("link", ("contact",), 10, 60),
-        ("mail", ("mailbox",), 30, 60),
-        ("message", ("contact",), 60, 1),
+        ("mail", ("mailbox",), 20, 60),
         ("page", ("source",), 60, 1),
     ],
 )
@@ -401,51 +401,65 @@ def test_each_limit_lets_its_number_through_and_then_tells_the_minutes(allow, na
 
 def test_every_act_has_a_limit_that_bounds_its_rows_by_a_day_and_200_hits():
     assert set(LIMITS) == set(get_args(Name))
-    items = [item for limit in _ITEMS.values() for _, rates in limit for item in rates]
+    items = [item for limit in _items(LIMITS).values() for _, rates in limit for item in rates]
     assert all(item.amount <= 200 and item.get_expiry() <= DAY.total_seconds() for item in items)
 
 
 def test_a_host_is_counted_over_all_contacts(allow):
-    asked = [allow("live_test", f"contact {number // 10}", "mail.example") for number in range(60)]
+    asked = [allow("live_test", f"contact {number // 10}", "agency", "mail.example") for number in range(60)]
     assert asked == [Allowed()] * 60
-    assert allow("live_test", "contact 7", "mail.example") == Exhausted(60)
-    assert allow("live_test", "contact 7", "mail.other.example") == Allowed()
+    assert allow("live_test", "contact 7", "agency", "mail.example") == Exhausted(60)
+    assert allow("live_test", "contact 7", "agency", "mail.other.example") == Allowed()
+
+
+@pytest.mark.parametrize(("name", "number"), [("live_test", 120), ("discovery", 200)])
+def test_an_agency_is_counted_over_all_its_members(allow, name, number):
+    hosts = ([f"mail{one}.example"] for one in itertools.count()) if name == "live_test" else itertools.repeat([])
+    asked = [allow(name, f"contact {one}", "agency", *next(hosts)) for one in range(number + 1)]
+    assert asked == [Allowed()] * number + [Exhausted(60)]
+    assert allow(name, "somebody else", "another agency", *next(hosts)) == Allowed()
 
 
 def test_when_one_subject_is_exhausted_the_others_are_not_counted(allow):
-    times(allow, 10, "live_test", "busy", "mail.example")
-    assert times(allow, 50, "live_test", "busy", "mail.example") == [Exhausted(60)] * 50
-    others = [allow("live_test", f"contact {number // 10}", "mail.example") for number in range(50)]
+    times(allow, 10, "live_test", "busy", "agency", "mail.example")
+    assert times(allow, 50, "live_test", "busy", "agency", "mail.example") == [Exhausted(60)] * 50
+    others = [allow("live_test", f"contact {number // 10}", "agency", "mail.example") for number in range(50)]
     assert others == [Allowed()] * 50
-    assert times(allow, 9, "live_test", "new", "mail.example") == [Exhausted(60)] * 9
-    assert times(allow, 10, "live_test", "new", "mail.other.example") == [Allowed()] * 10
+    assert times(allow, 9, "live_test", "new", "agency", "mail.example") == [Exhausted(60)] * 9
+    assert times(allow, 10, "live_test", "new", "agency", "mail.other.example") == [Allowed()] * 10
 
 
 def test_the_same_key_is_counted_apart_for_each_act(allow):
     assert times(allow, 11, "link", "same") == [Allowed()] * 10 + [Exhausted(60)]
-    assert allow("live_test", "same", "same") == Allowed()
+    assert allow("live_test", "same", "same", "same") == Allowed()
 
 
-def test_the_same_key_is_counted_apart_for_each_subject_of_an_act(allow, monkeypatch):
-    once = parse_many("1 per hour")
-    monkeypatch.setitem(_ITEMS, "live_test", [("contact", once), ("host", once)])
+def test_the_same_key_is_counted_apart_for_each_subject_of_an_act(engine, clock):
+    once = {"contact": "1 per hour", "host": "1 per hour"}
+    allow = Limits(engine, clock, {"live_test": once}).allow
     assert times(allow, 2, "live_test", "same", "same") == [Allowed(), Exhausted(60)]
 
 
 def test_the_second_rate_of_a_limit_holds_when_the_first_is_free_again(clock, allow):
-    for _ in range(6):
-        assert times(allow, 30, "mail", "box") == [Allowed()] * 30
+    for _ in range(5):
+        assert times(allow, 20, "mail", "box") == [Allowed()] * 20
         clock.move(HOUR)
-    assert times(allow, 21, "mail", "box") == [Allowed()] * 20 + [Exhausted(18 * 60)]
+    assert times(allow, 1, "mail", "box") == [Exhausted(19 * 60)]
 
 
 def test_of_several_exhausted_rates_the_longest_wait_is_told(clock, allow):
-    for _ in range(5):
-        times(allow, 30, "mail", "box")
+    for _ in range(4):
+        times(allow, 20, "mail", "box")
         clock.move(HOUR)
-    times(allow, 20, "mail", "box")
+    assert times(allow, 21, "mail", "box") == [Allowed()] * 20 + [Exhausted(20 * 60)]
+
+
+def test_an_operators_limit_takes_the_place_of_the_tables_and_of_no_other(engine, clock):
+    allow = Limits(engine, clock, {"mail": {"mailbox": "2 per hour; 3 per day"}}).allow
+    assert times(allow, 3, "mail", "box") == [Allowed(), Allowed(), Exhausted(60)]
     clock.move(HOUR)
-    assert times(allow, 31, "mail", "box") == [Allowed()] * 30 + [Exhausted(18 * 60)]
+    assert times(allow, 2, "mail", "box") == [Allowed(), Exhausted(23 * 60)]
+    assert times(allow, 6, "code", "c") == [Allowed()] * 5 + [Exhausted(60)]
 
 
 def test_minutes_are_whole_rounded_up_at_least_one_and_true(clock, allow):
@@ -461,7 +475,7 @@ def test_minutes_are_whole_rounded_up_at_least_one_and_true(clock, allow):
 
 
 def test_a_limit_that_became_free_while_it_was_refused_is_told_as_one_minute(ours, clock):
-    assert _minutes(MovingWindowRateLimiter(ours), list(_counts("code", ("c",))), clock.now()) == 1
+    assert _minutes(MovingWindowRateLimiter(ours), list(_counts(_items(LIMITS), "code", ("c",))), clock.now()) == 1
 
 
 def test_on_a_given_connection_the_count_lives_and_dies_with_its_transaction(engine, clock, allow):
@@ -480,14 +494,14 @@ def test_a_refusal_leaves_the_given_transaction_with_all_that_was_written_before
     limits = Limits(engine, clock)
     times(allow, 5, "code", "c")
     with engine.begin() as turn:
-        limits.allow("message", "c", connection=turn)
+        limits.allow("page", "c", connection=turn)
         assert limits.allow("code", "c", connection=turn) == Exhausted(60)
         limits.allow("link", "c", connection=turn)
     assert rows(engine) == 3
 
 
 def test_no_key_lies_in_the_table_in_clear(engine, allow):
-    allow("live_test", "+5511987654321", "mail.example.com")
+    allow("live_test", "+5511987654321", "agency", "mail.example.com")
     allow("page", "203.0.113.9")
     with engine.connect() as connection:
         dump = "".join(connection.scalars(text("select limit_hit::text || convert_from(key, 'LATIN1') from limit_hit")))
@@ -495,7 +509,9 @@ def test_no_key_lies_in_the_table_in_clear(engine, allow):
     assert not any(clear in dump for clear in ("5511987654321", "example", "203.0.113.9"))
 
 
-@pytest.mark.parametrize("keys", [(), ("contact",), ("contact", ""), ("contact", "host", "more")])
+@pytest.mark.parametrize(
+    "keys", [(), ("contact", "agency"), ("contact", "", "host"), ("contact", "agency", "host", "more")]
+)
 def test_a_missing_empty_or_additional_key_is_a_mistake_of_the_caller_and_counts_nothing(engine, allow, keys):
     with pytest.raises(ValueError):
         allow("live_test", *keys)

@@ -15,7 +15,7 @@ from flows.mailbox import Testing as UnderTest
 from flows.menu import Choosing
 from flows.speech import texts
 from flows.words import LANGUAGES
-from tests.botkit import ADDRESS, ANA, BIA, PASSWORD, run_sql
+from tests.botkit import ADDRESS, ANA, BIA, PASSWORD, Kit, run_sql, table_of_providers
 
 EN = texts("en")
 
@@ -68,6 +68,24 @@ def test_the_page_of_gmail_leads_to_an_app_password(kit):
     assert (view.demand, view.shape, view.host) == ("app_password", "google16", "smtp.gmail.com")
     assert view.app_password_url.startswith("https://myaccount.google.com/")
     assert view.steps[0] == "page.steps.google.1"
+
+
+def test_the_page_knows_the_provider_by_the_server_where_the_address_names_none(kit):
+    kit.join()
+    for words in ("ana@somewhere.test", "smtp.gmail.com", "465"):
+        kit.say(words)
+        kit.work()
+    kit.tap("yes")
+    kit.work()
+    view = look(kit, kit.token())
+    assert (view.address, view.host) == ("ana@somewhere.test", "smtp.gmail.com")
+    assert (view.provider_name, view.demand, view.shape) == ("Gmail", "app_password", "google16")
+
+
+@pytest.mark.parametrize("certified", [False, True])
+def test_the_page_says_that_a_mail_is_sent_but_for_certified_mail(database_url, tmp_path, certified):
+    with Kit(database_url, tmp_path, providers=table_of_providers(tmp_path, certified=certified)) as kit:
+        assert look(kit, kit.awaiting()).sends_mail is not certified
 
 
 @pytest.mark.parametrize("clear", ["", "x", "a" * 100, "../../etc", "%00", "ç"])

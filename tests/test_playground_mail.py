@@ -344,7 +344,7 @@ def test_a_hanging_server_greets_and_says_nothing_more_until_it_is_lifted(sandbo
 
 
 def test_an_unknown_fault_is_a_mistake_of_the_caller(sandbox):
-    with pytest.raises(ValueError, match="app_password, auth_down"):
+    with pytest.raises(ValueError, match="app_password, bad_credentials"):
         sandbox.refuse("flood")
 
 

@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError
 
 from bot.hands import LEASES
 from bot.store import promises, tables
-from bot.store.promises import NUDGE, Wanted
+from bot.store.promises import NUDGE, RETEST, Wanted
 from bot.store.wake import Ear
 from tests.botkit import ANA, BIA, eventually, run_sql
 
@@ -175,6 +175,26 @@ def test_a_former_owner_who_comes_back_changes_nothing(kit, again):
     assert row(kit, number) == before
 
 
+def test_how_far_a_promise_has_come_is_known_to_who_claims_it_next_and_noted_by_its_owner_only(kit):
+    (number,) = promised(kit, talk(kit), "work")
+    (former,) = claimed(kit, "work")
+    assert former.outcome == ""
+    with kit.engine.begin() as db:
+        assert promises.mark(db, former, "half way")
+    assert (row(kit, number).state, row(kit, number).outcome) == ("doing", "half way")
+    kit.clock.move(minutes=11)
+    with kit.engine.begin() as db:
+        promises.take_back(db, kit.clock.now())
+    (mine,) = claimed(kit, "work")
+    assert mine.outcome == "half way"
+    with kit.engine.begin() as db:
+        assert not promises.mark(db, former, "further")
+    assert row(kit, number).outcome == "half way"
+    assert ended(kit, mine)
+    with kit.engine.begin() as db:
+        assert not promises.mark(db, mine, "further")
+
+
 def test_a_promise_ends_once(kit):
     promised(kit, talk(kit), "speak")
     (mine,) = claimed(kit, "speak")
@@ -263,7 +283,7 @@ def test_an_unknown_lane_is_refused_by_the_database(kit):
 def nudge(kit, conversation, **later):
     due = kit.clock.now() + timedelta(**later) if later else None
     with kit.engine.begin() as db:
-        promises.nudge_at(db, conversation, due, kit.clock.now())
+        promises.one_at(db, conversation, NUDGE, due, kit.clock.now())
 
 
 def test_a_conversation_has_one_reminder_which_moves(kit):
@@ -283,6 +303,40 @@ def test_a_reminder_that_is_on_its_way_is_not_taken_back(kit):
     (mine,) = claimed(kit, "work")
     nudge(kit, conversation)
     assert ended(kit, mine)
+
+
+@pytest.mark.parametrize("kind", [NUDGE, RETEST])
+def test_moving_the_one_promise_of_a_kind_leaves_other_kinds_and_other_people_alone(kit, kind):
+    ana, bia = talk(kit, ANA), talk(kit, BIA)
+    soon, late = kit.clock.now() + timedelta(hours=1), kit.clock.now() + timedelta(hours=2)
+    with kit.engine.begin() as db:
+        for conversation in (ana, bia):
+            for each in (NUDGE, RETEST):
+                promises.one_at(db, conversation, each, soon, kit.clock.now(), {"of": each})
+        promises.one_at(db, ana, kind, late, kit.clock.now(), {"of": "another"})
+    rows = {(row.conversation_id, row.kind): (row.due_at, row.payload["of"]) for row in kit.rows(tables.promise)
+            if row.kind in {NUDGE, RETEST}}  # fmt: skip
+    unmoved = {(who, each): (soon, each) for who in (ana, bia) for each in (NUDGE, RETEST)}
+    assert rows == {**unmoved, (ana, kind): (late, "another")}
+
+
+def test_what_is_hurried_is_due_now_and_what_is_under_way_or_ended_stays(kit):
+    ana, bia = kit.join(ANA).id, kit.join(BIA).id
+    with kit.engine.begin() as db:
+        for conversation in (ana, bia):
+            promises.one_at(db, conversation, RETEST, kit.clock.now(), kit.clock.now())
+    kit.clock.move(minutes=1)
+    hers, his = (one for one in claimed(kit, "work") if one.kind == RETEST)
+    ended(kit, his)
+    later = kit.clock.now() + timedelta(hours=6)
+    with kit.engine.begin() as db:
+        promises.one_at(db, ana, RETEST, later, kit.clock.now())
+        promises.one_at(db, ana, NUDGE, later, kit.clock.now())
+        assert promises.hurry(db, kit.agency, RETEST, kit.clock.now()) == 1
+    after = {(row.kind, row.state): row.due_at for row in kit.rows(tables.promise) if row.conversation_id == ana}
+    assert after[RETEST, "todo"] == kit.clock.now()
+    assert after[NUDGE, "todo"] == later
+    assert ended(kit, hers)
 
 
 # --- wake-ups ---------------------------------------------------------------------------------------------------------

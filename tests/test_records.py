@@ -1,37 +1,53 @@
 """What a turn writes into our own tables, record by record."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import get_args
 from uuid import UUID, uuid4
 
 import pytest
 
-from bot.records import Records, Scene
+from bot.records import MAX_TOLD, RETEST_AFTER, Scene
 from bot.safe import WAITING, use_of
+from bot.store import people as people_store
 from bot.store import tables
+from bot.store.promises import RETEST, TELL
 from bot.vault import Secret
+from flows import saved
 from flows.words import (
     Account,
+    AdminNeeded,
     CaseOpened,
     EraseSecret,
+    FindHoster,
+    HosterUnknown,
     Join,
     Joined,
+    Judge,
+    Judged,
     LinkOpened,
     LinkRefused,
     MailQueued,
     MailsExhausted,
+    MemberDiffers,
     OpenCase,
     OpenLink,
     Record,
     RemoveMailbox,
+    RetryWaiting,
     SaveMailbox,
     SendMail,
     Server,
+    ServerFound,
+    ServerWeighed,
+    SetAgencyServer,
     SetLanguage,
     SetMessages,
     SwitchMailbox,
+    TellAdmins,
+    WeighServer,
 )
-from tests.botkit import ADDRESS, ANA, BIA, run_sql
+from tests.botkit import ADDRESS, ANA, BIA, Kit, run_sql, table_of_providers
 
 ACCOUNT = Account(ADDRESS, ADDRESS, Server("localhost", 465, "tls"))
 MAIL = SendMail(("carla@client.test",), "The offer", "See you on Tuesday.")
@@ -61,7 +77,7 @@ def the(kit, table):
 
 
 def test_every_record_of_the_flows_can_be_performed(kit):
-    assert Records(kit.parts.safe, kit.parts.limits).kinds == set(get_args(Record))
+    assert kit.parts.turns._records.kinds == set(get_args(Record))
 
 
 def test_a_code_is_accepted(kit):
@@ -132,19 +148,19 @@ def test_a_mailbox_that_works_keeps_its_secret_for_good(kit):
     kit.join()
     mine = secret(kit)
     performed(kit, SaveMailbox(ACCOUNT, mine))
-    saved = the(kit, tables.mailbox)
-    assert (saved.address, saved.user_name, saved.host, saved.port, saved.security) == (
+    box = the(kit, tables.mailbox)
+    assert (box.address, box.user_name, box.host, box.port, box.security) == (
         ADDRESS, ADDRESS, "localhost", 465, "tls",
     )  # fmt: skip
-    assert (saved.state, saved.cause, saved.who, saved.version, saved.since) == ("works", "", "", 1, kit.clock.now())
+    assert (box.state, box.cause, box.who, box.version, box.since) == ("works", "", "", 1, kit.clock.now())
     assert the(kit, tables.secret).expires_at is None
 
 
 def test_a_mailbox_that_waits_keeps_its_secret_for_three_days(kit):
     kit.join()
     performed(kit, SaveMailbox(ACCOUNT, secret(kit), "greylisted", "wait"))
-    saved = the(kit, tables.mailbox)
-    assert (saved.state, saved.cause, saved.who) == ("waiting", "greylisted", "wait")
+    box = the(kit, tables.mailbox)
+    assert (box.state, box.cause, box.who) == ("waiting", "greylisted", "wait")
     assert the(kit, tables.secret).expires_at == kit.clock.now() + WAITING == kit.clock.now() + timedelta(hours=72)
 
 
@@ -203,6 +219,298 @@ def test_what_no_flow_asks_for_is_a_fault_and_not_a_guess(kit, record):
         performed(kit, record)
 
 
+def retests(kit):
+    return kit.promised(RETEST)
+
+
+def test_a_mailbox_that_waits_is_promised_to_be_tested_again_and_the_promise_holds_no_secret(kit):
+    held = kit.join()
+    mine = secret(kit)
+    performed(kit, SaveMailbox(ACCOUNT, mine, "greylisted", "wait"))
+    (promise,) = retests(kit)
+    assert (promise.lane, promise.due_at) == ("work", kit.clock.now() + RETEST_AFTER[0])
+    assert promise.payload == {"member": str(held.member_id), "version": 1}
+
+
+def test_a_mailbox_that_works_is_not_promised_to_be_tested(kit):
+    kit.join()
+    performed(kit, SaveMailbox(ACCOUNT, secret(kit)))
+    assert retests(kit) == []
+
+
+def test_saving_again_makes_no_second_test_and_begins_to_count_anew(kit):
+    kit.join()
+    performed(kit, SaveMailbox(ACCOUNT, secret(kit), "greylisted", "wait"))
+    kit.clock.move(minutes=10)
+    performed(kit, SaveMailbox(ACCOUNT, secret(kit), "rate_limited", "wait"))
+    (promise,) = retests(kit)
+    assert promise.due_at == kit.clock.now() + RETEST_AFTER[0]
+    assert promise.payload["version"] == the(kit, tables.mailbox).version == 2
+
+
+def test_a_mailbox_that_works_now_is_not_tested_again(kit):
+    kit.join()
+    mine = secret(kit)
+    performed(kit, SaveMailbox(ACCOUNT, mine, "greylisted", "wait"))
+    performed(kit, SaveMailbox(ACCOUNT, mine))
+    assert retests(kit) == []
+
+
+# --- the agency's server ----------------------------------------------------------------------------------------------
+
+
+def at_host(host):
+    return Account(ADDRESS, ADDRESS, Server(host, 465, "tls"))
+
+
+def demands(kit, host, rule="warn"):
+    """The agency of the kit has this one server."""
+    with kit.engine.begin() as db:
+        people_store.set_server(db, kit.agency, host, 465, "tls")
+        people_store.set_rule(db, kit.agency, rule)
+
+
+@pytest.mark.parametrize("host", ["smtp.gmail.com", "smtp.googlemail.com", "SMTP.Gmail.com"])
+def test_an_account_at_the_agencys_provider_is_the_same_whatever_its_host_is_called(kit, host):
+    kit.join()
+    demands(kit, "smtp.gmail.com", "strict")
+    assert performed(kit, Judge(at_host(host))) == Judged(at_host(host))
+
+
+@pytest.mark.parametrize("rule", ["warn", "strict"])
+@pytest.mark.parametrize("host", ["smtp.office365.com", "mail.elsewhere.test", "smtp.gmail.com.elsewhere.test"])
+def test_an_account_elsewhere_is_judged_by_the_agencys_rule(kit, host, rule):
+    kit.join()
+    demands(kit, "smtp.gmail.com", rule)
+    assert performed(kit, Judge(at_host(host), confirm=True)) == Judged(at_host(host), confirm=True, differs=rule)
+
+
+def test_a_server_that_no_table_knows_is_the_same_only_under_its_own_name(kit):
+    kit.join()
+    demands(kit, "mail.agency.test")
+    assert performed(kit, Judge(at_host("mail.agency.test"))).differs == ""
+    assert performed(kit, Judge(at_host("mail2.agency.test"))).differs == "warn"
+
+
+@pytest.mark.parametrize("joined", [True, False], ids=["no server demanded", "no agency"])
+def test_without_an_agencys_server_every_server_will_do(kit, joined):
+    kit.join() if joined else kit.say("hi")
+    run_sql(kit.url, "update agency set server_rule = 'strict'")
+    assert performed(kit, Judge(at_host("mail.elsewhere.test"), confirm=True)) == Judged(
+        at_host("mail.elsewhere.test"), confirm=True
+    )
+
+
+def test_another_agencys_demand_is_not_ours(kit):
+    kit.join()
+    run_sql(kit.url, "insert into agency (id, name, language, timezone, created_at, host, server_rule)"
+            " values (gen_random_uuid(), 'Luna', 'es', 'UTC', now(), 'smtp.gmail.com', 'strict')")  # fmt: skip
+    assert performed(kit, Judge(at_host("mail.elsewhere.test"))).differs == ""
+
+
+def the_agency(kit, name="Agência Sol"):
+    return next(one for one in kit.rows(tables.agency) if one.name == name)
+
+
+def test_an_admin_sets_the_agencys_server_and_takes_it_back(kit):
+    kit.join(BIA, role="admin")
+    other = elsewhere(kit)
+    assert performed(kit, SetAgencyServer(Server("smtp.gmail.com", 587, "starttls")), BIA) is None
+    mine = the_agency(kit)
+    assert (mine.host, mine.port, mine.security) == ("smtp.gmail.com", 587, "starttls")
+    assert the_agency(kit, "Luna").id == other
+    assert the_agency(kit, "Luna").host == ""
+    performed(kit, SetAgencyServer(None), BIA)
+    mine = the_agency(kit)
+    assert (mine.host, mine.port, mine.security) == ("", 0, "")
+
+
+def test_who_changed_the_agencys_server_is_noted_by_ids_only(kit):
+    kit.join(BIA, role="admin")
+    performed(kit, SetAgencyServer(Server("smtp.gmail.com", 465, "tls")), BIA)
+    (note,) = kit.rows(tables.audit)
+    (member,) = kit.rows(tables.member)
+    assert (note.actor, note.action, note.subject) == (str(member.id), "agency_server", str(kit.agency))
+    assert note.at == kit.clock.now()
+
+
+@pytest.mark.parametrize("server", [Server("evil.test", 465, "tls"), None], ids=["another", "none"])
+@pytest.mark.parametrize("who", ["a member", "nobody's member", "an admin no more"])
+def test_nobody_but_an_admin_changes_the_agencys_server(kit, who, server):
+    kit.say("hi") if who == "nobody's member" else kit.join(role="admin" if "admin" in who else "member")
+    demands(kit, "smtp.gmail.com")
+    if who == "an admin no more":
+        run_sql(kit.url, "update member set removed_at = now()")
+    assert performed(kit, SetAgencyServer(server)) is None
+    assert the_agency(kit).host == "smtp.gmail.com"
+    assert kit.rows(tables.audit) == []
+
+
+def test_how_many_mailboxes_use_another_provider_than_a_server_of_the_agencys_is_counted(kit):
+    for who, host in ((ANA, "smtp.googlemail.com"), (BIA, "smtp.gmail.com"), (CARLA, "smtp.office365.com"),
+                      (DAVI, "mail.elsewhere.test")):  # fmt: skip
+        kit.join(who, role="admin" if who == BIA else "member")
+        account = at_host(host)
+        performed(kit, SaveMailbox(account, secret(kit, who, account)), who)
+    asked = Server("smtp.gmail.com", 587, "starttls")
+    assert performed(kit, WeighServer(asked), BIA) == ServerWeighed(asked, 2)
+    assert performed(kit, WeighServer(Server("mail.elsewhere.test", 465, "tls")), BIA).touched == 3
+
+
+def test_mailboxes_of_another_agency_and_of_who_was_removed_do_not_count(kit):
+    for who, agency in ((ANA, None), (BIA, None), (CARLA, elsewhere(kit))):
+        kit.join(who, role="admin" if who == BIA else "member", agency=agency)
+        account = at_host("mail.elsewhere.test")
+        performed(kit, SaveMailbox(account, secret(kit, who, account)), who)
+    run_sql(kit.url, "update member set removed_at = now() where role = 'member'")
+    assert performed(kit, WeighServer(Server("smtp.gmail.com", 465, "tls")), BIA).touched == 1
+
+
+# --- the company that is paid for the e-mail --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("called", "host"),
+    [("Locaweb", "email-ssl.com.br"), ("google", "smtp.gmail.com"), ("  GMAIL ", "smtp.gmail.com")],
+)
+def test_a_company_that_we_know_is_found_by_what_people_call_it(kit, called, host):
+    kit.join()
+    answer = performed(kit, FindHoster("ana@somewhere.test", called))
+    assert isinstance(answer, ServerFound)
+    assert (answer.account.address, answer.account.user) == ("ana@somewhere.test",) * 2
+    assert (answer.account.server.host, answer.confirm) == (host, False)
+
+
+@pytest.mark.parametrize("called", ["Fritz und Söhne", "", "?", "mail", "x" * 5_000])
+def test_a_company_that_nobody_knows_is_said_to_be_unknown(kit, called):
+    kit.join()
+    assert performed(kit, FindHoster("ana@somewhere.test", called)) == HosterUnknown()
+
+
+# --- admins -----------------------------------------------------------------------------------------------------------
+
+NEEDED = AdminNeeded("Ana", ADDRESS, "smtp_auth_disabled_tenant_or_mailbox")
+CARLA, DAVI = "+5511999990003", "+5511999990004"
+
+
+def news(kit):
+    """What is promised to be told, by conversation."""
+    return {row.conversation_id: saved.load(row.payload["event"]) for row in kit.promised(TELL)}
+
+
+def elsewhere(kit):
+    """Another agency."""
+    with kit.engine.begin() as db:
+        return people_store.add_agency(db, "Luna", "es", "UTC", kit.clock.now())
+
+
+def waits(kit, who, address, cause=NEEDED.cause):
+    account = replace(ACCOUNT, address=address)
+    performed(kit, SaveMailbox(account, secret(kit, who, account), cause, "agency_admin"), who)
+
+
+def test_every_admin_of_the_agency_is_told_in_their_own_conversation_and_nobody_else(kit):
+    kit.join(ANA)
+    bia, carla = kit.join(BIA, role="admin"), kit.join(CARLA, role="admin")
+    kit.join(DAVI, role="admin", agency=elsewhere(kit))
+    kit.join("+5511999990005")  # a member like Ana
+    performed(kit, TellAdmins(NEEDED), ANA)
+    assert news(kit) == {bia.id: NEEDED, carla.id: NEEDED}
+    assert {row.lane for row in kit.promised(TELL)} == {"work"}
+
+
+def test_an_admin_with_a_problem_of_their_own_is_not_told_of_it_twice(kit):
+    kit.join(ANA, role="admin")
+    bia = kit.join(BIA, role="admin")
+    performed(kit, TellAdmins(NEEDED), ANA)
+    assert set(news(kit)) == {bia.id}
+
+
+def test_an_admin_who_was_removed_is_not_told(kit):
+    kit.join(ANA)
+    kit.join(BIA, role="admin")
+    run_sql(kit.url, "update member set removed_at = now() where role = 'admin'")
+    performed(kit, TellAdmins(NEEDED), ANA)
+    assert news(kit) == {}
+
+
+def test_without_an_agency_there_is_nobody_to_tell(kit):
+    kit.say("hi")
+    performed(kit, TellAdmins(NEEDED))
+    assert news(kit) == {}
+
+
+def test_an_admin_reads_of_all_addresses_that_wait_for_the_same_thing(kit):
+    kit.join(ANA)
+    kit.join(CARLA)
+    kit.join(DAVI)
+    kit.join("+5511999990005", agency=elsewhere(kit))
+    bia = kit.join(BIA, role="admin")
+    waits(kit, ANA, "ana@agency.test")
+    waits(kit, CARLA, "carla@agency.test")
+    waits(kit, DAVI, "davi@agency.test", "greylisted")
+    waits(kit, "+5511999990005", "eva@luna.test")
+    performed(kit, TellAdmins(NEEDED), ANA)
+    assert news(kit)[bia.id].addresses == "ana@agency.test, carla@agency.test"
+
+
+def test_a_message_to_an_admin_holds_so_many_addresses_and_not_more(kit):
+    kit.join(ANA)
+    bia = kit.join(BIA, role="admin")
+    with kit.engine.begin() as db:
+        for number in range(MAX_TOLD + 5):
+            member = uuid4()
+            db.execute(tables.member.insert().values(id=member, agency_id=kit.agency, name="x", role="member",
+                                                     created_at=kit.clock.now()))  # fmt: skip
+            db.execute(tables.mailbox.insert().values(
+                id=uuid4(), member_id=member, address=f"m{number}@agency.test", user_name="x", host="localhost",
+                port=465, security="tls", state="waiting", cause=NEEDED.cause, version=1, since=kit.clock.now(),
+            ))  # fmt: skip
+    performed(kit, TellAdmins(NEEDED), ANA)
+    assert news(kit)[bia.id].addresses.count("@") == MAX_TOLD
+
+
+def test_a_member_who_goes_elsewhere_is_told_with_the_server(kit):
+    kit.join(ANA)
+    bia = kit.join(BIA, role="admin")
+    differs = MemberDiffers("Ana", ADDRESS, "mail.elsewhere.test", asks=True)
+    performed(kit, TellAdmins(differs), ANA)
+    assert news(kit) == {bia.id: differs}
+
+
+def due(kit):
+    return {row.conversation_id: row.due_at for row in retests(kit)}
+
+
+def test_an_admin_has_all_that_wait_in_their_agency_tested_at_once(kit):
+    ana, carla = kit.join(ANA), kit.join(CARLA)
+    kit.join(BIA, role="admin")
+    stranger = kit.join(DAVI, agency=elsewhere(kit))
+    for who in (ANA, CARLA, DAVI):
+        waits(kit, who, ADDRESS)
+    later = kit.clock.now() + RETEST_AFTER[0]
+    performed(kit, RetryWaiting(), BIA)
+    assert due(kit) == {ana.id: kit.clock.now(), carla.id: kit.clock.now(), stranger.id: later}
+
+
+def test_a_member_who_is_no_admin_hurries_nobody(kit):
+    ana = kit.join(ANA)
+    kit.join(BIA)
+    waits(kit, ANA, ADDRESS)
+    performed(kit, RetryWaiting(), BIA)
+    performed(kit, RetryWaiting(), ANA)
+    assert due(kit) == {ana.id: kit.clock.now() + RETEST_AFTER[0]}
+
+
+def test_who_was_admin_of_it_hurries_nobody(kit):
+    ana = kit.join(ANA)
+    kit.join(BIA, role="admin")
+    waits(kit, ANA, ADDRESS)
+    run_sql(kit.url, "update member set removed_at = now() where role = 'admin'")
+    performed(kit, RetryWaiting(), BIA)
+    assert due(kit) == {ana.id: kit.clock.now() + RETEST_AFTER[0]}
+
+
 # --- mail -------------------------------------------------------------------------------------------------------------
 
 
@@ -227,12 +535,14 @@ def test_the_promise_of_a_mail_carries_its_id_and_nothing_else(kit):
     assert (promise.lane, promise.payload) == ("mail", {"mail": answer.mail_id})
 
 
-def test_the_thirty_first_mail_of_an_hour_is_not_kept(kit):
-    kit.mailbox()
-    for _ in range(30):
-        assert isinstance(performed(kit, MAIL), MailQueued)
-    assert performed(kit, MAIL) == MailsExhausted(60)
-    assert len(kit.rows(tables.outgoing_mail)) == 30
+@pytest.mark.parametrize("settings", [{}, {"MAILS_PER_HOUR": "3"}], ids=["as shipped", "as an operator set it"])
+def test_a_mail_beyond_those_of_an_hour_is_not_kept(database_url, tmp_path, settings):
+    with Kit(database_url, tmp_path, providers=table_of_providers(tmp_path), **settings) as kit:
+        kit.mailbox()
+        most = kit.settings.mails_per_hour
+        assert [type(performed(kit, MAIL)) for _ in range(most)] == [MailQueued] * most
+        assert performed(kit, MAIL) == MailsExhausted(60)
+        assert len(kit.rows(tables.outgoing_mail)) == most == int(settings.get("MAILS_PER_HOUR", "20"))
 
 
 # --- cases ------------------------------------------------------------------------------------------------------------

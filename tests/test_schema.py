@@ -125,6 +125,46 @@ def test_the_way_back_leads_to_an_empty_database(engine):
     assert names(engine) == {"alembic_version"}
 
 
+OLD = "11111111-1111-1111-1111-111111111111"
+
+
+def upgraded_from_the_first(engine):
+    """A database of schema 1 with an agency in it, migrated by this code; the agency as it is then."""
+    emptied(engine)
+    with engine.begin() as db:
+        command.upgrade(schema._config(db), "0001")
+        db.exec_driver_sql(
+            "insert into agency (id, name, language, timezone, created_at)"
+            f" values ('{OLD}', 'Agência Sol', 'pt', 'America/Sao_Paulo', '2026-01-05T12:00Z')"
+        )
+    with pytest.raises(WrongSchema):
+        schema.check(engine)
+    schema.migrate(engine)
+    with engine.connect() as db:
+        return db.execute(tables.agency.select()).one()
+
+
+def test_an_agency_of_the_first_schema_keeps_all_it_had_and_demands_no_server(engine):
+    agency = upgraded_from_the_first(engine)
+    assert (str(agency.id), agency.name, agency.language, agency.timezone) == (
+        OLD, "Agência Sol", "pt", "America/Sao_Paulo",
+    )  # fmt: skip
+    assert (agency.host, agency.port, agency.security, agency.server_rule) == ("", 0, "", "warn")
+    assert agency.closed_at is None
+
+
+def test_a_database_of_the_first_schema_becomes_one_that_this_code_works_on(engine):
+    upgraded_from_the_first(engine)
+    schema.check(engine)
+    assert schema.differences(engine) == []
+
+
+def test_a_rule_for_other_servers_that_is_none_is_refused_by_the_database(engine, database_url):
+    upgraded_from_the_first(engine)
+    with pytest.raises(Exception, match="ck_agency_server_rule"):
+        run_sql(database_url, "update agency set server_rule = 'kind'")
+
+
 @pytest.mark.parametrize("address", ["postgres://h/d", "postgresql://h/d", "postgresql+psycopg://h/d"])
 def test_all_ways_to_write_a_database_address_are_the_same(address):
     assert driver_url(address) == "postgresql+psycopg://h/d"

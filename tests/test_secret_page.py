@@ -91,6 +91,12 @@ def test_without_a_reset_page_the_person_is_sent_to_whoever_looks_after_the_mail
     assert sentence("page.unknown.ask_it", "en") not in with_one
 
 
+@pytest.mark.parametrize("sends_mail", [True, False])
+def test_that_the_test_ends_with_a_mail_to_oneself_is_said_before_the_password_is_given(client, links, sends_mail):
+    page = client.get(f"/s/{links.add(view(sends_mail=sends_mail))}")
+    assert (sentence("page.promise.mail", "en") in words(page)) is sends_mail
+
+
 @pytest.mark.parametrize(("left", "minutes"), [(30, "30"), (1.5, "1"), (0.2, "1")])
 def test_the_page_says_how_long_it_is_open(client, links, left, minutes):
     page = client.get(f"/s/{links.add(view(expires_at=NOW + timedelta(minutes=left)))}")

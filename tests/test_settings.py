@@ -77,6 +77,9 @@ WRONG = [
     ("SMTP_ALLOW_PORTS", "99999"),
     ("SMTP_ALLOW_PORTS", "smtp"),
     ("SMTP_ALLOW_PORTS", "٣"),
+    ("IMAP_ALLOW_PORTS", "0"),
+    ("IMAP_ALLOW_PORTS", "imap"),
+    ("DISCOVERY", "sometimes"),
     ("DNS_SERVER", "dns.example.com"),
     ("DNS_SERVER", "192.0.2.1:"),
     ("DNS_SERVER", "192.0.2.1:abc"),
@@ -91,6 +94,9 @@ WRONG = [
     ("PORT", "70000"),
     ("PORT", "http"),
     ("WEB_THREADS", "0"),
+    ("MAILS_PER_HOUR", "0"),
+    ("MAILS_PER_HOUR", "201"),
+    ("MAILS_PER_DAY", "many"),
     ("LANE_SPEAK", "201"),
     ("LANE_WORK", "-1"),
     ("LANE_MAIL", "many"),
@@ -124,6 +130,11 @@ def test_a_messaging_service_does_instead_of_a_number():
     values = {**REAL, "TWILIO_MESSAGING_SERVICE_SID": f"MG{'a' * 32}"}
     del values["TWILIO_WHATSAPP_FROM"]
     assert load(values).twilio_sender == f"MG{'a' * 32}"
+
+
+def test_domains_are_looked_up_unless_the_operator_wants_the_tables_only():
+    assert load({}).discovery == "online"
+    assert load({"DISCOVERY": "tables"}).discovery == "tables"
 
 
 def test_passwords_are_not_typed_on_a_page_without_https():

@@ -2,6 +2,7 @@
 
 import shutil
 import threading
+from base64 import b64encode
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -9,6 +10,7 @@ from typing import get_args
 
 import pytest
 import sqlalchemy.exc
+from structlog.testing import capture_logs
 
 import bot.turns
 from bot.channels import Identity, Later
@@ -595,6 +597,111 @@ def test_a_line_of_the_transcript_is_bounded(kit):
     assert max(len(line) for line in kit.transcript()) == bot.turns.MAX_LINE
 
 
+# --- an error that somebody pastes ------------------------------------------------------------------------------------
+
+IN_BASE64 = b64encode(PASSWORD.encode()).decode()
+PASTED = "\n".join(
+    [
+        "S: 220 mail.agency.test ESMTP",
+        "C: AUTH LOGIN",
+        "S: 334 VXNlcm5hbWU6",
+        f"C: {b64encode(ADDRESS.encode()).decode()}",
+        "S: 334 UGFzc3dvcmQ6",
+        f"C: {IN_BASE64}",
+        "S: 535 5.7.8 Error: authentication failed: bad credentials",
+    ]
+)
+
+
+def clear_of_it(text):
+    return PASSWORD not in text and IN_BASE64 not in text
+
+
+def test_an_error_that_somebody_pastes_is_explained_and_the_question_stays(kit):
+    kit.join()
+    kit.say("535 5.7.8 Error: authentication failed")
+    kit.work()
+    assert kit.bodies()[-1].startswith(EN["cause.wrong_credentials"])
+    assert EN["mailbox.address"] in kit.bodies()[-1]
+    assert kit.envelope().state == Collecting({}, "address")
+
+
+def test_what_a_pasted_dialogue_tells_of_a_password_is_kept_nowhere(kit):
+    kit.join()
+    with capture_logs() as logs:
+        kit.say(PASTED)
+        kit.work()
+    assert EN["cause.wrong_credentials"] in kit.bodies()[-1]
+    (line,) = [one for one in kit.transcript() if "535 5.7.8" in one]
+    assert clear_of_it(line)
+    assert clear_of_it(kit.dump())
+    assert clear_of_it(str(logs))
+
+
+def test_a_pasted_dialogue_whose_turn_raises_is_kept_without_the_password(kit, monkeypatch):
+    kit.join()
+    kit.say("menu")
+    kit.work()
+    monkeypatch.setattr(bot.turns, "converse", lambda *_: 1 / 0)
+    with capture_logs() as logs:
+        kit.say(PASTED)
+    (letter,) = kit.rows(tables.dead_letter)
+    assert "535 5.7.8" in letter.event["text"]
+    assert clear_of_it(kit.dump())
+    assert clear_of_it(str(logs))
+
+
+def test_an_error_that_is_pasted_while_a_secret_is_awaited_is_explained_and_hidden_in_the_transcript(kit):
+    kit.awaiting()
+    kit.say(PASTED)
+    kit.work()
+    assert EN["cause.wrong_credentials"] in kit.bodies()[-1]
+    assert isinstance(kit.envelope().state, AwaitingSecret)
+    assert not any("535" in one for one in kit.transcript())
+    assert kit.rows(tables.secret) == []
+    assert clear_of_it(kit.dump())
+
+
+def test_an_error_in_the_text_of_a_mail_is_a_text_and_not_explained(kit):
+    kit.mailbox()
+    kit.tap("write")
+    for words in ("carla@client.test", "The offer", "535 5.7.8 Error: authentication failed"):
+        kit.say(words)
+        kit.work()
+    assert EN["cause.wrong_credentials"] not in kit.bodies()[-1]
+    assert kit.last().button("send")
+    assert not any("5.7.8" in one for one in kit.transcript())
+
+
+def test_the_label_of_a_button_is_never_taken_for_an_error(kit):
+    kit.join()
+    label = f"535 5.7.8 Error: authentication failed for {ADDRESS}"
+    kit.say(label, button="mailbox.address:unknown")
+    kit.work()
+    assert EN["cause.wrong_credentials"] not in kit.bodies()[-1]
+    assert label in kit.transcript()  # an error is written down without addresses
+
+
+def test_what_is_no_error_stands_in_the_transcript_as_it_was_written(kit):
+    kit.join()
+    kit.say("my address is  ana@agency.test")
+    assert "my address is  ana@agency.test" in kit.transcript()
+
+
+# --- what is known of the provider ------------------------------------------------------------------------------------
+
+
+def test_the_provider_is_that_of_the_server_where_the_address_names_none(kit):
+    kit.join()
+    for words in ("ana@somewhere.test", "smtp.gmail.com", "465"):
+        kit.say(words)
+        kit.work()
+    kit.tap("yes")  # the server does not bear the domain's name
+    kit.work()
+    assert "Gmail" in kit.bodies()[-1]
+    assert isinstance(kit.envelope().state, AwaitingSecret)
+
+
 # --- without PostgreSQL -----------------------------------------------------------------------------------------------
 
 
@@ -656,4 +763,7 @@ def test_every_promise_of_the_flows_has_its_lane_and_its_hand():
     assert set(bot.turns.LANES) == set(get_args(Promised))
     assert {kind.__name__ for kind in get_args(Promised)} <= set(HANDS)
     assert set(bot.turns.LANES.values()) <= set(LEASES)
-    assert {*HANDS} == {kind.__name__ for kind in get_args(Promised)} | {"SendMail", promises.NUDGE, promises.RECONCILE}
+    assert {*HANDS} == {kind.__name__ for kind in get_args(Promised)} | {
+        "SendMail", promises.NUDGE, promises.RECONCILE, promises.RETEST, promises.TELL, promises.FILE_COPY,
+        promises.FETCH_FILE,
+    }  # fmt: skip

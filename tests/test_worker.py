@@ -392,6 +392,32 @@ def test_what_a_hand_puts_off_is_done_when_its_time_has_come(kit):
     assert row(kit, number).state == "done"
 
 
+@pytest.mark.parametrize("told", [True, False], ids=["still true", "not true any more"])
+def test_an_event_is_told_only_where_what_is_written_with_it_found_its_place(kit, told):
+    """The promise ends either way: nobody does it again."""
+    conversation = talk(kit)
+    (number,) = promised(kit, conversation, kind="Test")
+    written = []
+
+    def along(_db):
+        written.append(1)
+        return told
+
+    kit.hands["Test"] = lambda *_: Ended(event=MailAccepted("m", "carla@client.test"), along=along)
+    said = len(kit.bodies())
+    kit.work()
+    assert (row(kit, number).state, written) == ("done", [1])
+    assert len(kit.bodies()) - said == told
+
+
+def test_a_promise_that_fails_with_nothing_to_be_told_leaves_no_dead_letter(kit):
+    promised(kit, talk(kit), kind="Test")
+    kit.hands["Test"] = lambda *_: Ended("failed", along=lambda _db: False)
+    kit.work()
+    assert states(kit) == ["failed"]
+    assert kit.rows(tables.dead_letter) == []
+
+
 # --- the reminder -----------------------------------------------------------------------------------------------------
 
 

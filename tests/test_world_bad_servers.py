@@ -38,6 +38,8 @@ HOST = "mail.agencia.test"
 ADDRESS = "ana@agencia.test"
 SECRET = "Onça-pintada {11} ipê"
 ANSWER_SECONDS = 20.0
+# Nothing here speaks IMAP: neither the arrival of the mail to oneself nor its copy can be seen.
+WORKS = ("mailbox.works", "proof.accepted", "copy.no_imap", "card.member")
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +172,7 @@ def opened(database_url, authority, tmp_path):
                 timeouts,
                 DATA_DIR=str(tmp_path),
                 DNS_SERVER=f"127.0.0.1:{dns.address[1]}",
+                DISCOVERY="tables",  # the server is what is bad here, and named by its person
                 SMTP_ALLOW_PORTS=" ".join(map(str, ports)),
                 SSL_CERT_FILE=str(file),
                 **settings,
@@ -290,23 +293,25 @@ def takes_no_password(tls):
 
 
 # Before a mail server has greeted, a person is told only that none answered: see docs/security.md.
+NONE = "cause.connection_refused"
+WAITS = "mailbox.i_keep_trying"
 SLOW = {
-    does_not_answer: "connection_refused",
-    says_nothing: "connection_refused",
-    hangs_behind_tls: "connection_refused",
-    drips: "connection_refused",
-    drips_behind_tls: "connection_refused",
+    does_not_answer: (NONE,),
+    says_nothing: (NONE,),
+    hangs_behind_tls: (NONE,),
+    drips: (NONE,),
+    drips_behind_tls: (NONE,),
 }
 BAD = {
-    refuses: "connection_refused",
-    closes_at_once: "connection_refused",
-    resets_after_ehlo: "connection_dropped",
-    belongs_to_another: "tls_hostname_mismatch",
-    has_expired: "tls_certificate_invalid",
-    signed_itself: "tls_certificate_invalid",
-    is_signed_by_a_stranger: "tls_certificate_invalid",
-    has_expired_behind_starttls: "tls_certificate_invalid",
-    offers_no_starttls: "tls_wrong_mode_for_port",
+    refuses: (NONE,),
+    closes_at_once: (NONE,),
+    resets_after_ehlo: ("cause.connection_dropped", WAITS),
+    belongs_to_another: ("cause.tls_hostname_mismatch",),
+    has_expired: ("detail.expired",),
+    signed_itself: ("detail.self_signed",),
+    is_signed_by_a_stranger: ("detail.untrusted",),
+    has_expired_behind_starttls: ("detail.expired",),
+    offers_no_starttls: ("cause.tls_wrong_mode_for_port",),
 }
 
 
@@ -316,7 +321,7 @@ def test_a_bad_server_is_told_in_a_sentence_and_never_gets_the_password(opened, 
     with server(tls) as bad, opened(bad.port) as house:
         ana = house.chat(language)
         ana.sets_up(bad.port)
-        ana.hears(f"cause.{BAD[server]}", "mailbox.stuck")
+        ana.hears(*BAD[server], "mailbox.stuck")
     assert never_got_it(bad)
 
 
@@ -329,7 +334,7 @@ def test_a_slow_server_is_given_up_and_never_gets_the_password(opened, tls, serv
     with server(tls) as bad, opened(bad.port, timeouts=replace(IMPATIENT, connect=0.8)) as house:
         ana = house.chat(language)
         ana.sets_up(bad.port)
-        ana.hears(f"cause.{SLOW[server]}", "mailbox.stuck")
+        ana.hears(*SLOW[server], "mailbox.stuck")
     assert never_got_it(bad)
 
 
@@ -342,8 +347,8 @@ def test_the_record_of_a_server_shows_a_password_that_came_in(opened, tls):
     with FaultySMTP(tls.good()) as good, opened(good.port) as house:
         ana = house.chat("en")
         ana.sets_up(good.port)
-        ana.hears("mailbox.works", "menu.with_mailbox")
-    assert good.sign_ins == [(ADDRESS, SECRET)]
+        ana.hears(*WORKS)
+    assert good.sign_ins == [(ADDRESS, SECRET)] * 2  # the test itself, and the mail to oneself
     assert not never_got_it(good)
 
 
@@ -367,8 +372,8 @@ def test_a_server_name_that_does_not_exist_is_corrected_in_the_chat(opened, tls,
         ana.tap("server")
         ana.hears("mailbox.host")
         ana.tells_the_server(server.port)
-        ana.hears("mailbox.works", "menu.with_mailbox")
-    assert len(server.sign_ins) == 1
+        ana.hears(*WORKS)
+    assert len(server.sign_ins) == 2
 
 
 @pytest.mark.parametrize("reply", [CLOSE, RESET, "454 4.7.0 Temporary authentication failure"])
@@ -377,12 +382,12 @@ def test_after_a_break_at_the_password_one_tap_tries_again_with_the_same_one(ope
     with FaultySMTP(tls.good(), auth=reply) as server, opened(server.port) as house:
         ana = house.chat("pt")
         ana.sets_up(server.port)
-        ana.hears(f"cause.{told}", "mailbox.stuck")
+        ana.hears(f"cause.{told}", WAITS, "mailbox.stuck")
         server._replies.clear()
         ana.tap("retry")
         ana.hears("mailbox.testing")
-        ana.hears("mailbox.works", "menu.with_mailbox")
-    assert server.sign_ins == [(ADDRESS, SECRET)] * 2
+        ana.hears(*WORKS)
+    assert server.sign_ins == [(ADDRESS, SECRET)] * 3
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -390,8 +395,8 @@ def test_tls_at_the_wrong_port_is_repaired_and_told(opened, tls, language):
     with FaultySMTP(tls.good(), "starttls") as server, opened(server.port) as house:
         ana = house.chat(language)
         ana.sets_up(server.port)
-        ana.hears("mailbox.repaired", "mailbox.works", "menu.with_mailbox")
-    assert server.sign_ins == [(ADDRESS, SECRET)]
+        ana.hears(WORKS[0], "mailbox.repaired", *WORKS[1:])
+    assert server.sign_ins == [(ADDRESS, SECRET)] * 2
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -427,4 +432,4 @@ def test_nobody_else_waits_for_a_server_that_hangs(opened, tls):
         assert time.monotonic() - begun < 1
         assert ana.waits()
         awake.set()
-        ana.hears("mailbox.works", "menu.with_mailbox")
+        ana.hears(*WORKS)

@@ -126,7 +126,10 @@ def gives_the_password(world, browser, phone, hears, who, pause):
     types_on_the_page(world, browser, phone.link(), who, who.right, pause)
     phone.hears("mailbox.testing")
     corrected = ["mailbox.repaired"] if who.knows == "server" else []
-    assert who.address in hears(*corrected, "mailbox.works", "menu.with_mailbox")
+    proven = ("proof.arrived", "copy.appended")
+    assert who.address in hears("mailbox.works", *corrected, *proven, "card.member")
+    phone.tap("done")
+    hears("card.well_done", "menu.with_mailbox")
 
 
 def types_on_the_page(world, browser, link, who, password, pause):
@@ -158,6 +161,11 @@ def writes_a_mail(phone, hears, who):
     assert who.recipient in hears("news.mail_accepted", "menu.with_mailbox")
 
 
+def lies_in(world, who, folder):
+    """The subjects of what lies in a folder of the sender's, oldest first."""
+    return [mail["Subject"] for mail in world.mail.folder(who.address, folder)]
+
+
 def arrived(world, who):
     """The mail in the recipient's inbox, which is there once."""
     mail = world.mail.wait_for_mail(who.recipient, who.subject)
@@ -176,6 +184,9 @@ def test_from_an_invitation_to_a_mail_that_arrived_and_no_password_is_left_anywh
     who = member(world, language, knows)
     said = story(world, browser, who)
     assert arrived(world, who) == (who.name, who.address, who.recipient, who.text)
+    proof = sentence("proof.subject", language)
+    assert lies_in(world, who, "INBOX") == [proof]
+    assert lies_in(world, who, "Sent") == [proof, who.subject]
     assert world.complaints() == []
     written = world.everything_written()
     for secret in (who.wrong, who.right, *world.own_secrets):

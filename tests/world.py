@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 AGENCIES: Mapping[Language, str] = {"en": "Seaside Homes", "pt": "Casa do Açaí", "es": "Inmobiliaria Ñandú"}
 DOMAIN_IN_THE_TABLE = "tabela.test"
+UNKNOWN_DOMAIN = "padaria.test"  # it exists, and nothing that it tells leads to a server
 WAIT_SECONDS = 60.0
 STOP_SECONDS = 30.0
 COMMAND_SECONDS = 60.0
@@ -80,9 +81,9 @@ class Phone:
         self._language = language
         self._heard: list[Bubble] = []
 
-    def say(self, text: str) -> None:
-        """The person writes."""
-        assert self._twilio.say(self._number, text) == 200
+    def say(self, text: str, times: int = 1) -> None:
+        """The person writes; Twilio may deliver it more than once."""
+        assert self._twilio.say(self._number, text, times=times) == 200
 
     def tap(self, value: str) -> None:
         """The person taps the choice with this value on the message heard last."""
@@ -136,7 +137,7 @@ class World:
         self._port = _free_port()
         self.url = f"http://{LOOPBACK}:{self._port}"
         self.twilio = TwilioStandIn(webhook_url=f"{self.url}/whatsapp#rc=3&rp=all")
-        self._dns = DnsServer({mail.host: [LOOPBACK]})
+        self._dns = DnsServer({mail.host: [LOOPBACK], UNKNOWN_DOMAIN: []})
         self._processes: dict[Name, subprocess.Popen[bytes]] = {}
         self._engine = connect(database_url, pool=1)
         self._agencies: set[str] = set()
@@ -310,6 +311,7 @@ class World:
             "PRIVACY_URL": f"{self.url}/privacy",
             "SMTP_ALLOW_NETWORKS": "127.0.0.0/8",
             "SMTP_ALLOW_PORTS": " ".join(map(str, ports)),
+            "IMAP_ALLOW_PORTS": str(self.mail.imaps_port),
             "DNS_SERVER": f"{LOOPBACK}:{self._dns.address[1]}",
             "SSL_CERT_FILE": str(self.mail.ca_pem),
             "PROVIDERS_EXTRA": str(self._table()),
@@ -323,6 +325,8 @@ class World:
             "name": "Tabela Mail",
             "domains": [DOMAIN_IN_THE_TABLE],
             "servers": [{"host": self.mail.host, "port": self.mail.smtps_port, "security": "tls"}],
+            "imap": [{"host": self.mail.host, "port": self.mail.imaps_port, "security": "tls"}],
+            "sent_copy": "never",
             "checked": datetime.now(UTC).date(),
         }
         file = self.home / "providers.yaml"

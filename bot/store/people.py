@@ -14,6 +14,7 @@ from bot.store.tables import (
     case,
     contact,
     conversation,
+    file,
     invitation,
     mailbox,
     member,
@@ -209,7 +210,8 @@ def everything_about(db: Connection, contact_id: UUID) -> dict[str, list[Row]]:
     talks = select(conversation.c.id).where(conversation.c.contact_id == contact_id)
     boxes = (mailbox.c.address, mailbox.c.user_name, mailbox.c.host, mailbox.c.port, mailbox.c.security,
              mailbox.c.state, mailbox.c.cause, mailbox.c.since)  # fmt: skip
-    mails = (outgoing_mail.c.date, outgoing_mail.c.recipients, outgoing_mail.c.message_id, outgoing_mail.c.state)
+    mails = (outgoing_mail.c.date, outgoing_mail.c.recipients, outgoing_mail.c.message_id, outgoing_mail.c.state,
+             outgoing_mail.c.copy)  # fmt: skip
     sealed = (secret.c.kind, secret.c.created_at, secret.c.expires_at)
     queries = {
         "members": select(agency.c.name.label("agency"), member.c.name, member.c.role, member.c.created_at)
@@ -217,6 +219,9 @@ def everything_about(db: Connection, contact_id: UUID) -> dict[str, list[Row]]:
         .where(member.c.id.in_(members)),
         "mailboxes": select(*boxes).where(mailbox.c.member_id.in_(members)),
         "mails": select(*mails).where(outgoing_mail.c.conversation_id.in_(talks)),
+        "files": select(file.c.name, file.c.content_type, file.c.state, file.c.at).where(
+            file.c.conversation_id.in_(talks)
+        ),
         "cases": select(case.c.number, case.c.reason, case.c.opened_at, case.c.closed_at).where(
             case.c.conversation_id.in_(talks)
         ),

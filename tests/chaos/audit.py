@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from tests.chaos.installation import Shown
     from tests.chaos.post import Letter
 
+PROOF = "proof-"  # how the marker of a mail to oneself begins; the number of its test follows
+COPIED = frozenset({"found", "appended"})
 ENDS = {"accepted": "news.mail_accepted", "refused": "news.mail_refused", "unknown": "news.mail_unknown"}
 
 
@@ -38,17 +40,19 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Mailed:
-    """One mail as we know it. `marker`: the local part of its Message-ID."""
+    """One mail as we know it. `marker`: the local part of its Message-ID; `copy`: what became of that in *Sent*."""
 
     marker: str
     number: str
     state: str
     recipients: tuple[str, ...]
+    sender: str
+    copy: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One mail in somebody's inbox."""
+    """One mail in a folder of somebody's."""
 
     box: str
     marker: str
@@ -60,7 +64,8 @@ class Evidence:
     """All that is known at the end.
 
     `heard`: when each message (by the provider's id) was claimed; `lines`: when the incoming lines of each person's
-    transcript were written. A turn does both with the same moment. `excused`: replies that a process was just about to
+    transcript were written. A turn does both with the same moment. `found`, `copies`: what lies in the inboxes, and in
+    the folders of sent mail. `excused`: replies that a process was just about to
     send when it was frozen. `dead`: whose turns raised, and where;
     `complaints`: what else must not be, in words.
     """
@@ -72,6 +77,7 @@ class Evidence:
     shown: Sequence[Shown]
     mails: Sequence[Mailed]
     found: Sequence[Found]
+    copies: Sequence[Found] = ()
     excused: frozenset[int] = frozenset()
     dead: Sequence[str] = ()
     complaints: Sequence[str] = ()
@@ -119,6 +125,8 @@ def audit(evidence: Evidence) -> Report:
     _look_at_turns(evidence, report)
     _look_at_speech(evidence, report)
     _look_at_mails(evidence, report)
+    _look_at_copies(evidence, report)
+    _look_at_mails_to_oneself(evidence, report)
     _look_at_what_was_told(evidence, report)
     report.lost += [f"a turn raised: {letter}" for letter in evidence.dead]
     report.lost += [f"{one.kind} {one.id} is still {one.state}" for one in _unfinished(evidence.promises)]
@@ -202,7 +210,7 @@ def _descents(promises: Sequence[int]) -> Iterator[tuple[int, int]]:
 
 def _look_at_mails(evidence: Evidence, report: Report) -> None:
     """An accepted mail is in each inbox exactly once, an unknown one at most once, any other one nowhere."""
-    found = Counter((one.box, one.marker) for one in evidence.found)
+    found = Counter((one.box, one.marker) for one in evidence.found if not one.marker.startswith(PROOF))
     known = {mail.marker: mail for mail in evidence.mails}
     for mail in evidence.mails:
         if mail.state not in ENDS:
@@ -222,15 +230,45 @@ def _look_at_mails(evidence: Evidence, report: Report) -> None:
     report.doubled += [f"{times} mails {words!r} are in {box}" for (box, words), times in written.items() if times > 1]
 
 
+def _look_at_copies(evidence: Evidence, report: Report) -> None:
+    """The copy of an accepted mail is in its sender's folder once, or that it is missing was told; no other copy is."""
+    copies = Counter((one.box, one.marker) for one in evidence.copies if not one.marker.startswith(PROOF))
+    wanted = Counter((one.sender, one.marker) for one in evidence.mails if one.copy in COPIED)
+    report.lost += [f"the copy of {marker} is not in Sent of {box}" for box, marker in wanted - copies]
+    report.doubled += [
+        f"{n} copies too many of {one} are in Sent of {box}" for (box, one), n in (copies - wanted).items()
+    ]
+    accepted = [one for one in evidence.mails if one.state == "accepted"]
+    report.lost += [f"nobody saw to the copy of {one.marker} of {one.number}" for one in accepted if not one.copy]
+    missing = Counter(one.number for one in accepted if one.copy and one.copy not in COPIED)
+    _compare_with_words(evidence, report, "news.copy_missing", missing, "without a copy")
+
+
+def _look_at_mails_to_oneself(evidence: Evidence, report: Report) -> None:
+    """At most one of each live test, in its person's own inbox, and at most one copy of it."""
+    tests = {one.id for one in evidence.promises if one.kind == "TestLogin"}
+    for where, lying in (("inbox", evidence.found), ("Sent", evidence.copies)):
+        proofs = Counter((one.box, one.marker) for one in lying if one.marker.startswith(PROOF))
+        for (box, marker), times in proofs.items():
+            if times > 1:
+                report.doubled.append(f"mail {marker} to oneself is {times} times in {where} of {box}")
+            if int(marker.removeprefix(PROOF)) not in tests:
+                report.doubled.append(f"mail {marker} to oneself in {where} of {box} belongs to no test")
+
+
 def _look_at_what_was_told(evidence: Evidence, report: Report) -> None:
     """What became of each mail was told once. The words name no mail: they are counted for each person."""
     for state, name in ENDS.items():
         ended = Counter(mail.number for mail in evidence.mails if mail.state == state)
-        told = Counter(
-            {number: len(pattern(name).findall(" ".join(bodies))) for number, bodies in _said(evidence.shown).items()}
-        )
-        report.lost += [f"{number} was not told that {n} mails are {state}" for number, n in (ended - told).items()]
-        report.doubled += [f"{number} was told {n} times too often: {state}" for number, n in (told - ended).items()]
+        _compare_with_words(evidence, report, name, ended, state)
+
+
+def _compare_with_words(evidence: Evidence, report: Report, name: str, ended: Counter[str], state: str) -> None:
+    told = Counter(
+        {number: len(pattern(name).findall(" ".join(bodies))) for number, bodies in _said(evidence.shown).items()}
+    )
+    report.lost += [f"{number} was not told that {n} mails are {state}" for number, n in (ended - told).items()]
+    report.doubled += [f"{number} was told {n} times too often: {state}" for number, n in (told - ended).items()]
 
 
 def _said(shown: Iterable[Shown]) -> dict[str, list[str]]:

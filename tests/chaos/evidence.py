@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
-from bot.playground.mail import INBOX
+from bot.playground.mail import INBOX, SENT
 from bot.store import tables
 from bot.store.engine import Connection, reading
 from tests.chaos.audit import Evidence, Found, Kept, Mailed
@@ -38,7 +38,8 @@ def gather(world: Installation, post: Post, complaints: Sequence[str]) -> Eviden
             promises=_promises(db, numbers),
             shown=list(world.twilio.shown),
             mails=_mails(db, numbers),
-            found=_found(world),
+            found=_found(world, INBOX),
+            copies=_found(world, SENT),
             excused=frozenset(_interrupted(world)),
             dead=[f"{numbers.get(row.conversation_id)}: {row.error}" for row in db.execute(select(tables.dead_letter))],
             complaints=[*complaints, *(words for child in world.children for words in child.complaints)],
@@ -76,8 +77,11 @@ def _promises(db: Connection, numbers: dict[UUID, str]) -> list[Kept]:
 
 
 def _mails(db: Connection, numbers: dict[UUID, str]) -> list[Mailed]:
-    rows = db.execute(select(tables.outgoing_mail))
-    return [Mailed(row.id.hex, numbers[row.conversation_id], row.state, tuple(row.recipients)) for row in rows]
+    query = select(tables.outgoing_mail, tables.mailbox.c.address).join(tables.mailbox)
+    return [
+        Mailed(row.id.hex, numbers[row.conversation_id], row.state, tuple(row.recipients), row.address, row.copy)
+        for row in db.execute(query)
+    ]
 
 
 def _interrupted(world: Installation) -> Iterator[int]:
@@ -94,10 +98,10 @@ def _interrupted(world: Installation) -> Iterator[int]:
             yield int(promise)
 
 
-def _found(world: Installation) -> list[Found]:
+def _found(world: Installation, folder: str) -> list[Found]:
     boxes = world.sandbox.mailboxes()
     return [
         Found(box, mail.message_id.strip("<>").partition("@")[0], mail.subject)
         for box, folders in boxes.items()
-        for mail in folders[INBOX]
+        for mail in folders[folder]
     ]

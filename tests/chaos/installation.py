@@ -274,17 +274,22 @@ class Installation:
             "PRIVACY_URL": f"{self.gate.url}/privacy",
             "SMTP_ALLOW_NETWORKS": "127.0.0.0/8 ::1/128",
             "SMTP_ALLOW_PORTS": f"{ports['smtps']} {ports['submission']}",
+            "IMAP_ALLOW_PORTS": str(ports["imaps"]),
             "SSL_CERT_FILE": str(self.sandbox.ca_pem.resolve()),
             "PROVIDERS_EXTRA": str(self._table()),
+            "MAILS_PER_HOUR": "30",
             "LOG_FORMAT": "json",
             JOURNALS: str(self.home),
         }
 
     def _table(self) -> Path:
-        server = {"host": self.sandbox.host, "port": self.sandbox.ports["smtps"], "security": "tls"}
+        smtp, imap = (
+            {"host": self.sandbox.host, "port": self.sandbox.ports[name], "security": "tls"}
+            for name in ("smtps", "imaps")
+        )
         row = {
-            "id": "sandbox", "family": "sandbox", "name": "Sandbox Mail", "domains": [DOMAIN], "servers": [server],
-            "checked": datetime.now(UTC).date(),
+            "id": "sandbox", "family": "sandbox", "name": "Sandbox Mail", "domains": [DOMAIN], "servers": [smtp],
+            "imap": [imap], "sent_copy": "never", "checked": datetime.now(UTC).date(),
         }  # fmt: skip
         file = self.home / "providers.yaml"
         file.write_text(yaml.safe_dump({"providers": [row]}))

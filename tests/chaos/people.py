@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tests.chaos.post import Letter, Post
 
 PATIENCE = 6.0  # seconds without a word, then somebody asks again
-MAX_MAILS = 28  # of one mailbox: the limit is 30 an hour
+MAX_MAILS = 28  # of one mailbox: the limit is MAILS_PER_HOUR
 MAX_MAILS_OF_NEWCOMERS = 2
 MAX_STEPS_OF_NEWCOMERS = 40
 PAGE_SECONDS = 15.0
@@ -107,6 +107,8 @@ class Person(threading.Thread):
             self._tap(offers["send"])
         elif "write" in offers and self._mails < MAX_MAILS:
             self._tap(offers["write"])
+        elif "done" in offers:
+            self._tap(offers["done"])
         elif "command" in offers:
             self._tap(offers["command"])
         elif words := self._words_for(bubble.body):

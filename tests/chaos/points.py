@@ -35,6 +35,7 @@ POINTS: Mapping[Kind, Mapping[str, int]] = {
         "hands._armed": 2,  # the address of a one-time link
         "hands.try_login": 1,  # the live test is counted
         "hands._note_handing": 2,  # before the final dot
+        "proofs._note_handing": 1,  # the same of the mail to oneself
         "hands._note_accepted": 2,  # after the final reply
     },
 }
