@@ -27,6 +27,7 @@ from flows.words import (
     EraseSecret,
     Event,
     FilesComing,
+    FilesFit,
     FilesGone,
     FilesTooLarge,
     FindHoster,
@@ -52,6 +53,7 @@ from flows.words import (
     SetMessages,
     SwitchMailbox,
     TellAdmins,
+    WeighFiles,
     WeighServer,
 )
 
@@ -94,6 +96,7 @@ class Records:
             SaveMailbox: _save_mailbox,
             SwitchMailbox: _switch_mailbox,
             RemoveMailbox: _remove_mailbox,
+            WeighFiles: _weigh_files,
             SendMail: self._send_mail,
             OpenCase: _open_case,
         }
@@ -148,7 +151,7 @@ class Records:
         db, now, mailbox = scene.db, scene.now, scene.standing.facts.mailbox
         if mailbox is None or scene.standing.mailbox_id is None:
             raise LookupError("a mail without a mailbox")
-        if (unready := _unready_files(scene, mail)) is not None:
+        if (unready := _unready_files(scene, mail.files)) is not None:
             return unready
         counted = self._limits.allow("mail", str(scene.standing.mailbox_id), connection=db)
         if isinstance(counted, Exhausted):
@@ -178,16 +181,21 @@ class Records:
         )
 
 
-def _unready_files(scene: Scene, mail: SendMail) -> Event | None:
+def _weigh_files(scene: Scene, wanted: WeighFiles) -> Event:
+    unready = _unready_files(scene, wanted.files)
+    return FilesFit() if unready is None or isinstance(unready, FilesComing) else unready
+
+
+def _unready_files(scene: Scene, file_ids: tuple[str, ...]) -> Event | None:
     """Why a mail cannot leave with its files yet, or with some of them never."""
-    known = {str(row.id): row for row in files.some(scene.db, scene.held.id, [UUID(one) for one in mail.files])}
-    gone = [one for one in mail.files if one not in known or _is_gone(known[one])]
+    known = {str(row.id): row for row in files.some(scene.db, scene.held.id, [UUID(one) for one in file_ids])}
+    gone = [one for one in file_ids if one not in known or _is_gone(known[one])]
     if gone:
         return FilesGone(tuple(gone))
-    if any(row.state == "coming" for row in known.values()):
-        return FilesComing()
     most = room_for_files(scene.standing.mailbox_size)
-    return FilesTooLarge(most // MEGABYTE) if sum(row.size for row in known.values()) > most else None
+    if sum(row.size for row in known.values()) > most:
+        return FilesTooLarge(most // MEGABYTE)
+    return FilesComing() if any(row.state == "coming" for row in known.values()) else None
 
 
 def _is_gone(row: Row) -> bool:

@@ -17,6 +17,7 @@ from flows.words import (
     Effect,
     Event,
     FilesComing,
+    FilesFit,
     FilesGone,
     FileShared,
     FilesTooLarge,
@@ -29,6 +30,7 @@ from flows.words import (
     SendMail,
     Start,
     Values,
+    WeighFiles,
 )
 
 MAX_RECIPIENTS = 5
@@ -108,7 +110,7 @@ class Correcting:
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """The mail is being taken into our keeping."""
+    """The mail is being taken into our keeping, or its files are weighed before it is shown."""
 
     answers: Answers
 
@@ -145,11 +147,13 @@ def step(state: State, event: Event, facts: Facts) -> Step:
             return _with_file(state, file_id, name)
         case Collecting(answers, asking), Said():
             taken = FORM.take(answers, asking, event, facts)
-            return taken if isinstance(taken, Declined) else (_go_on(taken), [])
+            return taken if isinstance(taken, Declined) else _go_on(taken)
         case Previewing(answers), Chose("send"):
             return _send(answers, facts)
         case Sending(), MailQueued():
             return Done(ask=False), [Say("compose.sending")]
+        case Sending(answers), FilesFit():
+            return Previewing(answers), []
         case Sending(answers), FilesGone(gone):
             left = {**answers, "files": _lines_without(answers, gone)}
             return Previewing(left), [Say("compose.files_gone")]
@@ -176,8 +180,8 @@ def _with_file(state: Collecting | Previewing | Correcting, file_id: str, name: 
     if len(lines) >= MAX_FILES:
         return Declined("compose.too_many_files", {"most": MAX_FILES})
     answers = {**state.answers, "files": "\n".join([*lines, _line(file_id, name)])}
-    after = Collecting(answers, state.asking) if isinstance(state, Collecting) else Previewing(answers)
-    return after, [Say("compose.file_added", {"name": name})]
+    added = Say("compose.file_added", {"name": name})
+    return (Collecting(answers, state.asking), [added]) if isinstance(state, Collecting) else _go_on(answers, added)
 
 
 def _line(file_id: str, name: str) -> str:
@@ -190,18 +194,25 @@ def _files(answers: Answers) -> tuple[tuple[str, str], ...]:
     return tuple((file_id, name) for file_id, _, name in lines)
 
 
+def _file_ids(answers: Answers) -> tuple[str, ...]:
+    return tuple(file_id for file_id, _ in _files(answers))
+
+
 def _lines_without(answers: Answers, gone: tuple[str, ...]) -> str:
     return "\n".join(_line(file_id, name) for file_id, name in _files(answers) if file_id not in gone)
 
 
-def _go_on(answers: Answers) -> State:
-    following = FORM.next(answers)
-    return Collecting(answers, following) if following else Previewing(answers)
+def _go_on(answers: Answers, *before: Effect) -> tuple[State, list[Effect]]:
+    """The next question, or the preview: of files only when the mail server takes them."""
+    if following := FORM.next(answers):
+        return Collecting(answers, following), [*before]
+    if file_ids := _file_ids(answers):
+        return Sending(answers), [*before, WeighFiles(file_ids)]
+    return Previewing(answers), [*before]
 
 
 def _send(answers: Answers, facts: Facts) -> tuple[State, list[Effect]]:
-    files = tuple(file_id for file_id, _ in _files(answers))
-    mail = SendMail(tuple(answers["to"].split()), answers["subject"], answers["text"], files)
+    mail = SendMail(tuple(answers["to"].split()), answers["subject"], answers["text"], _file_ids(answers))
     return _unable(facts) or (Sending(answers), [mail])
 
 

@@ -152,6 +152,15 @@ class ConfirmingSecret:
 
 
 @dataclass(frozen=True, slots=True)
+class AskingForMail:
+    """We wait for whether a certified mail, which has legal force, may be sent as the proof."""
+
+    account: Account
+    secret_id: str
+    tries: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Testing:
     """The live test runs."""
 
@@ -222,7 +231,7 @@ def step(state: State, event: Event, facts: Facts) -> Step:
             return _confirmed(state, event, facts)
         case AwaitingLink() | AwaitingSecret() | ConfirmingSecret():
             return _towards_the_secret(state, event, facts)
-        case Testing() | Stuck():
+        case AskingForMail() | Testing() | Stuck():
             return _towards_working(state, event, facts)
         case Managing() | ConfirmingRemoval():
             return _with_the_saved_one(state, event, facts)
@@ -408,14 +417,20 @@ def _towards_the_secret(state: State, event: Event, facts: Facts) -> Step:
 
 
 def _test(account: Account, secret_id: str, tries: int, facts: Facts, *before: Effect) -> Step:
-    certified = facts.provider is not None and facts.provider.certified
-    test = TestLogin(account, secret_id, mail=not certified)
-    effects = [*before, Say("mailbox.testing", {"address": Code(account.address)}), test]
-    return Testing(account, secret_id, tries), effects
+    if facts.provider is not None and facts.provider.certified:
+        return AskingForMail(account, secret_id, tries), [*before]
+    return _run(TestLogin(account, secret_id, mail=True), tries, *before)
+
+
+def _run(test: TestLogin, tries: int, *before: Effect) -> Step:
+    testing = Say("mailbox.testing", {"address": Code(test.account.address)})
+    return Testing(test.account, test.secret_id, tries), [*before, testing, test]
 
 
 def _towards_working(state: State, event: Event, facts: Facts) -> Step:
     match state, event:
+        case AskingForMail(account, secret_id, tries), Chose("yes" | "no" as answer):
+            return _run(TestLogin(account, secret_id, mail=answer == "yes"), tries)
         case Testing(_, secret_id), LoginWorked(account, repaired) as worked:
             said = [*([Say("mailbox.repaired")] if repaired else []), *_proven(worked, facts)]
             works = Say("mailbox.works", {"address": Code(account.address)})
@@ -564,6 +579,8 @@ def ask(state: State, facts: Facts) -> Ask:
             return Ask(
                 "suspected", "mailbox.was_that_it", {}, _yes_no("mailbox.button.was_it", "mailbox.button.was_not")
             )
+        case AskingForMail():
+            return Ask("proof", "mailbox.may_mail", {}, _yes_no("mailbox.button.may_mail", "mailbox.button.no_mail"))
         case Stuck(_, _, cause, better):
             steps = (
                 PERSON if one == "person" else Option(one, f"mailbox.button.{one}") for one in next_steps(cause, better)
@@ -628,7 +645,10 @@ def _ask_manage(facts: Facts) -> Ask:
 def reopen(state: State, field: str) -> State | None:
     """The same set-up with one answer to be given again."""
     match state, field:
-        case ((Collecting() | Suggesting() | Hosting() | Confirming() | AwaitingSecret() | Stuck()), "address"):
+        case (
+            (Collecting() | Suggesting() | Hosting() | Confirming() | AwaitingSecret() | AskingForMail() | Stuck()),
+            "address",
+        ):
             return Collecting({}, "address")
         case Collecting(answers, _), "host" | "port" if "host" in answers:
             kept = {name: value for name, value in answers.items() if name in {"address", "host"} and name != field}
@@ -652,6 +672,7 @@ def subject(state: State) -> str | Account:
             | AwaitingLink(account)
             | AwaitingSecret(account)
             | ConfirmingSecret(account)
+            | AskingForMail(account)
             | Testing(account)
             | Stuck(account)
         ):
@@ -670,6 +691,7 @@ FLOW = Flow(
         AwaitingLink,
         AwaitingSecret,
         ConfirmingSecret,
+        AskingForMail,
         Testing,
         Stuck,
         Managing,

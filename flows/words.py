@@ -334,6 +334,11 @@ class FilesComing:
 
 
 @dataclass(frozen=True, slots=True)
+class FilesFit:
+    """Nothing known speaks against these files: they are not more than the mail server takes."""
+
+
+@dataclass(frozen=True, slots=True)
 class FilesTooLarge:
     """Together the files are more than the mail server takes; not sent. `most`: what it takes, in megabytes."""
 
@@ -499,6 +504,7 @@ Answer = (
     | MailQueued
     | FilesGone
     | FilesComing
+    | FilesFit
     | FilesTooLarge
     | MailsExhausted
     | TestsExhausted
@@ -630,6 +636,16 @@ class RemoveMailbox:
 
 
 @dataclass(frozen=True, slots=True)
+class WeighFiles:
+    """Whether these files (ids) can go with a mail. FilesFit, FilesGone or FilesTooLarge.
+
+    One that is still being fetched weighs nothing yet.
+    """
+
+    files: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class SendMail:
     """Send a mail from the saved mailbox, with these files. MailQueued, FilesGone or MailsExhausted; outcome: news."""
 
@@ -730,6 +746,7 @@ Record = (
     | SaveMailbox
     | SwitchMailbox
     | RemoveMailbox
+    | WeighFiles
     | SendMail
     | OpenCase
 )

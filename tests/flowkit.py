@@ -30,6 +30,7 @@ from flows.words import (
     EraseEverything,
     EraseSecret,
     Event,
+    FilesFit,
     FindHoster,
     Join,
     Joined,
@@ -58,6 +59,7 @@ from flows.words import (
     Speak,
     SwitchMailbox,
     TestLogin,
+    WeighFiles,
     WeighServer,
 )
 
@@ -203,7 +205,7 @@ class Player:
             case EraseEverything():
                 self.known = replace(self.known, mailbox=None)
 
-    def _record(self, record: Record) -> Event | None:  # noqa: C901 - the table of records
+    def _record(self, record: Record) -> Event | None:  # noqa: C901, PLR0912 - the table of records
         match record:
             case Join(code):
                 return self._join(code)
@@ -228,6 +230,8 @@ class Player:
                 self.known = replace(self.known, mailbox=None)
             case OpenCase():
                 return CaseOpened(7)
+            case WeighFiles():
+                return FilesFit()
             case SendMail():
                 return MailQueued(self._number("mail"))
         return None

@@ -484,22 +484,32 @@ def test_a_file_larger_than_the_mail_server_takes_is_told_before_the_mail_is_wri
     assert len(contents(kit)) == 1
 
 
-def test_files_that_are_too_much_only_together_do_not_leave_and_the_draft_stays(at):
+def test_files_that_are_too_much_only_together_are_told_before_the_preview_and_the_draft_stays(at):
     kit = at()
     run_sql(kit.url, "update mailbox set size = 1000000")
     half = b"x" * (room_for_files(1_000_000) // 2 + 1)
     offered(kit, replace(PDF, content=half), replace(PDF, content=half, name="second.pdf"))
     kit.work()
     written(kit)
-    kit.tap("send")
-    kit.work()
     assert first_words("compose.files_too_large") in kit.bodies()[-1]
-    assert kit.rows(tables.outgoing_mail) == []
     kit.tap("files")
     said(kit)
     kit.tap("send")
     kit.work()
     assert files_in(arrived(kit)) == []
+
+
+def test_files_that_came_only_after_the_preview_and_are_too_much_together_do_not_leave(at):
+    kit = at()
+    run_sql(kit.url, "update mailbox set size = 1000000")
+    half = b"x" * (room_for_files(1_000_000) // 2 + 1)
+    offered(kit, replace(PDF, content=half), replace(PDF, content=half, name="second.pdf"))
+    written(kit)
+    kit.work()
+    kit.tap("send")
+    kit.work()
+    assert first_words("compose.files_too_large") in kit.bodies()[-1]
+    assert kit.rows(tables.outgoing_mail) == []
 
 
 def test_files_that_fill_the_room_of_a_mail_to_the_last_byte_may_leave_together(at):
@@ -543,7 +553,7 @@ def mail_counts():
     return tables.metadata.tables["limit_hit"]
 
 
-def test_a_mail_whose_file_was_lost_stays_a_draft_and_can_leave_without_it(at):
+def test_a_mail_whose_file_was_lost_is_shown_without_it(at):
     kit = at()
     offered(kit, PHOTO)
     kit.work()
@@ -551,6 +561,23 @@ def test_a_mail_whose_file_was_lost_stays_a_draft_and_can_leave_without_it(at):
     shared(kit, PDF)
     kit.work()
     written(kit)
+    assert EN["compose.files_gone"] in kit.bodies()[-1]
+    assert "photo.jpg" in kit.bodies()[-1]
+    assert PDF.name not in kit.bodies()[-1]
+    kit.tap("send")
+    kit.work()
+    assert files_in(arrived(kit)) == as_sent(PHOTO)
+
+
+def test_a_mail_whose_file_was_lost_after_the_preview_stays_a_draft_and_can_leave_without_it(at):
+    kit = at()
+    offered(kit, PHOTO)
+    kit.work()
+    kit.channel.broken.append(Refused("type", "no"))
+    shared(kit, PDF)
+    written(kit)
+    assert PDF.name in kit.bodies()[-1]
+    kit.work()
     kit.tap("send")
     kit.work()
     assert EN["compose.files_gone"] in kit.bodies()[-1]
@@ -814,8 +841,6 @@ def test_neither_bytes_nor_addresses_of_files_stand_in_log_transcript_promise_or
         shared(kit, TEXT)
         kit.work()
         written(kit)
-        kit.tap("send")
-        kit.work()
         kit.tap("send")
         kit.work()
         assert not in_clear(kit.dump())

@@ -21,12 +21,14 @@ from flows.compose import (
     step,
     subject,
 )
+from flows.forms import without
 from flows.words import (
     Chose,
     Code,
     Declined,
     Done,
     FilesComing,
+    FilesFit,
     FilesGone,
     FileShared,
     FilesTooLarge,
@@ -38,6 +40,7 @@ from flows.words import (
     SendMail,
     Shared,
     Start,
+    WeighFiles,
 )
 from tests.flowkit import ADDRESS, WORKS, facts
 
@@ -196,6 +199,7 @@ WITH_FILE = {**WRITTEN, "files": "f1 photo.jpg"}
 MORE = FileShared("f2", "price list.pdf")
 ADDED = Say("compose.file_added", {"name": "price list.pdf"})
 BOTH = {**WRITTEN, "files": "f1 photo.jpg\nf2 price list.pdf"}
+WEIGH = WeighFiles(("f1", "f2"))
 
 FILES = {
     "a file begins a mail": (OFFERED, Chose("yes"), (Collecting({"files": "f1 photo.jpg"}, "to"), [])),
@@ -206,8 +210,14 @@ FILES = {
         MORE,
         (Collecting({"files": "f1 photo.jpg\nf2 price list.pdf"}, "to"), [ADDED]),
     ),
-    "a file at the preview": (Previewing(WITH_FILE), MORE, (Previewing(BOTH), [ADDED])),
-    "a file instead of a correction": (Correcting(WITH_FILE), MORE, (Previewing(BOTH), [ADDED])),
+    "a file at the preview": (Previewing(WITH_FILE), MORE, (Sending(BOTH), [ADDED, WEIGH])),
+    "a file instead of a correction": (Correcting(WITH_FILE), MORE, (Sending(BOTH), [ADDED, WEIGH])),
+    "the last words of a mail with files": (
+        Collecting(without(BOTH, "text"), "text"),
+        Said(WRITTEN["text"]),
+        (Sending(BOTH), [WEIGH]),
+    ),
+    "files that fit": (Sending(BOTH), FilesFit(), (Previewing(BOTH), [])),
     "one file too many": (
         Previewing({**WRITTEN, "files": "\n".join(f"f{n} x.pdf" for n in range(5))}),
         MORE,

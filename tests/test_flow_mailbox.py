@@ -13,6 +13,7 @@ from flows.mailbox import (
     HOSTERS,
     PERSON,
     PORTS,
+    AskingForMail,
     AwaitingLink,
     AwaitingSecret,
     Collecting,
@@ -537,10 +538,19 @@ def test_accepted_arrived_and_copied_are_three_facts_told_apart(worked, said):
     assert names(effects) == ["mailbox.works", *said]
 
 
-def test_to_certified_mail_no_test_is_sent_unasked():
+@pytest.mark.parametrize(("answer", "mail"), [("yes", True), ("no", False)])
+def test_whether_certified_mail_is_sent_as_a_test_is_asked(answer, mail):
     certified = facts(provider=replace(GMAIL, certified=True))
-    quiet = TestLogin(ANA, "s1")
-    assert step(SECRET, SecretStored("s1", "l1"), certified)[1][-1] == quiet
+    asking, effects = step(SECRET, SecretStored("s1", "l1"), certified)
+    assert (asking, effects) == (AskingForMail(ANA, "s1", SECRET.tries), [])
+    assert [one.value for one in ask(asking, certified).options] == ["yes", "no"]
+    running, effects = step(asking, Chose(answer), certified)
+    assert running == Running(ANA, "s1", SECRET.tries)
+    assert effects[-1] == TestLogin(ANA, "s1", mail=mail)
+
+
+def test_who_wanted_no_certified_mail_is_told_so():
+    certified = facts(provider=replace(GMAIL, certified=True))
     assert "proof.none_certified" in names(step(Running(ANA, "s1"), LoginWorked(ANA), certified)[1])
 
 

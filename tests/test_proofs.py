@@ -341,12 +341,17 @@ def test_whatever_looking_after_it_raises_a_mail_to_oneself_is_sent_once(house, 
     assert kit.rows(tables.dead_letter) == []
 
 
-def test_certified_mail_is_not_sent_as_a_test(house):
+@pytest.mark.parametrize(("answer", "mails"), [("yes", 1), ("no", 0)])
+def test_certified_mail_is_sent_as_a_test_only_when_the_person_says_so(house, answer, mails):
     kit = house({}, certified=True)
     body = told(typed(kit))
-    assert EN["proof.none_certified"] in body
-    assert kit.smtp.messages == []
-    assert len(kit.smtp.sign_ins) == 1
+    assert EN["mailbox.may_mail"] in body
+    assert kit.smtp.sign_ins == []
+    kit.tap(answer)
+    body = told(kit)
+    assert (EN["proof.none_certified"] in body) is (not mails)
+    assert len(kit.smtp.messages) == mails
+    assert kit.smtp.sign_ins
     assert states(kit) == ["works"]
 
 

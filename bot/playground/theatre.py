@@ -176,4 +176,6 @@ class Theatre:
 
     def _due(self, conversation_id: UUID) -> bool:
         with reading(self.parts.engine) as db:
-            return promises.due(db, conversation_id, self.clock.now()) > 0
+            earliest = promises.earliest(db, conversation_id)
+        # Only now the time: a promise that was made while we looked is not in the future.
+        return earliest is not None and earliest <= self.clock.now()

@@ -127,10 +127,10 @@ def say_instead(db: Connection, promise_id: int, payload: Any) -> bool:
     return db.execute(update(promise).where(*mine).values(payload=payload)).rowcount == 1
 
 
-def due(db: Connection, conversation_id: UUID, now: datetime) -> int:
-    """How many promises of a conversation are being done, or should be."""
-    open_ = and_(promise.c.conversation_id == conversation_id, in_state(promise, "todo", "doing"))
-    return int(db.execute(select(func.count()).select_from(promise).where(open_, promise.c.due_at <= now)).scalar_one())
+def earliest(db: Connection, conversation_id: UUID) -> datetime | None:
+    """When the first promise of a conversation that is not kept yet was or will be due; None: all are kept."""
+    open_ = (promise.c.conversation_id == conversation_id, in_state(promise, "todo", "doing"))
+    return db.execute(select(func.min(promise.c.due_at)).where(*open_)).scalar_one_or_none()
 
 
 def one_at(
