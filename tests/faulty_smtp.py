@@ -183,7 +183,7 @@ class FaultySMTP:
                 self._envelope(conversation, word, line)
 
     def _offer(self, *, secure: bool) -> str:
-        lines = ["mail.example.test", "SIZE 10000000", "8BITMIME"]
+        lines = ["mail.example.test", f"SIZE {STATED}", "8BITMIME"]
         if secure:
             lines.append("AUTH PLAIN LOGIN")
         elif self._security == "starttls":
@@ -286,6 +286,7 @@ def client_context(authority: trustme.CA | None = None) -> ssl.SSLContext:
     return context
 
 
+STATED = 10_000_000  # bytes: the largest mail, as EHLO says
 QUICK = Timeouts(connect=5, tls=5, greeting=5, command=5, content=5, final=5, leave=2, total=20)
 IMPATIENT = Timeouts(connect=5, tls=0.8, greeting=0.8, command=0.8, content=0.8, final=0.8, leave=0.3, total=20)
 

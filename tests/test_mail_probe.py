@@ -25,6 +25,7 @@ from tests.faulty_smtp import (
     QUICK,
     RESET,
     SILENT,
+    STATED,
     FaultySMTP,
     client_context,
     hanging,
@@ -66,7 +67,7 @@ def try_login(
 def test_a_good_account_works_in_both_modes(good, client, security, stages):
     with FaultySMTP(good, security) as server:
         found = try_login(server, client, security)
-    assert found == Worked(Server("localhost", server.port, security), repaired=False, stages=stages)
+    assert found == Worked(Server("localhost", server.port, security), repaired=False, stages=stages, size=STATED)
     assert server.sign_ins == [(ADDRESS, SECRET)]
     assert server.commands[-5:-4] == server.auths
     assert server.commands[-4:] == [f"mail FROM:<{ADDRESS}>", f"rcpt TO:<{ADDRESS}>", "rset", "QUIT"]
@@ -285,7 +286,9 @@ def test_tls_on_a_starttls_port_is_repaired(good, client):
     """Observed: implicit TLS on a plain port; WRONG_VERSION_NUMBER, and we switch the mode by ourselves."""
     with FaultySMTP(good, "starttls") as server:
         found = try_login(server, client, "tls")
-    assert found == Worked(Server("localhost", server.port, "starttls"), repaired=True, stages=STARTTLS_STAGES)
+    assert found == Worked(
+        Server("localhost", server.port, "starttls"), repaired=True, stages=STARTTLS_STAGES, size=STATED
+    )
     assert server.connections == 2
     assert len(server.auths) == 1
 
@@ -294,7 +297,7 @@ def test_starttls_on_a_tls_port_is_repaired(good, client):
     """Observed: plain client on an implicit port; it only waits, and we switch the mode by ourselves."""
     with FaultySMTP(good, "tls") as server:
         found = try_login(server, client, "starttls", timeouts=IMPATIENT)
-    assert found == Worked(Server("localhost", server.port, "tls"), repaired=True, stages=TLS_STAGES)
+    assert found == Worked(Server("localhost", server.port, "tls"), repaired=True, stages=TLS_STAGES, size=STATED)
     assert server.connections == 2
 
 
