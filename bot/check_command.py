@@ -8,7 +8,7 @@ import json
 import os
 import re
 import sys
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -18,7 +18,6 @@ from bot.app import known_providers, network
 from bot.mail.knowledge.explain import Stage
 from bot.mail.knowledge.providers import Provider, Server
 from bot.mail.wire.account import MAX_SECRET, Account
-from bot.mail.wire.egress import Egress
 from bot.mail.wire.guard import BadHost, PortRefused, ascii_host
 from bot.mail.wire.probe import SUBMISSION, Answered, Failed, Worked, check_server, test_login
 from bot.mail.wire.smtp import Network
@@ -70,7 +69,7 @@ def check(
     if user is not None and address is None and "@" not in user:
         raise click.UsageError("--address: the user name is no address; say from which address mail is sent.")
     settings = load(os.environ)
-    ways = _network(settings)
+    ways = network(settings)
     tested = _server(server, security, ways)
     printer = _Printer(wants_json)
     found: Answered | Worked | Failed
@@ -89,12 +88,6 @@ def check(
     else:
         click.echo("\n".join(["", *(f"{name.replace('_', ' ')}: {_shown(value)}" for name, value in answer.items())]))
     context.exit(1 if isinstance(found, Failed) else 0)
-
-
-def _network(settings: Settings) -> Network:
-    """The network of this installation, which also tells our own blocked ports apart."""
-    ways = network(settings)
-    return replace(ways, egress=ways.egress or Egress(ways.guard))
 
 
 def _server(text: str, security: Literal["tls", "starttls"] | None, ways: Network) -> Server:

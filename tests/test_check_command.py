@@ -176,7 +176,7 @@ def test_what_is_wrong_about_a_certificate_is_told(check):
 def test_a_port_of_ours_that_is_blocked_is_told(check, monkeypatch):
     """The known host, which the command asks by itself, is silent at that port, too."""
     with hanging("127.0.0.1") as port:
-        monkeypatch.setattr(check_command, "Egress", lambda guard: Egress(guard, {port: (HOST,)}, seconds=0.4))
+        monkeypatch.setattr(app, "Egress", lambda guard: Egress(guard, {port: (HOST,)}, seconds=0.4))
         monkeypatch.setattr(check_command, "network", brief)
         status, out, _ = check(f"{HOST}:{port}", ports=[port])
     assert (status, "ours: yes" in out, "who: us" in out) == (1, True, True)
