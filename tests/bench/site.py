@@ -43,6 +43,7 @@ PEOPLE = tuple(f"+1555020{number:04d}" for number in range(500))
 START_SECONDS = 60.0
 STOP_SECONDS = 25.0
 PAUSE = 0.02
+AN_AGENCY = 100  # members
 _LEFT_BY_A_ROUND = "truncate inbound, message, promise, dead_letter, limit_hit"
 
 
@@ -175,11 +176,12 @@ def joined(side: Side) -> Iterator[Parts]:
 
 
 def _furnish(parts: Parts, members: Sequence[str]) -> None:
-    """Members of one agency, each of whom has heard the menu."""
+    """Members of agencies, each of whom has heard the menu; no agency so large that its limit of tests is met."""
     now = parts.clock.now()
     with parts.engine.begin() as db:
-        agency = people_store.add_agency(db, "Seaside Homes", "en", "UTC", now)
-        for number in members:
+        for place, number in enumerate(members):
+            if place % AN_AGENCY == 0:
+                agency = people_store.add_agency(db, f"Seaside Homes {place}", "en", "UTC", now)
             people_store.add_contact(
                 db, channel="whatsapp", address=number, external_id=None, name="A person", language="en", at=now
             )
