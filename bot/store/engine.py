@@ -15,6 +15,7 @@ __all__ = ["Connection", "DatabaseDown", "Engine", "Row", "connect", "driver_url
 # A process that freezes in the middle of a turn must not hold its conversation for ever.
 PATIENCE = "-c lock_timeout=15s -c idle_in_transaction_session_timeout=60s"
 DatabaseDown = (OperationalError, InterfaceError, PoolTimeout)  # come back later; nothing was done
+_JSON = json.JSONEncoder(ensure_ascii=False)
 Row = Any  # its columns are known by the query that made it
 
 
@@ -44,7 +45,7 @@ def connect(url: str, *, pool: int = 20) -> Engine:
         pool_pre_ping=False,
         pool_use_lifo=True,
         pool_timeout=10,
-        json_serializer=lambda value: json.dumps(value, ensure_ascii=False),
+        json_serializer=_JSON.encode,
         connect_args={"connect_timeout": 5, "application_name": "ally", "options": PATIENCE},
     )
 
