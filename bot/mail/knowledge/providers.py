@@ -441,7 +441,7 @@ def _read(path: Path) -> tuple[Provider, ...]:
 
 def shipped(provider_id: str) -> dict[str, Any]:
     """A row of the shipped table as it is written there: to be changed, and given as an operator's own."""
-    return next(row for row in _parsed(_TABLE) if row["id"] == provider_id)
+    return next(row for row in (*_parsed(_TABLE), *_parsed(_ISPDB)) if row["id"] == provider_id)
 
 
 def _parsed(path: Path) -> list[Any]:
