@@ -35,7 +35,11 @@ from flows.words import Language
 
 AGENCY = "Agência Sol"
 # Mailboxes at providers whose part the sandbox plays; Gmail shows app passwords in four groups.
-PLAYED = {"ana@gmail.com": "abcdefghijklmnop", "ana@contoso.test": "amber-lantern-1414", "ana@postecert.it": "girassol-72"}
+PLAYED = {
+    "ana@gmail.com": "abcdefghijklmnop",
+    "ana@contoso.test": "amber-lantern-1414",
+    "ana@postecert.it": "girassol-72",
+}
 FILES = {
     "jpg": ("image/jpeg", b"\xff\xd8\xff\xe0 a photo \xff\xd9"),
     "pdf": ("application/pdf", b"%PDF-1.4\n% a voucher\n%%EOF\n"),
