@@ -27,7 +27,7 @@ from bot.safe import SUSPECTED, UNCLAIMED, Safe, use_of
 from bot.store import conversations, files, mailboxes, promises
 from bot.store import people as people_store
 from bot.store.conversations import Held
-from bot.store.engine import Connection, DatabaseDown, Engine
+from bot.store.engine import Connection, DatabaseDown, Engine, together
 from bot.store.promises import Promise, Wanted
 from bot.vault import Secret
 from flows import saved
@@ -240,17 +240,18 @@ class Turns:
         held, standing, turn = self._write_records(db, held, standing, turn, now)
         closed = close(turn, standing.facts)
         after = closed.envelope
-        conversations.save(db, held.id, saved.dump_envelope(after), after.ticket, now)
         if awaits_secret(envelope) and not awaits_secret(after):
             mailboxes.close_links(db, held.id, now)
         lines: list[tuple[str, str, int | None]] = [("in", heard.line, None)] if heard.line else []
         lines += self._promise(db, held, closed.effects, standing.facts.language, after.ticket, now)
-        conversations.note(db, held.id, lines, now)
         if by_person and (worth_a_nudge(after) or worth_a_nudge(envelope)):
             due = nudge_time(now, standing.timezone) if worth_a_nudge(after) else None
             promises.one_at(db, held.id, promises.NUDGE, due, now)
-        if closed.effects or records(turn):  # what a record promises only the record knows
-            promises.wake(db, () if records(turn) else {LANES[type(effect)] for effect in closed.effects})
+        with together(db):
+            conversations.save(db, held.id, saved.dump_envelope(after), after.ticket, now)
+            conversations.note(db, held.id, lines, now)
+            if closed.effects or records(turn):  # what a record promises only the record knows
+                promises.wake(db, () if records(turn) else {LANES[type(effect)] for effect in closed.effects})
         return after
 
     def _write_records(

@@ -23,7 +23,7 @@ UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
 }
 MAX_BYTES = 32 * 1024
 _JSON = json.JSONEncoder(ensure_ascii=False)
-_PLAIN = (str, int)  # and with it bool
+_PLAIN = frozenset({type(None), str, int, bool})
 
 _VALUES = (words.Code, words.Text, words.Quote, words.Link, words.Option, words.Server, words.Account, words.Done)
 
@@ -35,19 +35,19 @@ class Unreadable(Exception):
     """A saved state does not fit any more; the conversation starts its flow again with an apology."""
 
 
-def dump(value: object) -> Any:
+def dump(value: Any) -> Any:
     """JSON-ready form of an effect, an event, a state or anything inside one."""
-    if value is None or isinstance(value, _PLAIN):
-        return value
     kind: Any = type(value)
+    if kind in _PLAIN:
+        return value
+    if kind is tuple or kind is list:
+        return [dump(below) for below in value]
     if names := _field_names(kind):
         return {"is": kind.__name__, **{name: dump(getattr(value, name)) for name in names}}
     if is_dataclass(value):
         return {"is": kind.__name__}
     if isinstance(value, Mapping):
         return {"map": {name: dump(below) for name, below in value.items()}}
-    if isinstance(value, tuple | list):
-        return [dump(below) for below in value]
     if isinstance(value, date):
         return {"day": value.isoformat()}
     raise TypeError(f"{kind.__name__} is no plain data")
@@ -60,7 +60,7 @@ def _field_names(kind: type) -> tuple[str, ...]:
 
 def load(raw: Any, known: Mapping[str, type] = _WORDS) -> Any:
     """The value that `dump` wrote; `known` are the classes that may stand in it. Raises Unreadable."""
-    if raw is None or isinstance(raw, _PLAIN):
+    if type(raw) in _PLAIN:
         return raw
     match raw:
         case {"is": str(name), **given}:

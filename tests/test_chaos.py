@@ -1,13 +1,16 @@
 """The audit finds each kind of broken promise; and a short run, in which all of them are kept."""
 
 import importlib
+import itertools
 import json
 import pkgutil
 import subprocess
 import sys
+from collections import deque
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,11 +18,12 @@ import bot
 from flows.speech import sentence
 from tests.chaos.audit import Evidence, Found, Kept, Mailed, audit
 from tests.chaos.installation import Shown, address, recipient
+from tests.chaos.people import Crowd
 from tests.chaos.points import POINTS
 from tests.chaos.post import Letter
 
 ROOT = Path(__file__).parent.parent
-ANA = "+15550100001"
+ANA, BRUNO = "+15550100001", "+15550100002"
 BOX, MINE = recipient("ana1"), address("ana1")
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 LATER = NOON + timedelta(seconds=1)
@@ -145,6 +149,46 @@ def test_a_reply_that_was_under_way_when_its_process_was_frozen_is_told_apart():
     report = audit(replace(CLEAN, shown=[*CLEAN.shown, shown(1)], excused=frozenset({1})))
     assert report.clean
     assert len(report.excused) == 1
+
+
+class FullPhones:
+    """Twilio, its phones, and the post, in one: a phone keeps three messages, and `deaf` ones get no more."""
+
+    def __init__(self, deaf=()):
+        self._shown = {}
+        self._deaf = deaf
+        self._numbers = itertools.count(1)
+        self.twilio = self
+
+    def phone(self, number):
+        return list(self._shown.get(number, ()))
+
+    def bring(self, number, _words):
+        if number not in self._deaf:
+            self._shown.setdefault(number, deque(maxlen=3)).append(SimpleNamespace(number=next(self._numbers)))
+
+    def settle(self):
+        """All has come."""
+
+    def wait_until(self, done, _seconds):
+        if not done():
+            raise TimeoutError
+
+
+def crowd_at(world):
+    crowd = Crowd(world, world, 1, [], [])
+    crowd.numbers += [ANA, BRUNO]
+    for number in (ANA, BRUNO) * 5:
+        world.bring(number, "hello")
+    return crowd
+
+
+def test_who_is_answered_at_the_end_is_seen_on_a_full_phone_too():
+    assert crowd_at(FullPhones()).mute() == []
+
+
+def test_who_is_not_answered_at_the_end_is_named():
+    assert crowd_at(FullPhones(deaf={BRUNO})).mute() == [f"{BRUNO} is not answered any more"]
 
 
 def test_every_named_point_is_a_function_of_the_product():

@@ -26,7 +26,7 @@ from flows.mailbox import AwaitingSecret, Collecting, ConfirmingSecret, Finding
 from flows.menu import Choosing
 from flows.speech import texts
 from flows.words import Account, MailAccepted, Promised, Server, ServerFound
-from tests.botkit import ADDRESS, ANA, DOMAIN, PASSWORD, Kit, eventually, statements, table_of_providers
+from tests.botkit import ADDRESS, ANA, DOMAIN, PASSWORD, Kit, eventually, run_sql, statements, table_of_providers
 from tests.database import fast_place
 
 EN = texts("en")
@@ -729,6 +729,45 @@ def test_after_a_restart_of_postgresql_the_next_message_is_answered(tmp_path):
             assert kit.envelope().flow == "menu"
     eventually(lambda: not any(home.glob("pg/postmaster.pid")), "PostgreSQL ends")
     shutil.rmtree(home, ignore_errors=True)
+
+
+def test_a_connection_that_dies_while_a_turn_is_written_loses_nothing(kit, monkeypatch):
+    """The last statements leave together: what goes wrong there is found when all have left."""
+    save, died = bot.turns.conversations.save, []
+
+    def dying(db, *rest):
+        if not died:
+            died.append(pid := db.connection.driver_connection.info.backend_pid)
+            run_sql(kit.url, f"select pg_terminate_backend({pid}, 5000)")
+        save(db, *rest)
+
+    kit.join()
+    kit.work()
+    monkeypatch.setattr(bot.turns.conversations, "save", dying)
+    assert kit.say("menu")
+    assert died
+    assert [row.text for row in kit.rows(tables.message) if row.direction == "in"][-1:] == ["menu"]
+    assert kit.rows(tables.dead_letter) == []
+
+
+def test_without_a_database_in_the_middle_of_a_turn_the_provider_tries_again(kit, monkeypatch):
+    def dying(db, *_):
+        run_sql(kit.url, f"select pg_terminate_backend({db.connection.driver_connection.info.backend_pid}, 5000)")
+
+    monkeypatch.setattr(bot.turns.conversations, "save", dying)
+    with pytest.raises(DatabaseDown):
+        kit.say("hi")
+    assert kit.rows(tables.inbound) == []
+
+
+def test_a_statement_that_postgresql_refuses_at_the_end_of_a_turn_leaves_a_dead_letter(kit, monkeypatch):
+    def refused(db, *_):
+        db.execute(sqlalchemy.text("update conversation set ticket = null"))
+
+    monkeypatch.setattr(bot.turns.conversations, "save", refused)
+    assert kit.say("hi")
+    (letter,) = kit.rows(tables.dead_letter)
+    assert letter.error.startswith("IntegrityError")
 
 
 def test_a_message_that_was_committed_just_as_the_connection_broke_is_not_heard_twice(kit, monkeypatch):

@@ -97,6 +97,28 @@ def test_a_content_resource_is_made_once_for_all_messages_and_processes(stand_in
     assert len(stand_in.contents) == 1
 
 
+def test_the_book_of_content_resources_is_asked_once(stand_in, book, monkeypatch):
+    book[QUESTION.content.name] = "HX" + 32 * "0"
+    asked = []
+    monkeypatch.setattr(Book, "get", lambda self, name: asked.append(name) or dict.get(self, name))
+    twilio = account(stand_in, book)
+    twilio._known(QUESTION.content.name, "")
+    twilio._known(QUESTION.content.name, "")
+    twilio.close()
+    assert asked == [QUESTION.content.name]
+
+
+def test_a_content_resource_that_another_process_made_anew_is_found_in_the_book(stand_in, twilio, book):
+    twilio.send(NUMBER, QUESTION, CALLBACK)
+    stand_in.forget_contents()
+    other = account(stand_in, book)
+    other.send(NUMBER, QUESTION, CALLBACK)  # it finds the old one lost, and makes another
+    other.close()
+    twilio.send(NUMBER, QUESTION, CALLBACK)
+    assert len(stand_in.contents) == 1
+    assert all(one.buttons for one in stand_in.phone(NUMBER))
+
+
 def test_two_threads_make_one_content_resource(stand_in, twilio):
     start = threading.Barrier(4)
 

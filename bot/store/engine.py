@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import psycopg
 from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-__all__ = ["Connection", "DatabaseDown", "Engine", "Row", "connect", "driver_url", "reading"]
+__all__ = ["Connection", "DatabaseDown", "Engine", "Row", "connect", "driver_url", "reading", "together"]
 
 # A process that freezes in the middle of a turn must not hold its conversation for ever.
 PATIENCE = "-c lock_timeout=15s -c idle_in_transaction_session_timeout=60s"
@@ -48,6 +49,23 @@ def connect(url: str, *, pool: int = 20) -> Engine:
         json_serializer=_JSON.encode,
         connect_args={"connect_timeout": 5, "application_name": "ally", "options": PATIENCE},
     )
+
+
+@contextmanager
+def together(db: Connection) -> Iterator[None]:
+    """Send statements whose results nobody reads in one go, instead of one way to PostgreSQL and back for each.
+
+    What PostgreSQL has against one of them is raised when all have left, by psycopg itself; without a connection it is
+    DatabaseDown as ever. https://www.psycopg.org/psycopg3/docs/advanced/pipeline.html
+    """
+    driver: Any = db.connection.driver_connection
+    try:
+        with driver.pipeline():
+            yield
+    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+        if driver.closed:
+            db.invalidate(error)
+        raise OperationalError(None, None, error) from None
 
 
 @contextmanager

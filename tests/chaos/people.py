@@ -187,7 +187,7 @@ class Crowd:
 
     def mute(self) -> list[str]:
         """Everybody writes once more in fair weather; who is not answered."""
-        before = {number: len(self._world.twilio.phone(number)) for number in self.numbers}
+        before = {number: self._newest(number) for number in self.numbers}
         for number in self.numbers:
             self._post.bring(number, "menu")
         self._post.settle()
@@ -196,7 +196,12 @@ class Crowd:
         return [f"{number} is not answered any more" for number in self._unanswered(before)]
 
     def _unanswered(self, before: dict[str, int]) -> list[str]:
-        return [number for number, count in before.items() if len(self._world.twilio.phone(number)) <= count]
+        return [number for number, newest in before.items() if self._newest(number) <= newest]
+
+    def _newest(self, number: str) -> int:
+        """The number of the last message on a phone: how many there are tells nothing, a phone keeps only so many."""
+        shown = self._world.twilio.phone(number)
+        return shown[-1].number if shown else 0
 
     def _enter(self, name: str, *, settled: bool) -> None:
         number = number_of(name)

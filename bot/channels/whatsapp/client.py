@@ -86,6 +86,7 @@ class Twilio:
         self._from = {"messaging_service_sid": sender} if sender.startswith("MG") else {"from_": _prefixed(sender)}
         self._fetch = partial(fetch, account_sid=account_sid, auth_token=auth_token, api_url=api_url)
         self._contents = contents
+        self._sids: dict[str, str] = {}
         self._making = threading.Lock()
         self._now = now
         self._resting_until = float("-inf")
@@ -212,7 +213,12 @@ class Twilio:
             return self._known(spec.name, lost) or self._made(spec)
 
     def _known(self, name: str, lost: str) -> str | None:
-        sid = self._contents.get(name)
+        """The sid in the book; asked for once, then remembered: it is needed for nearly every message."""
+        sid = self._sids.get(name)
+        if sid in (None, lost):  # another process may have made it, or made it anew
+            sid = self._contents.get(name)
+            if sid is not None:
+                self._sids[name] = sid
         return sid if sid != lost else None
 
     def _made(self, spec: ContentSpec) -> str | None:
@@ -226,6 +232,7 @@ class Twilio:
             self._resting_until = self._now() + REST
             return None
         self._contents.put(spec.name, made.sid)
+        self._sids[spec.name] = str(made.sid)
         return str(made.sid)
 
     def _call(self, request: Callable[[], _T]) -> _T:

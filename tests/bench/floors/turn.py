@@ -97,7 +97,7 @@ SAVE = (
     .values(envelope=bindparam("envelope"), ticket=bindparam("ticket"), updated_at=bindparam("updated_at"))
 )
 PROMISE = insert(promise).returning(promise.c.id)
-NOTE = insert(message)
+NOTE = insert(message).inline()
 WAKE = text("notify ally_promises, 'speak'")
 
 
@@ -140,8 +140,6 @@ def turn(db: Connection, sample: dict[str, Any], message_id: str, number: str) -
         },
     )
     db.execute(STANDING, {"member": held.member_id}).one()
-    saved = {"envelope": held.envelope, "ticket": held.ticket, "updated_at": now}
-    db.execute(SAVE, {"conversation": held.id, **saved})
     promised = db.execute(
         PROMISE,
         {
@@ -154,6 +152,8 @@ def turn(db: Connection, sample: dict[str, Any], message_id: str, number: str) -
             "created_at": now,
         },
     ).scalar_one()
+    saved = {"envelope": held.envelope, "ticket": held.ticket, "updated_at": now}
+    db.execute(SAVE, {"conversation": held.id, **saved})
     lines = [("in", sample["in"], None), ("out", sample["out"], promised)]
     db.execute(
         NOTE,
