@@ -58,6 +58,26 @@ class Pasted:
 
 
 @dataclass(frozen=True, slots=True)
+class Question:
+    """What the person's message asks, as the guide's search sees it.
+
+    `topics`: the likeliest first; a second one where either may be meant. `also`: topics of further questions in the
+    same message. `clear`: surely meant. `score`: how sure, 0 to 1. `language`: the message's, where that is sure.
+    `kind`: why it is no question for the guide (see `flows.guide`); empty where nothing was recognised.
+    `provider`: the name of the provider that it names, with its `server`.
+    """
+
+    topics: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
+    clear: bool = False
+    score: float = 0.0
+    language: Language | None = None
+    kind: str = ""
+    provider: str = ""
+    server: Server | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class House:
     """What this installation is: who runs it, how long things are kept, and how a person is reached."""
 
@@ -86,6 +106,7 @@ class Facts:
     mailbox: Mailbox | None = None
     provider: Provider | None = None
     pasted: Pasted | None = None
+    question: Question | None = None
     about: Account | None = None
     shared: FileShared | None = None
     agency_server: Server | None = None

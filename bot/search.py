@@ -1,0 +1,204 @@
+"""Finds the article for a question: a linear classifier over pieces of words, learnt from the guide's own phrasings.
+
+Pieces of two to four letters read through slips of the pen, missing accents and mixed languages; whole words and pairs
+of them tell topics apart. Compared with other methods in `tests/bench/guide.py`; the reasons stand in docs/guide.md.
+"""
+
+import re
+import threading
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from flows import guide
+from flows.facts import Question
+from flows.words import LANGUAGES, Language
+
+MAX_TEXT = 600  # characters of a message that are looked at
+MAX_PARTS = 6  # sentences of a message that are looked at one by one
+MAX_ALSO = 2  # further questions of one message that are offered
+FOLLOW_UP = 6  # words: "and what about for hotmail"
+WARMTH = 0.25  # what turns distances into shares; the smaller, the bolder
+CAUTION = 1.3  # weight of what is not in the guide: to answer what was not asked is worse than to offer a person
+CLEAR = 0.5  # share from which a topic is surely meant
+LIKELY = 0.25  # share below which nothing was recognised
+CLEAR_PART = 0.7  # share from which a sentence of a longer message counts as a question of its own
+SURE = 0.8  # share from which a message's language is sure
+LEAST_WORDS = 3  # of a message whose language is judged
+
+_SENTENCE = re.compile(r"(?<=[?!.;])\s+|\n+")
+_WORD = re.compile(r"\w+")
+# What surrounds the provider's name when a question is asked again for another one.
+_FILLERS = frozenset(
+    """a about also and as com como con da de del do e el em en es for how i if in it its la lo me na no o of on os ou
+    para pra pro que se si tambem tambien the then to use uso what with y you""".split()  # noqa: SIM905 - a list of words reads as one
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """Topics and kinds with their shares, the likeliest first; what is out of scope is one of them, "".
+
+    `kind`: the likeliest topic or kind, with what is out of scope told apart.
+    """
+
+    shares: tuple[tuple[str, float], ...]
+    kind: str
+
+    @property
+    def best(self) -> tuple[str, float]:
+        """The likeliest and its share."""
+        return self.shares[0]
+
+    @property
+    def topics(self) -> tuple[tuple[str, float], ...]:
+        """The topics alone."""
+        return tuple(one for one in self.shares if one[0] not in _NO_TOPICS)
+
+
+_NO_TOPICS = frozenset({"", guide.GREETING, guide.THANKS, guide.PERSON})
+
+
+class Search:
+    """Finds articles. What it learns is learnt on first use, or by `warm`; safe to share between threads."""
+
+    def __init__(self, family: Callable[[str], str | None] = lambda _text: None) -> None:
+        """`family`: the family of the provider that a text names, None where it names none."""
+        self._family = family
+        self._learning = threading.Lock()
+
+    def warm(self) -> None:
+        """Learn now what would else be learnt with the first question."""
+        with self._learning:
+            _ = self._learnt
+
+    def find(self, text: str, previous: str = "") -> Question:
+        """What a message asks. `previous`: the topic that was answered last, for "and for Outlook?"."""
+        self.warm()
+        bare = text[:MAX_TEXT].strip()
+        if again := self._asked_again(bare, previous):
+            return Question((again,), clear=True, score=1.0)
+        ranked = self.rank(bare)
+        language = self._language(bare)
+        several = self._several(bare)
+        if len(several) > 1:
+            return Question(several[:1], several[1 : 1 + MAX_ALSO], clear=True, score=ranked.best[1], language=language)
+        name, share = ranked.best
+        if name in _NO_TOPICS:
+            kind = ranked.kind if share >= LIKELY else ""
+            return Question((), clear=share >= CLEAR, score=share, language=language, kind=kind)
+        if share < LIKELY:
+            return Question((), score=share, language=language)
+        second = tuple(topic for topic, other in ranked.topics[1:2] if share < CLEAR and other >= LIKELY / 2)
+        return Question((name, *second), clear=share >= CLEAR, score=share, language=language)
+
+    def rank(self, text: str) -> Ranked:
+        """All topics and kinds by their shares."""
+        return self._learnt.rank(text)
+
+    def _asked_again(self, text: str, previous: str) -> str:
+        """The topic of a message that only names another provider."""
+        words = _WORD.findall(folded(text))
+        if not words or len(words) > FOLLOW_UP or not previous:
+            return ""
+        family = self._family(text)
+        if family is None:
+            return ""
+        named = [word for word in words if word not in _FILLERS and self._family(word) is None]
+        return "" if named else guide.same_of(previous, family)
+
+    def _several(self, text: str) -> tuple[str, ...]:
+        """The topics of a message's sentences, in their order, where each is clear."""
+        parts = [part for part in _SENTENCE.split(text) if len(_WORD.findall(part)) > 1][:MAX_PARTS]
+        if len(parts) < 2:  # noqa: PLR2004 - one sentence is the whole
+            return ()
+        ranked = [self.rank(part) for part in parts]
+        clear = [one.best[0] for one in ranked if one.best[1] >= CLEAR_PART and one.best[0] not in _NO_TOPICS]
+        return tuple(dict.fromkeys(clear))
+
+    def _language(self, text: str) -> Language | None:
+        if len(_WORD.findall(text)) < LEAST_WORDS:
+            return None
+        language, share = self._learnt.language(text)
+        return language if share >= SURE else None
+
+    def language_of(self, text: str) -> Language:
+        """The likeliest language of a text, sure or not."""
+        return self._learnt.language(text)[0]
+
+    @cached_property
+    def _learnt(self) -> "_Learnt":
+        return _Learnt()
+
+
+def folded(text: str) -> str:
+    """Text without case and accents."""
+    apart = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(sign for sign in apart if not unicodedata.combining(sign))
+
+
+def phrasings() -> Iterator[tuple[str, Language, str]]:
+    """All that is learnt from: (words, language, topic or kind)."""
+    for language in LANGUAGES:
+        for one in guide.articles(language).values():
+            yield from ((words, language, one.topic) for words in (*one.asks, one.title))
+        for kind, rows in guide.unanswered(language).items():
+            yield from ((words, language, kind) for words in rows)
+
+
+class _Learnt:
+    """Two classifiers over the same pieces of words: what is asked, and in which language."""
+
+    def __init__(self) -> None:
+        rows = list(phrasings())
+        words = [folded(text) for text, _, _ in rows]
+        self._pieces = pieces()
+        found = self._pieces.fit_transform(words)
+        self._what = classifier().fit(found, [what for _, _, what in rows])
+        self._tongue = classifier().fit(found, [language for _, language, _ in rows])
+        self._whats = [str(name) for name in self._what.classes_]
+        self._tongues: list[Language] = [language for language in self._tongue.classes_ if language in LANGUAGES]
+
+    def rank(self, text: str) -> Ranked:
+        """See Search.rank."""
+        distances = self._what.decision_function(self._pieces.transform([folded(text)]))[0]
+        shares = _shares(distances)
+        known = dict(zip(self._whats, shares, strict=True))
+        outside = {name: share for name, share in known.items() if name in guide.OUT_OF_SCOPE}
+        together = {name: share for name, share in known.items() if name not in outside}
+        together[""] = CAUTION * sum(outside.values())
+        ordered = sorted(together.items(), key=lambda one: -one[1])
+        return Ranked(tuple(ordered), ordered[0][0] or max(outside, key=lambda name: outside[name]))
+
+    def language(self, text: str) -> tuple[Language, float]:
+        """The likeliest language and its share."""
+        distances = self._tongue.decision_function(self._pieces.transform([folded(text)]))[0]
+        best = max(zip(_shares(distances), self._tongues, strict=True))
+        return best[1], best[0]
+
+
+def _shares(distances: Sequence[float]) -> list[float]:
+    """Distances as shares of 1 (softmax): the further on its own side, the larger."""
+    from scipy.special import softmax  # noqa: PLC0415 - half a second that no command but `ask` needs
+
+    return [float(share) for share in softmax(distances / WARMTH)]  # type: ignore[operator]
+
+
+def pieces() -> Any:
+    """The features: pieces of two to four letters within words, and words and pairs of words, weighed by rarity."""
+    from sklearn.feature_extraction.text import TfidfVectorizer  # noqa: PLC0415 - see _shares
+    from sklearn.pipeline import make_union  # noqa: PLC0415
+
+    return make_union(
+        TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True, min_df=2),
+        TfidfVectorizer(analyzer="word", ngram_range=(1, 2), token_pattern=r"\w+", sublinear_tf=True),
+    )
+
+
+def classifier() -> Any:
+    """A linear classifier, one class against all others: https://www.csie.ntu.edu.tw/~cjlin/liblinear/."""
+    from sklearn.svm import LinearSVC  # noqa: PLC0415 - see _shares
+
+    return LinearSVC(C=1.0, tol=0.01)
