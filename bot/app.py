@@ -24,6 +24,7 @@ from bot.mail.wire.guard import Guard
 from bot.mail.wire.smtp import Network, tls_context
 from bot.records import Records
 from bot.safe import Safe
+from bot.search import Search
 from bot.settings import Settings, SettingsError
 from bot.store import housekeeping, schema
 from bot.store.engine import Engine, connect, reading
@@ -70,6 +71,7 @@ class Parts:
     safe: Safe
     limits: Limits
     turns: Turns
+    search: Search
     links: LinkBook
     tools: Tools
 
@@ -109,7 +111,8 @@ def _join(settings: Settings, engine: Engine, clock: Clock, joined: dict[str, Ch
     mails = f"{settings.mails_per_hour} per hour; {settings.mails_per_day} per day"
     limits = Limits(engine, clock, {"mail": {"mailbox": mails}})
     facts = FactReader(house(settings), providers)
-    turns = Turns(engine, clock, facts, Records(safe, limits, facts), safe)
+    search = Search(lambda text: facts.family(text, clock.now().date()))
+    turns = Turns(engine, clock, facts, Records(safe, limits, facts), safe, search)
     links = LinkBook(engine, clock, turns, safe, providers, chat_url(settings))
     if settings.real_twilio:
         joined["whatsapp"] = _whatsapp(settings, engine)
@@ -130,7 +133,7 @@ def _join(settings: Settings, engine: Engine, clock: Clock, joined: dict[str, Ch
         operator=settings.operator_name,
         discovery=settings.discovery == "online",
     )
-    return Parts(settings, engine, clock, vault, safe, limits, turns, links, tools)
+    return Parts(settings, engine, clock, vault, safe, limits, turns, search, links, tools)
 
 
 def house(settings: Settings) -> House:

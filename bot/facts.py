@@ -15,7 +15,7 @@ from bot.store.conversations import Held
 from bot.store.engine import Connection, Row
 from flows import conversation, facts
 from flows.conversation import Envelope
-from flows.facts import Facts, House
+from flows.facts import Facts, House, Question
 from flows.reading import SHAPES
 from flows.words import LANGUAGES, Account, Event, Language, Server
 
@@ -96,6 +96,19 @@ class FactReader:
     def same_host(self, one: str, today: date, other: str) -> bool:
         """Whether two hosts are one server: by provider, not by the letters of its name."""
         return self._providers.same(one, other, today)
+
+    def family(self, text: str, today: date) -> str | None:
+        """The family of the provider that a text names, None where it names none."""
+        return next((provider.family for provider in self._providers.by_name(text, today)), None)
+
+    def named(self, question: Question, text: str, today: date) -> Question:
+        """A question with the provider that it names, and its server, where it is one only."""
+        found = self._providers.by_name(text, today)
+        if not found or any(other.family != found[0].family for other in found):
+            return question
+        first = found[0]
+        server = Server(first.server.host, first.server.port, first.server.security) if first.server else None
+        return replace(question, provider=first.name, server=server)
 
     def hoster(self, address: str, words: str, today: date) -> Account | None:
         """The account at the company that the person names, or None where that is not clear."""

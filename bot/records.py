@@ -3,6 +3,7 @@
 A record may be answered by an event; the turn then goes on with it, still in the same transaction.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -13,9 +14,10 @@ from uuid import UUID, uuid4
 from bot import people
 from bot.facts import FactReader, Standing
 from bot.limits import Exhausted, Limits
+from bot.mail.knowledge.redact import redact
 from bot.mail.wire.send import message_id, room_for_files
 from bot.safe import WAITING, Safe
-from bot.store import conversations, files, housekeeping, mailboxes, promises, secrets
+from bot.store import conversations, files, housekeeping, mailboxes, promises, questions, secrets
 from bot.store import people as people_store
 from bot.store.conversations import Held
 from bot.store.engine import Connection, Row
@@ -39,6 +41,8 @@ from flows.words import (
     LinkRefused,
     MailQueued,
     MailsExhausted,
+    NoteQuestion,
+    NotHelpful,
     OpenCase,
     OpenLink,
     Record,
@@ -61,6 +65,8 @@ LINK_TIME = timedelta(minutes=30)
 # A mailbox that has to wait is tested again after so long, the last time over and over.
 RETEST_AFTER = (timedelta(minutes=15), timedelta(hours=1), timedelta(hours=6))
 MEGABYTE = 1_000_000
+MAX_QUESTION = 300  # characters
+_NUMBER = re.compile(r"\d{6,}")  # a phone, an account; reply codes and ports are shorter
 MAX_TOLD = 20  # addresses in one message to an admin
 
 
@@ -99,6 +105,8 @@ class Records:
             WeighFiles: _weigh_files,
             SendMail: self._send_mail,
             OpenCase: _open_case,
+            NoteQuestion: _note_question,
+            NotHelpful: _not_helpful,
         }
 
     @property
@@ -300,6 +308,18 @@ def _remove_mailbox(scene: Scene, _wanted: RemoveMailbox) -> None:
     if scene.standing.member_id is not None:
         secret_id = mailboxes.remove(scene.db, scene.standing.member_id)
         secrets.erase(scene.db, [secret_id] if secret_id else [])
+
+
+def _note_question(scene: Scene, asked: NoteQuestion) -> None:
+    """In words without addresses and numbers; what must not be kept is not even counted."""
+    if asked.words:
+        words = _NUMBER.sub("#", redact(asked.words))[:MAX_QUESTION]
+        spoken = scene.standing.facts.language
+        questions.note(scene.db, scene.held.id, words=words, topic=asked.topic, language=spoken, at=scene.now)
+
+
+def _not_helpful(scene: Scene, _answer: NotHelpful) -> None:
+    questions.not_helpful(scene.db, scene.held.id)
 
 
 def _open_case(scene: Scene, wanted: OpenCase) -> Event:

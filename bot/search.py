@@ -4,6 +4,7 @@ Pieces of two to four letters read through slips of the pen, missing accents and
 of them tell topics apart. Compared with other methods in `tests/bench/guide.py`; the reasons stand in docs/guide.md.
 """
 
+import math
 import re
 import threading
 import unicodedata
@@ -163,7 +164,7 @@ class _Learnt:
 
     def rank(self, text: str) -> Ranked:
         """See Search.rank."""
-        distances = self._what.decision_function(self._pieces.transform([folded(text)]))[0]
+        distances = self._what.decision_function(self._pieces.transform([folded(text)]))[0].tolist()
         shares = _shares(distances)
         known = dict(zip(self._whats, shares, strict=True))
         outside = {name: share for name, share in known.items() if name in guide.OUT_OF_SCOPE}
@@ -174,31 +175,30 @@ class _Learnt:
 
     def language(self, text: str) -> tuple[Language, float]:
         """The likeliest language and its share."""
-        distances = self._tongue.decision_function(self._pieces.transform([folded(text)]))[0]
+        distances = self._tongue.decision_function(self._pieces.transform([folded(text)]))[0].tolist()
         best = max(zip(_shares(distances), self._tongues, strict=True))
         return best[1], best[0]
 
 
 def _shares(distances: Sequence[float]) -> list[float]:
     """Distances as shares of 1 (softmax): the further on its own side, the larger."""
-    from scipy.special import softmax  # noqa: PLC0415 - half a second that no command but `ask` needs
-
-    return [float(share) for share in softmax(distances / WARMTH)]  # type: ignore[operator]
+    weights = [math.exp((one - max(distances)) / WARMTH) for one in distances]
+    return [weight / sum(weights) for weight in weights]
 
 
 def pieces() -> Any:
     """The features: pieces of two to four letters within words, and words and pairs of words, weighed by rarity."""
-    from sklearn.feature_extraction.text import TfidfVectorizer  # noqa: PLC0415 - see _shares
+    from sklearn.feature_extraction.text import TfidfVectorizer  # noqa: PLC0415 - a second that most commands need not wait
     from sklearn.pipeline import make_union  # noqa: PLC0415
 
     return make_union(
         TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True, min_df=2),
-        TfidfVectorizer(analyzer="word", ngram_range=(1, 2), token_pattern=r"\w+", sublinear_tf=True),
+        TfidfVectorizer(analyzer="word", ngram_range=(1, 2), token_pattern=r"\w+", sublinear_tf=True),  # noqa: S106 - no secret
     )
 
 
 def classifier() -> Any:
     """A linear classifier, one class against all others: https://www.csie.ntu.edu.tw/~cjlin/liblinear/."""
-    from sklearn.svm import LinearSVC  # noqa: PLC0415 - see _shares
+    from sklearn.svm import LinearSVC  # noqa: PLC0415 - see above
 
     return LinearSVC(C=1.0, tol=0.01)

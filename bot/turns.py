@@ -24,6 +24,7 @@ from bot.mail.knowledge.redact import redact
 from bot.people import WINDOW
 from bot.records import Records, Scene
 from bot.safe import SUSPECTED, UNCLAIMED, Safe, use_of
+from bot.search import Search
 from bot.store import conversations, files, mailboxes, promises
 from bot.store import people as people_store
 from bot.store.conversations import Held
@@ -39,6 +40,7 @@ from flows.conversation import (
     close,
     converse,
     is_late,
+    may_ask,
     merged,
     private,
     records,
@@ -47,7 +49,7 @@ from flows.conversation import (
     understand,
     worth_a_nudge,
 )
-from flows.facts import Pasted
+from flows.facts import Pasted, Question
 from flows.reading import looks_like_a_leak, written
 from flows.speech import Plain, render
 from flows.words import (
@@ -103,12 +105,15 @@ class Heard:
 class Turns:
     """Applies events to conversations."""
 
-    def __init__(self, engine: Engine, clock: Clock, facts: FactReader, to_record: Records, safe: Safe) -> None:
+    def __init__(
+        self, engine: Engine, clock: Clock, facts: FactReader, to_record: Records, safe: Safe, search: Search
+    ) -> None:
         self._engine = engine
         self._clock = clock
         self._facts = facts
         self._records = to_record
         self._safe = safe
+        self._search = search
 
     def receive(self, inbound: Inbound) -> bool:
         """One message from a person; whether it was new. Raises DatabaseDown; nothing else ever gets out."""
@@ -172,9 +177,18 @@ class Turns:
         standing = self._facts.read(db, held, envelope, now)
         if pasted := _pasted(inbound):
             standing = replace(standing, facts=replace(standing.facts, pasted=pasted))
+        elif question := self._question(envelope, inbound, now):
+            standing = replace(standing, facts=replace(standing.facts, question=question))
         heard = self._heard(db, held, envelope, standing, inbound, now)
         self._run(db, held, envelope, standing, heard, now, by_person=True)
         return True
+
+    def _question(self, envelope: Envelope, inbound: Inbound, now: datetime) -> Question | None:
+        """What a message asks of the guide, if it may be a question at all."""
+        if inbound.kind != "text" or inbound.button or not may_ask(envelope, inbound.text):
+            return None
+        found = self._search.find(inbound.text, envelope.topic)
+        return self._facts.named(found, inbound.text, now.date())
 
     def _heard(
         self, db: Connection, held: Held, envelope: Envelope, standing: Standing, inbound: Inbound, now: datetime

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import threading
 
 from flask import Flask
 
@@ -18,7 +19,10 @@ def app() -> Flask:
     try:
         settings = load(os.environ)
         setup(settings.log_format)
-        return create_app(join(settings, settings.needed_database_url))
+        parts = join(settings, settings.needed_database_url)
+        # Beside the first requests: learning takes two seconds, and most messages need none of it.
+        threading.Thread(target=parts.search.warm, name="search", daemon=True).start()
+        return create_app(parts)
     except DatabaseDown:
         sys.stderr.write("DATABASE_URL: the database does not answer.\n")
     except (SettingsError, WrongSchema, WrongKey) as wrong:

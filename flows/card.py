@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from flows.facts import Facts
 from flows.flow import Flow, Step
+from flows.questions import is_asked
 from flows.reading import command
 from flows.words import (
     Account,
@@ -63,7 +64,7 @@ def step(state: State, event: Event, facts: Facts) -> Step:
             return Reporting(account, without), []
         case ((Showing() | Reporting()), Chose("person")):
             return state, [OpenCase("stuck")]
-        case Reporting(account, without), Said(text) if not command(text):
+        case Reporting(account, without), Said(text) if not command(text) and not is_asked(text, facts):
             return Showing(account, without), _explained(facts, without=without)
     return Declined()
 

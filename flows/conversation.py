@@ -7,9 +7,10 @@ the records it asks for and comes back with their answers; `close` then makes th
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from flows import card, compose, integrate, mailbox, menu, privacy, reading, remedies, welcome
+from flows import card, compose, integrate, mailbox, menu, privacy, questions, reading, remedies, welcome
 from flows.facts import Facts, Pasted
-from flows.flow import Flow, State
+from flows.flow import GO, Flow, State
+from flows.questions import PERSON, READ
 from flows.reading import Command
 from flows.speech import Plain, has, label, render, texts
 from flows.words import (
@@ -72,11 +73,11 @@ MAX_OPTIONS = 10  # WhatsApp's list
 MISSES_BEFORE_A_PERSON = 3
 MAX_WITH_CHOICES = 960  # of WhatsApp's 1,024 characters; the rest is for what the channel adds to set values apart
 LINK_LENGTH = 120  # a one-time link is not longer
-GO = "go:"  # an option that leads to another flow: "go:mailbox.password"
+LEAST_LETTERS = 2  # of a message that may be a question ("2fa")
+MAX_LOOK = 200  # characters in which they are counted
 FIX = "fix:"  # an option that asks for one answer of this flow again: "fix:host"
 DOUBT = "talk.doubt"
 NEWS = "news."
-PERSON = Option(f"{GO}person", "button.person")
 FOR_ANYBODY = frozenset({"welcome", "privacy"})  # flows that need no agency
 
 
@@ -94,7 +95,8 @@ class Envelope:
 
     `ticket` grows with every step of a flow: an answer with another ticket is late. `misses`: how often the question
     was not understood. `doubt`: words that are either a command or free text. `silent`: the person wants no messages.
-    `lost`: it could not be read and begins anew; never saved, because the first turn apologises.
+    `topic`: of the guide, answered last. `lost`: it could not be read and begins anew; never saved, because the first
+    turn apologises.
     """
 
     flow: str = ""
@@ -106,6 +108,7 @@ class Envelope:
     doubt: str = ""
     greeted: bool = False
     silent: bool = False
+    topic: str = ""
     lost: bool = False
 
 
@@ -163,9 +166,17 @@ def _while_a_secret_is_awaited(envelope: Envelope, text: str, facts: Facts) -> E
     shape = facts.provider.shape if facts.provider else ""
     if reading.has_shape(text, shape) and not reading.has_ordinary_words(text):
         return Secretive(taken=True)
-    if reading.looks_like_a_sentence(text) or len(text) > reading.MAX_SECRET or not text.strip():
+    language = reading.looks_like_a_sentence(text) or _is_a_clear_question(text, facts)
+    if language or len(text) > reading.MAX_SECRET or not text.strip():
         return SecretLeaked() if reading.looks_like_a_leak(text) else Said(text)
     return Secretive(taken=False)
+
+
+def _is_a_clear_question(text: str, facts: Facts) -> bool:
+    """Two words of the guide's, and letters only: "gmail smtp". One word alone may always be a password."""
+    words = text.split()
+    lettered = len(words) > 1 and all(word.isalpha() for word in words)
+    return lettered and facts.question is not None and facts.question.clear
 
 
 def _takes_any_text(envelope: Envelope) -> bool:
@@ -320,11 +331,13 @@ def _records(turn: Turn) -> list[Effect]:
 
 
 def _spoke(envelope: Envelope, event: Said | Chose, facts: Facts) -> Turn:
-    """The order of first refusal: doubt, flow, command, correction, reprompt."""
+    """The order of first refusal: doubt, flow, command, correction, guide, reprompt."""
     if envelope.asked is not None and envelope.asked.question == DOUBT:
         return _undoubt(envelope, event, facts)
     if isinstance(event, Chose) and event.value.startswith(GO):
         return _go(envelope, event.value.removeprefix(GO), facts)
+    if isinstance(event, Chose) and event.value.startswith(READ):
+        return _read(envelope, event.value.removeprefix(READ), facts)
     if isinstance(event, Chose) and event.value.startswith(FIX):
         return _asked_anew(envelope, event.value.removeprefix(FIX), facts) or Turn(envelope, ask=True)
     if isinstance(event, Said) and facts.pasted is not None and not _takes_errors(envelope):
@@ -338,6 +351,8 @@ def _spoke(envelope: Envelope, event: Said | Chose, facts: Facts) -> Turn:
         return _command(envelope, name, facts)
     if isinstance(event, Said) and (corrected := _corrected(envelope, event.text, facts)):
         return corrected
+    if isinstance(event, Said) and (answered := _from_the_guide(envelope, event.text, facts)):
+        return answered
     return _missed(envelope, stepped)
 
 
@@ -422,6 +437,8 @@ def _tapped(envelope: Envelope, button: str, facts: Facts) -> Turn:
     _, _, value = button.partition(":")
     if value.startswith(GO):
         return _go(envelope, value.removeprefix(GO), facts)
+    if value.startswith(READ):
+        return _read(envelope, value.removeprefix(READ), facts)
     return Turn(envelope, (Say("talk.closed"),), ask=True)
 
 
@@ -513,6 +530,39 @@ def _words_for(flow: str, field_name: str) -> tuple[str, ...]:
 def _takes_errors(envelope: Envelope) -> bool:
     """Whether an error text belongs to what the flow waits for: a mail's own words, or the error itself."""
     return private(envelope) or isinstance(envelope.state, FLOWS[envelope.flow].errors)
+
+
+# --- questions --------------------------------------------------------------------------------------------------------
+
+
+def may_ask(envelope: Envelope, text: str) -> bool:
+    """Whether a message may be a question for the guide: no choice, no command, no part of a mail, more than a sign."""
+    letters = sum(map(str.isalpha, text[:MAX_LOOK]))
+    if letters < LEAST_LETTERS or envelope.silent or _takes_any_text(envelope):
+        return False
+    return reading.command(text) is None and reading.choice(text, _options(envelope)) is None
+
+
+def _from_the_guide(envelope: Envelope, text: str, facts: Facts) -> Turn | None:
+    """The answer to a question; the flow stays where it is, and its question is asked again behind it."""
+    if questions.wants_a_person(facts):
+        return _command(envelope, "person", facts)
+    keep = not awaits_secret(envelope)
+    said = questions.reply(text, facts, here=envelope.flow, resting=_resting(envelope), keep=keep)
+    if said is None:
+        return None
+    misses = envelope.misses if said.topic else envelope.misses + 1
+    return _told(replace(envelope, misses=misses), said)
+
+
+def _read(envelope: Envelope, target: str, facts: Facts) -> Turn:
+    """A button below an answer: an article, its steps, or that it was not the right one."""
+    said = questions.read(target, envelope.topic, facts, envelope.flow)
+    return _told(envelope, said) if said else Turn(envelope, (Say("talk.closed"),), ask=True)
+
+
+def _told(envelope: Envelope, said: questions.Reply) -> Turn:
+    return Turn(replace(envelope, topic=said.topic), said.effects, ask=True, offer=said.offer)
 
 
 # --- an error that the person pasted ------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from typing import Any
 from flows.facts import Facts
 from flows.words import Account, Ask, Declined, Effect, Event
 
+GO = "go:"  # an option that leads to another flow: "go:mailbox.password"
 State = Any  # a frozen dataclass among the flow's own `states`; `saved` looks names up there and nowhere else
 Step = tuple[State, list[Effect]] | Declined
 

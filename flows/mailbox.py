@@ -6,6 +6,7 @@ from flows.facts import Facts, MailboxState, Provider
 from flows.fields import HOSTS, PERSON, PORTS, address, host, port, security_of, under
 from flows.flow import Flow, Step
 from flows.forms import Answers, Field, Form, Problem
+from flows.questions import is_asked
 from flows.reading import address as read_address
 from flows.reading import command
 from flows.remedies import SECRET_CAUSES, SECRET_KINDS, next_steps
@@ -259,7 +260,7 @@ def _towards_the_server(state: State, event: Event, facts: Facts) -> Step:
             return _ask_around(about)
         case Hosting(about), Chose(name):
             return Finding(about), [FindHoster(about, name)]
-        case Hosting(about), Said(name) if not command(name):
+        case Hosting(about), Said(name) if not command(name) and not is_asked(name, facts):
             return Finding(about), [FindHoster(about, name)]
     return Declined()
 

@@ -17,9 +17,10 @@ from flows.conversation import FLOWS, Asked, Envelope
 from flows.flow import State
 from flows.words import Effect, Event
 
-VERSION = 2
+VERSION = 3
 UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
     1: lambda raw: raw,  # states got new fields, which all have a default
+    2: lambda raw: {**raw, "topic": ""},
 }
 MAX_BYTES = 32 * 1024
 _JSON = json.JSONEncoder(ensure_ascii=False)
@@ -121,6 +122,7 @@ def _dumped(envelope: Envelope) -> dict[str, Any]:
         "doubt": envelope.doubt,
         "greeted": envelope.greeted,
         "silent": envelope.silent,
+        "topic": envelope.topic,
     }
 
 
@@ -138,6 +140,7 @@ def load_envelope(raw: Mapping[str, Any]) -> Envelope:
             doubt=str(today["doubt"]),
             greeted=bool(today["greeted"]),
             silent=bool(today["silent"]),
+            topic=str(today["topic"]),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise Unreadable(f"the saved conversation does not fit: {type(error).__name__}") from None

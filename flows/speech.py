@@ -9,6 +9,7 @@ from functools import cache
 from importlib import resources
 from typing import Protocol
 
+from flows import guide
 from flows.words import LANGUAGES, Code, Language, Link, Option, Quote, Say, Speak, Text, Value
 
 MAX_QUOTE = 400  # characters of the person's own words shown back: a message with buttons holds 1,024 in all
@@ -53,6 +54,7 @@ def texts(language: Language) -> Mapping[str, str]:
     labels = tomllib.loads(resources.files("flows.texts").joinpath("ally_labels.toml").read_text(encoding="utf-8"))
     return {
         **dict(_flatten(raw, "")),
+        **guide.texts(language),
         **{f"ally.{name}": words[language] for name, words in labels.items()},
     }
 

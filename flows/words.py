@@ -731,6 +731,19 @@ class Start:
     account: Account | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class NoteQuestion:
+    """A question was asked: in these words (empty: not to be kept), answered by this topic, or (empty) by none."""
+
+    words: str
+    topic: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NotHelpful:
+    """The answer to the question that was noted last did not help."""
+
+
 Record = (
     Join
     | SetLanguage
@@ -749,6 +762,8 @@ Record = (
     | WeighFiles
     | SendMail
     | OpenCase
+    | NoteQuestion
+    | NotHelpful
 )
 Promised = Speak | Discover | TestLogin | CheckServer | EraseAtProvider | EraseEverything
 Effect = Say | Start | Record | Promised

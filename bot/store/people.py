@@ -21,6 +21,7 @@ from bot.store.tables import (
     membership,
     message,
     outgoing_mail,
+    question,
     secret,
 )
 
@@ -224,6 +225,9 @@ def everything_about(db: Connection, contact_id: UUID) -> dict[str, list[Row]]:
         ),
         "cases": select(case.c.number, case.c.reason, case.c.opened_at, case.c.closed_at).where(
             case.c.conversation_id.in_(talks)
+        ),
+        "questions": select(question.c.at, question.c.words, question.c.topic).where(
+            question.c.conversation_id.in_(talks)
         ),
         "secrets": select(*sealed).where(secret.c.owner_id == contact_id),
         "messages": select(message.c.at, message.c.direction, message.c.text)

@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-SCHEMA = 4  # what this code writes; see `migrations/env.py` and `store.schema`
+SCHEMA = 5  # what this code writes; see `migrations/env.py` and `store.schema`
 
 metadata = MetaData(
     naming_convention={
@@ -327,6 +327,20 @@ case = Table(
     Column("opened_at", Moment, nullable=False),
     Column("closed_at", Moment),
     Index("uq_case_open", "conversation_id", unique=True, postgresql_where=text("closed_at is null")),
+)
+
+# What was asked, redacted, and the topic of the guide that answered it; empty: none did.
+question = Table(
+    "question",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    _of("conversation"),
+    Column("words", String(300), nullable=False),
+    Column("topic", String(32), nullable=False),
+    Column("language", String(2), nullable=False),
+    Column("helpful", Boolean, nullable=False, server_default=text("true")),
+    Column("at", Moment, nullable=False),
+    Index(None, "conversation_id"),
 )
 
 dead_letter = Table(

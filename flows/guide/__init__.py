@@ -1,8 +1,8 @@
 """The guide: what is documented, one article per topic and language, in Markdown files beside this one.
 
-An article is front matter in TOML between two lines `+++`, the short answer, and behind a line `---` its steps. The ways
-in which people ask for it (`asks`) are what the search learns from: adding one, or an article, needs no code. What is
-never answered from the guide stands in `unanswered.toml`, by kind.
+An article is front matter in TOML between two lines `+++`, the short answer, and behind a line `---` its steps. The
+ways in which people ask for it (`asks`) are what the search learns from: adding one, or an article, needs no code. What
+is never answered from the guide stands in `unanswered.toml`, by kind.
 """
 
 import tomllib
@@ -102,6 +102,6 @@ def texts(language: Language) -> dict[str, str]:
 
 
 def same_of(topic: str, provider: str) -> str:
-    """The topic that says of another provider (by family) what this one says; the servers' where there is no such one."""
+    """The topic that says of another provider (by family) what this one says; if there is none, that of its server."""
     family = next((one for one in FAMILIES if topic in one.values()), FAMILIES[0])
     return family.get(provider, family[""])

@@ -1,0 +1,159 @@
+"""What is said to a question: the article, two to choose from, or honestly that it is not in the guide."""
+
+from dataclasses import dataclass
+
+from flows import guide
+from flows.facts import Facts, Question
+from flows.flow import GO
+from flows.words import Code, Effect, NoteQuestion, NotHelpful, Option, Say, SetLanguage, Text, Value, Values
+
+READ = (
+    "read:"  # an option that shows an article: "read:cost", its steps: "read:steps.cost", or that it was the wrong one
+)
+NOT_IT = "not"
+STEPS = "steps."
+PERSON = Option(f"{GO}person", "button.person")
+LEAST_WORDS = 4  # of a message that is language rather than an answer, even without a question mark
+LABELS = (
+    "settings", "integrations", "integrate", "edit_profile", "own_smtp", "smtp_email", "smtp_password", "test_smtp",
+    "save", "host", "port", "ssl",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What is said and noted, what is offered besides the pending question, and the topic to be remembered."""
+
+    effects: tuple[Effect, ...]
+    offer: tuple[Option, ...] = ()
+    topic: str = ""
+
+
+def is_one(text: str) -> bool:
+    """Whether a message is worded as a question or a sentence, rather than as an answer."""
+    bare = text.strip()
+    return bare.endswith("?") or bare.startswith("¿") or len(bare.split()) >= LEAST_WORDS
+
+
+def is_asked(text: str, facts: Facts) -> bool:
+    """The guard of states that take any words: whether these are surely a question that the guide answers.
+
+    Who names a provider there means an answer: "is it GoDaddy?".
+    """
+    asked = facts.question
+    sure = asked is not None and asked.clear and bool(asked.topics) and not asked.provider
+    return sure and text.strip().endswith("?")
+
+
+def reply(text: str, facts: Facts, *, here: str, resting: bool, keep: bool) -> Reply | None:
+    """What is said to a message that no flow took; None where it is rather a failed answer to what was asked.
+
+    `here`: the flow that goes on afterwards. `resting`: nothing particular was asked. `keep`: the words may be noted.
+    """
+    asked = facts.question
+    if asked is None or not (asked.clear or is_one(text) or resting):
+        return None
+    words = text if keep else ""
+    if asked.clear and asked.topics:
+        return _in_their_language(asked, facts, _answered(asked, words, facts, here))
+    if not (resting or is_one(text)):
+        return None
+    if asked.kind in {guide.GREETING, guide.THANKS}:
+        return Reply((Say(f"guide.{asked.kind}"),)) if resting else None
+    if len(asked.topics) > 1:
+        which = (NoteQuestion(words, ""), Say("guide.which"))
+        return _in_their_language(asked, facts, Reply(which, _to_choose(asked.topics)))
+    if asked.topics:
+        return _in_their_language(asked, facts, _answered(asked, words, facts, here))
+    return _in_their_language(asked, facts, _not_answered(asked, words))
+
+
+def wants_a_person(facts: Facts) -> bool:
+    """Whether a message surely asks for a person, in whatever words."""
+    return facts.question is not None and facts.question.clear and facts.question.kind == guide.PERSON
+
+
+def _not_answered(asked: Question, words: str) -> Reply:
+    kind = asked.kind if asked.kind in guide.OUT_OF_SCOPE else "unknown"
+    return Reply((NoteQuestion(words, ""), Say(f"guide.{kind}")), (PERSON,))
+
+
+def _in_their_language(asked: Question, facts: Facts, said: Reply) -> Reply:
+    """A question in another language of ours turns the conversation to it."""
+    if asked.language is None or asked.language == facts.language:
+        return said
+    return Reply((SetLanguage(asked.language), *said.effects), said.offer, said.topic)
+
+
+def _answered(asked: Question, words: str, facts: Facts, here: str) -> Reply:
+    topic = asked.topics[0]
+    shown = shown_article(topic, facts, here)
+    named = (_server(asked),) if topic in NAMED and asked.server is not None else ()
+    more = (Say("guide.also"),) if asked.also else ()
+    also = tuple(Option(f"{READ}{one}", f"article.button.{one}") for one in asked.also)
+    return Reply((NoteQuestion(words, topic), *shown.effects, *named, *more), (*also, *shown.offer), topic)
+
+
+NAMED = frozenset({"other_provider_settings", "find_smtp_settings", "which_port_ssl"})
+
+
+def _server(asked: Question) -> Say:
+    server = asked.server
+    if server is None:
+        raise LookupError("nothing is known of that provider's server")
+    values: dict[str, Value] = {"name": asked.provider, "server": Code(server.host), "number": server.port}
+    return Say("guide.server", {**values, "host": Text("ally.host"), "port": Text("ally.port")})
+
+
+def shown_article(topic: str, facts: Facts, here: str) -> Reply:
+    """An article's short answer, with what can be done next."""
+    known = guide.article(topic)
+    steps = (Option(f"{READ}{STEPS}{topic}", "guide.button.steps"),) if known.steps else ()
+    wrong = Option(f"{READ}{NOT_IT}", "guide.button.not")
+    return Reply(
+        (Say(f"article.{topic}", _values(facts)),), (*steps, *_action(known.action, facts, here), wrong), topic
+    )
+
+
+def read(target: str, topic: str, facts: Facts, here: str) -> Reply | None:
+    """What a button leads to (behind `READ`): an article, its steps, or another try after `topic` was the wrong one."""
+    if target == NOT_IT:
+        return _wrong(topic)
+    name = target.removeprefix(STEPS)
+    if name not in guide.articles(facts.language):
+        return None
+    known = guide.article(name)
+    if target == name or not known.steps:
+        return shown_article(name, facts, here)
+    said = Say(f"article.steps.{name}", _values(facts)), Say("guide.checked", {"day": known.checked})
+    return Reply(said, _action(known.action, facts, here), name)
+
+
+def _wrong(topic: str) -> Reply:
+    related = guide.article(topic).related[:2] if topic else ()
+    return Reply((NotHelpful(), Say("guide.sorry")), (*_to_choose(related), PERSON))
+
+
+def _to_choose(topics: tuple[str, ...]) -> tuple[Option, ...]:
+    return tuple(Option(f"{READ}{topic}", f"article.button.{topic}") for topic in topics)
+
+
+def _action(action: str, facts: Facts, here: str) -> tuple[Option, ...]:
+    """The button that leads from words to deeds, where this person can do them now, and is not just doing them."""
+    if action == "person":
+        return (PERSON,)
+    mine = facts.mailbox is not None
+    target, label, possible = {
+        "setup": ("mailbox.manage", "menu.button.mailbox", True) if mine else ("mailbox", "menu.button.setup", True),
+        "manage": ("mailbox.manage", "menu.button.mailbox", mine),
+        "card": ("card", "menu.button.card", mine),
+        "integrate": ("integrate", "menu.button.integrate", facts.role == "admin"),
+    }.get(action, ("", "", False))
+    usable = possible and bool(facts.agency) and target.partition(".")[0] != here and here != "menu"
+    return (Option(f"{GO}{target}", label),) if usable else ()
+
+
+def _values(facts: Facts) -> Values:
+    house = facts.house
+    labels: dict[str, Value] = {name: Text(f"ally.{name}") for name in LABELS}
+    return {**labels, "days": house.retention_days, "privacy_url": house.privacy_url, "operator": house.operator}
