@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from bot import commands
+from bot import ask_command, commands
 from bot.app import Parts, create_worker, join, look_over
 from bot.check_command import check
 from bot.database import opened
@@ -25,6 +25,8 @@ from bot.store.embedded import EmbeddedFailed
 from bot.store.engine import DatabaseDown
 from bot.store.schema import WrongSchema
 from bot.vault import new_key
+from flows import guide
+from flows.words import LANGUAGES, Language
 
 OPERATOR_ERRORS = (SettingsError, WrongSchema, WrongKey, EmbeddedFailed, commands.CannotBe)
 as_json = click.option("--json", "wants_json", is_flag=True, help="Answer in JSON.")
@@ -128,6 +130,36 @@ def talk(script: Path | None, record: Path | None) -> None:
 def make_key() -> None:
     """Print a new key for SECRET_KEYS."""
     click.echo(new_key())
+
+
+@main.command()
+@click.argument("question", required=False)
+@click.option("--language", type=click.Choice(LANGUAGES), help="Of the answer; else that of the question.")
+@click.option("--jsonl", "many", is_flag=True, help='Read {"id", "text"} lines on standard input, answer a line each.')
+@click.option("--topic", type=click.Choice(sorted(guide.articles("en"))), help="Print this article, to be posted.")
+@click.option("--unanswered", is_flag=True, help="List what people asked in vain.")
+@as_json
+def ask(
+    question: str | None,
+    language: Language | None,
+    many: bool,  # noqa: FBT001 - a flag, as the next two
+    topic: str | None,
+    unanswered: bool,  # noqa: FBT001
+    wants_json: bool,  # noqa: FBT001
+) -> None:
+    """Say what the guide answers to QUESTION."""
+    if sum((question is not None, many, topic is not None, unanswered)) != 1:
+        raise click.UsageError("Give one of QUESTION, --jsonl, --topic and --unanswered.")
+    if unanswered:
+        _listed(commands.unanswered, wants_json)
+        return
+    desk = ask_command.Desk(_settings())
+    if topic is not None:
+        click.echo(desk.article(topic, language or "en"))
+    elif many:
+        ask_command.answer_lines(desk, language)
+    else:
+        ask_command.answer(desk, question or "", language, wants_json=wants_json)
 
 
 main.add_command(check)

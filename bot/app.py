@@ -145,6 +145,8 @@ def house(settings: Settings) -> House:
         support_contact=settings.support_contact or "support@sandbox.test",
         domain=settings.domain,
         ports=settings.ports,
+        mails_per_hour=settings.mails_per_hour,
+        mails_per_day=settings.mails_per_day,
     )
 
 

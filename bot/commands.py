@@ -10,7 +10,7 @@ from bot.app import Parts
 from bot.hands import forget
 from bot.mail.wire.guard import BadHost, ascii_host
 from bot.settings import timezone
-from bot.store import conversations
+from bot.store import conversations, questions
 from bot.store import people as people_store
 from bot.store.engine import Connection, Row, reading
 from flows.speech import sentence
@@ -127,6 +127,17 @@ def cases(parts: Parts) -> list[dict[str, Any]]:
     return [
         {"number": row.number, "reason": row.reason, "name": row.name, "language": row.language,
          "channel": row.channel, "opened_at": _moment(row.opened_at)}
+        for row in rows
+    ]  # fmt: skip
+
+
+def unanswered(parts: Parts, most: int = 100) -> list[dict[str, Any]]:
+    """What people asked in vain, the most frequent first; without a topic the guide had no answer."""
+    with reading(parts.engine) as db:
+        rows = questions.unanswered(db, most)
+    return [
+        {"times": row.times, "question": row.words, "language": row.language, "topic": row.topic or None,
+         "last": _moment(row.last)}
         for row in rows
     ]  # fmt: skip
 

@@ -3,12 +3,12 @@
 import json
 import os
 import sys
-from collections.abc import Iterator
 from datetime import date
-from typing import Any, BinaryIO
+from typing import Any
 
 import click
 
+from bot import jsonl
 from bot.app import known_providers, network
 from bot.clock import SystemClock
 from bot.mail.knowledge.providers import Candidate, Provider, Providers, domain_of
@@ -18,7 +18,6 @@ from bot.mail.wire.discover import Found, Outcome
 from bot.mail.wire.guard import GuardError
 from bot.settings import load
 
-MAX_LINE = 65_536  # bytes; an address has 254
 as_json = click.option("--json", "wants_json", is_flag=True, help="Answer in JSON.")
 _NO_ADDRESS = "it is neither an address nor a domain"
 
@@ -26,16 +25,18 @@ _NO_ADDRESS = "it is neither an address nor a domain"
 @click.command()
 @click.argument("address", required=False)
 @click.option("--offline", is_flag=True, help="Use only what the tables know.")
-@click.option("--jsonl", is_flag=True, help='Read {"id", "address"} lines on standard input, answer a line each.')
+@click.option(
+    "--jsonl", "many", is_flag=True, help='Read {"id", "address"} lines on standard input, answer a line each.'
+)
 @as_json
-def discover(address: str | None, offline: bool, jsonl: bool, wants_json: bool) -> None:  # noqa: FBT001 - flags
+def discover(address: str | None, offline: bool, many: bool, wants_json: bool) -> None:  # noqa: FBT001 - flags
     """Say which server the mail of ADDRESS (or of a bare domain) is sent through, the best first."""
-    if jsonl == (address is not None):
+    if many == (address is not None):
         raise click.UsageError("Give one ADDRESS, or --jsonl and lines on standard input.")
     known, today = _known()
-    if jsonl:
-        for line in _lines(sys.stdin.buffer):
-            click.echo(json.dumps(_answer_line(known, line, today, offline=offline), ensure_ascii=False))
+    if many:
+        for row in jsonl.rows(sys.stdin.buffer, "address"):
+            click.echo(json.dumps(_answer_row(known, row, today, offline=offline)))
         return
     found = _found(known, address or "", today, offline=offline)
     if "error" in found:
@@ -131,25 +132,8 @@ def _in_words(found: dict[str, Any]) -> str:
 # --- many -------------------------------------------------------------------------------------------------------------
 
 
-def _lines(stream: BinaryIO) -> Iterator[bytes | None]:
-    """The lines of a stream that hold something; None for one that is too long, whose rest is passed over."""
-    while line := stream.readline(MAX_LINE + 1):
-        if len(line) > MAX_LINE:
-            while line and not line.endswith(b"\n"):
-                line = stream.readline(MAX_LINE)
-            yield None
-        elif line.strip():
-            yield line
-
-
-def _answer_line(known: Providers, line: bytes | None, today: date, *, offline: bool) -> dict[str, Any]:
-    """The answer to one line of JSON; for one that cannot be read, `error` says why."""
-    try:
-        asked = json.loads(line) if line is not None else None
-    except (ValueError, RecursionError):
-        asked = None
-    id_ = asked.get("id") if isinstance(asked, dict) else None
-    if not isinstance(asked, dict) or not isinstance(asked.get("address"), str):
-        wrong = "it is too long" if line is None else 'it is not {"id", "address"} in JSON'
-        return {"id": id_, "error": wrong, "candidates": [], "provider": None, "hint": None}
-    return {"id": id_, **_found(known, asked["address"], today, offline=offline)}
+def _answer_row(known: Providers, row: jsonl.Row, today: date, *, offline: bool) -> dict[str, Any]:
+    """The answer to one line; for one that cannot be answered, `error` says why."""
+    if row.error:
+        return {"id": row.id, "error": row.error, "candidates": [], "provider": None, "hint": None}
+    return {"id": row.id, **_found(known, row.given["address"], today, offline=offline)}

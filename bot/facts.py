@@ -102,13 +102,8 @@ class FactReader:
         return next((provider.family for provider in self._providers.by_name(text, today)), None)
 
     def named(self, question: Question, text: str, today: date) -> Question:
-        """A question with the provider that it names, and its server, where it is one only."""
-        found = self._providers.by_name(text, today)
-        if not found or any(other.family != found[0].family for other in found):
-            return question
-        first = found[0]
-        server = Server(first.server.host, first.server.port, first.server.security) if first.server else None
-        return replace(question, provider=first.name, server=server)
+        """See the function of the same name."""
+        return named(self._providers, question, text, today)
 
     def hoster(self, address: str, words: str, today: date) -> Account | None:
         """The account at the company that the person names, or None where that is not clear."""
@@ -119,6 +114,16 @@ class FactReader:
                 server = Server(found.host, found.port, found.security)
                 return Account(address, provider.user_for(address), server)
         return None
+
+
+def named(providers: Providers, question: Question, text: str, today: date) -> Question:
+    """A question with the provider that its text names, and its server, where it is one provider only."""
+    found = providers.by_name(text, today)
+    if not found or any(other.family != found[0].family for other in found):
+        return question
+    first = found[0]
+    server = Server(first.server.host, first.server.port, first.server.security) if first.server else None
+    return replace(question, provider=first.name, server=server)
 
 
 def _provider(known: Known, today: date) -> facts.Provider:

@@ -10,7 +10,7 @@ import threading
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache
 from typing import Any
 
 from flows import guide
@@ -20,10 +20,11 @@ from flows.words import LANGUAGES, Language
 MAX_TEXT = 600  # characters of a message that are looked at
 MAX_PARTS = 6  # sentences of a message that are looked at one by one
 MAX_ALSO = 2  # further questions of one message that are offered
+LEAST_LETTERS = 2  # of a question ("2fa")
 FOLLOW_UP = 6  # words: "and what about for hotmail"
 WARMTH = 0.25  # what turns distances into shares; the smaller, the bolder
 CAUTION = 1.3  # weight of what is not in the guide: to answer what was not asked is worse than to offer a person
-CLEAR = 0.5  # share from which a topic is surely meant
+CLEAR = 0.45  # share from which a topic is surely meant
 LIKELY = 0.25  # share below which nothing was recognised
 CLEAR_PART = 0.7  # share from which a sentence of a longer message counts as a question of its own
 SURE = 0.8  # share from which a message's language is sure
@@ -68,17 +69,16 @@ class Search:
     def __init__(self, family: Callable[[str], str | None] = lambda _text: None) -> None:
         """`family`: the family of the provider that a text names, None where it names none."""
         self._family = family
-        self._learning = threading.Lock()
 
     def warm(self) -> None:
         """Learn now what would else be learnt with the first question."""
-        with self._learning:
-            _ = self._learnt
+        _learnt()
 
     def find(self, text: str, previous: str = "") -> Question:
         """What a message asks. `previous`: the topic that was answered last, for "and for Outlook?"."""
-        self.warm()
         bare = text[:MAX_TEXT].strip()
+        if sum(map(str.isalpha, bare)) < LEAST_LETTERS:
+            return Question()
         if again := self._asked_again(bare, previous):
             return Question((again,), clear=True, score=1.0)
         ranked = self.rank(bare)
@@ -97,7 +97,7 @@ class Search:
 
     def rank(self, text: str) -> Ranked:
         """All topics and kinds by their shares."""
-        return self._learnt.rank(text)
+        return _learnt().rank(text)
 
     def _asked_again(self, text: str, previous: str) -> str:
         """The topic of a message that only names another provider."""
@@ -122,16 +122,12 @@ class Search:
     def _language(self, text: str) -> Language | None:
         if len(_WORD.findall(text)) < LEAST_WORDS:
             return None
-        language, share = self._learnt.language(text)
+        language, share = _learnt().language(text)
         return language if share >= SURE else None
 
     def language_of(self, text: str) -> Language:
         """The likeliest language of a text, sure or not."""
-        return self._learnt.language(text)[0]
-
-    @cached_property
-    def _learnt(self) -> "_Learnt":
-        return _Learnt()
+        return _learnt().language(text)[0]
 
 
 def folded(text: str) -> str:
@@ -160,7 +156,7 @@ class _Learnt:
         self._what = classifier().fit(found, [what for _, _, what in rows])
         self._tongue = classifier().fit(found, [language for _, language, _ in rows])
         self._whats = [str(name) for name in self._what.classes_]
-        self._tongues: list[Language] = [language for language in self._tongue.classes_ if language in LANGUAGES]
+        self._tongues = [next(one for one in LANGUAGES if one == language) for language in self._tongue.classes_]
 
     def rank(self, text: str) -> Ranked:
         """See Search.rank."""
@@ -170,7 +166,8 @@ class _Learnt:
         outside = {name: share for name, share in known.items() if name in guide.OUT_OF_SCOPE}
         together = {name: share for name, share in known.items() if name not in outside}
         together[""] = CAUTION * sum(outside.values())
-        ordered = sorted(together.items(), key=lambda one: -one[1])
+        whole = sum(together.values())
+        ordered = sorted(((name, share / whole) for name, share in together.items()), key=lambda one: -one[1])
         return Ranked(tuple(ordered), ordered[0][0] or max(outside, key=lambda name: outside[name]))
 
     def language(self, text: str) -> tuple[Language, float]:
@@ -178,6 +175,20 @@ class _Learnt:
         distances = self._tongue.decision_function(self._pieces.transform([folded(text)]))[0].tolist()
         best = max(zip(_shares(distances), self._tongues, strict=True))
         return best[1], best[0]
+
+
+_learning = threading.Lock()
+
+
+def _learnt() -> _Learnt:
+    """What was learnt, once for all of a process; whoever comes meanwhile waits."""
+    with _learning:
+        return _learn()
+
+
+@cache
+def _learn() -> _Learnt:
+    return _Learnt()
 
 
 def _shares(distances: Sequence[float]) -> list[float]:

@@ -70,11 +70,10 @@ FLOWS: dict[str, Flow] = {
 MAX_TRAIL = 10
 MAX_STARTS = 5  # flows that start one another in one turn; more would be a circle
 MAX_OPTIONS = 10  # WhatsApp's list
+MAX_BUTTONS = 3  # WhatsApp's buttons
 MISSES_BEFORE_A_PERSON = 3
 MAX_WITH_CHOICES = 960  # of WhatsApp's 1,024 characters; the rest is for what the channel adds to set values apart
 LINK_LENGTH = 120  # a one-time link is not longer
-LEAST_LETTERS = 2  # of a message that may be a question ("2fa")
-MAX_LOOK = 200  # characters in which they are counted
 FIX = "fix:"  # an option that asks for one answer of this flow again: "fix:host"
 DOUBT = "talk.doubt"
 NEWS = "news."
@@ -114,12 +113,16 @@ class Envelope:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What one event led to: the new envelope, what to do, and whether the question is to be asked."""
+    """What one event led to: the new envelope, what to do, and whether the question is to be asked.
+
+    `briefly`: below an answer the menu is not shown again, but what it offers still works.
+    """
 
     envelope: Envelope
     effects: tuple[Effect, ...] = ()
     ask: bool = False
     offer: tuple[Option, ...] = ()
+    briefly: bool = False
 
     def then(self, later: "Turn") -> "Turn":
         """The turn continued: what is to be done adds up, the later one decides what is asked."""
@@ -173,10 +176,8 @@ def _while_a_secret_is_awaited(envelope: Envelope, text: str, facts: Facts) -> E
 
 
 def _is_a_clear_question(text: str, facts: Facts) -> bool:
-    """Two words of the guide's, and letters only: "gmail smtp". One word alone may always be a password."""
-    words = text.split()
-    lettered = len(words) > 1 and all(word.isalpha() for word in words)
-    return lettered and facts.question is not None and facts.question.clear
+    """Whether these are words of the guide's, without any sign that asks."""
+    return questions.is_a_phrase(text) and facts.question is not None and facts.question.clear
 
 
 def _takes_any_text(envelope: Envelope) -> bool:
@@ -536,10 +537,9 @@ def _takes_errors(envelope: Envelope) -> bool:
 
 
 def may_ask(envelope: Envelope, text: str) -> bool:
-    """Whether a message may be a question for the guide: no choice, no command, no part of a mail, more than a sign."""
-    letters = sum(map(str.isalpha, text[:MAX_LOOK]))
-    if letters < LEAST_LETTERS or envelope.silent or _takes_any_text(envelope):
-        return False
+    """Whether a message may be a question for the guide: no choice, no command, no address, no part of a mail."""
+    if envelope.silent or envelope.lost or _takes_any_text(envelope) or reading.address(text):
+        return False  # what was said to a state that cannot be read may be a secret
     return reading.command(text) is None and reading.choice(text, _options(envelope)) is None
 
 
@@ -562,7 +562,8 @@ def _read(envelope: Envelope, target: str, facts: Facts) -> Turn:
 
 
 def _told(envelope: Envelope, said: questions.Reply) -> Turn:
-    return Turn(replace(envelope, topic=said.topic), said.effects, ask=True, offer=said.offer)
+    briefly = said.briefly and isinstance(envelope.state, menu.Choosing)
+    return Turn(replace(envelope, topic=said.topic), said.effects, ask=True, offer=said.offer, briefly=briefly)
 
 
 # --- an error that the person pasted ------------------------------------------------------------------------------
@@ -681,11 +682,12 @@ def close(turn: Turn, facts: Facts) -> Closed:
     if not turn.ask or envelope.silent:
         return Closed(envelope, (*_speak(says), *others))
     asked = _question(envelope, facts)
-    options = _with_offers(asked.options, turn.offer, facts)
+    options = turn.offer[:MAX_BUTTONS] if turn.briefly else _with_offers(asked.options, turn.offer, facts)
     question = asked.question if "." in asked.question else f"{envelope.flow}.{asked.question}"
-    shown = tuple((option.value, label(option, facts.language)) for option in options)
+    understood = (*turn.offer, *asked.options) if turn.briefly else options
+    shown = tuple((option.value, label(option, facts.language)) for option in understood)
     envelope = replace(envelope, asked=Asked(question, shown))
-    ask = Say(asked.name, asked.values)
+    ask = Say("talk.anything_else") if turn.briefly else Say(asked.name, asked.values)
     speak = Speak((*says, ask), question, options)
     if _fits(speak, facts.language):
         return Closed(envelope, (speak, *others))

@@ -87,6 +87,8 @@ class House:
     support_contact: str
     domain: str
     ports: tuple[int, ...] = (465, 587)
+    mails_per_hour: int = 20
+    mails_per_day: int = 100
 
 
 @dataclass(frozen=True, slots=True)

@@ -208,7 +208,9 @@ State = (
 
 
 def start(entry: str, facts: Facts) -> tuple[State, list[Effect]]:
-    """Set-up from the beginning, or with a saved mailbox: `manage`, `password`, `remove`."""
+    """Set-up from the beginning or with an address; or with a saved mailbox: `manage`, `password`, `remove`."""
+    if "@" in entry:
+        return Finding(entry), [Discover(entry)]
     if facts.mailbox is None:
         return Collecting({}, "address"), [Say("mailbox.none_yet")] if entry else []
     match entry:

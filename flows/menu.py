@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from flows.facts import Facts
 from flows.flow import Flow, Step
-from flows.reading import LANGUAGE_OF, command, invitation_code
+from flows.reading import LANGUAGE_OF, address, command, invitation_code
 from flows.words import (
     LANGUAGES,
     Ask,
@@ -52,8 +52,8 @@ def start(entry: str, _facts: Facts) -> tuple[State, list[Effect]]:
     return (ChoosingLanguage() if entry == "language" else Choosing()), []
 
 
-def step(state: State, event: Event, _facts: Facts) -> Step:
-    """A choice starts a flow; a code joins another agency."""
+def step(state: State, event: Event, facts: Facts) -> Step:
+    """A choice starts a flow, as does an address of somebody who has none yet; a code joins another agency."""
     match state, event:
         case Choosing(), Chose("setup"):
             return state, [Start("mailbox")]
@@ -74,6 +74,8 @@ def step(state: State, event: Event, _facts: Facts) -> Step:
         case ChoosingLanguage(), Chose() | Said():
             language = _language(event)
             return (Done(), [SetLanguage(language), Say("menu.language_set")]) if language else Declined()
+        case Choosing(), Said(text) if facts.mailbox is None and (typed := address(text)):
+            return state, [Start("mailbox", typed)]
         case Choosing(), Said(text) if code := invitation_code(text):
             return state, [Join(code)]
         case _, Joined(agency):

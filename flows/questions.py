@@ -1,6 +1,6 @@
 """What is said to a question: the article, two to choose from, or honestly that it is not in the guide."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from flows import guide
 from flows.facts import Facts, Question
@@ -22,17 +22,27 @@ LABELS = (
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What is said and noted, what is offered besides the pending question, and the topic to be remembered."""
+    """What is said and noted, what is offered besides the pending question, and the topic to be remembered.
+
+    `briefly`: where the menu is the pending question, it need not be shown again.
+    """
 
     effects: tuple[Effect, ...]
     offer: tuple[Option, ...] = ()
     topic: str = ""
+    briefly: bool = True
 
 
 def is_one(text: str) -> bool:
     """Whether a message is worded as a question or a sentence, rather than as an answer."""
     bare = text.strip()
     return bare.endswith("?") or bare.startswith("¿") or len(bare.split()) >= LEAST_WORDS
+
+
+def is_a_phrase(text: str) -> bool:
+    """Whether it is two words or more, of letters only: "gmail smtp". One word alone may be an answer, or a secret."""
+    words = text.split()
+    return len(words) > 1 and all(word.isalpha() for word in words)
 
 
 def is_asked(text: str, facts: Facts) -> bool:
@@ -51,20 +61,21 @@ def reply(text: str, facts: Facts, *, here: str, resting: bool, keep: bool) -> R
     `here`: the flow that goes on afterwards. `resting`: nothing particular was asked. `keep`: the words may be noted.
     """
     asked = facts.question
-    if asked is None or not (asked.clear or is_one(text) or resting):
+    language = is_one(text) or is_a_phrase(text)
+    if asked is None or not (language or resting):
         return None
-    words = text if keep else ""
+    words = text if keep and language else ""  # one word may be anything, a password, too
     if asked.clear and asked.topics:
-        return _in_their_language(asked, facts, _answered(asked, words, facts, here))
+        return _in_their_language(asked, facts, answered(asked, words, facts, here))
     if not (resting or is_one(text)):
         return None
     if asked.kind in {guide.GREETING, guide.THANKS}:
-        return Reply((Say(f"guide.{asked.kind}"),)) if resting else None
+        return Reply((Say(f"guide.{asked.kind}"),), briefly=asked.kind == guide.THANKS) if resting else None
     if len(asked.topics) > 1:
         which = (NoteQuestion(words, ""), Say("guide.which"))
         return _in_their_language(asked, facts, Reply(which, _to_choose(asked.topics)))
     if asked.topics:
-        return _in_their_language(asked, facts, _answered(asked, words, facts, here))
+        return _in_their_language(asked, facts, answered(asked, words, facts, here))
     return _in_their_language(asked, facts, _not_answered(asked, words))
 
 
@@ -82,16 +93,17 @@ def _in_their_language(asked: Question, facts: Facts, said: Reply) -> Reply:
     """A question in another language of ours turns the conversation to it."""
     if asked.language is None or asked.language == facts.language:
         return said
-    return Reply((SetLanguage(asked.language), *said.effects), said.offer, said.topic)
+    return replace(said, effects=(SetLanguage(asked.language), *said.effects))
 
 
-def _answered(asked: Question, words: str, facts: Facts, here: str) -> Reply:
+def answered(asked: Question, words: str, facts: Facts, here: str) -> Reply:
+    """The answer to a question that has a topic; `words`: what may be noted of it."""
     topic = asked.topics[0]
     shown = shown_article(topic, facts, here)
     named = (_server(asked),) if topic in NAMED and asked.server is not None else ()
     more = (Say("guide.also"),) if asked.also else ()
     also = tuple(Option(f"{READ}{one}", f"article.button.{one}") for one in asked.also)
-    return Reply((NoteQuestion(words, topic), *shown.effects, *named, *more), (*also, *shown.offer), topic)
+    return Reply((NoteQuestion(words, topic), *named, *shown.effects, *more), (*also, *shown.offer), topic)
 
 
 NAMED = frozenset({"other_provider_settings", "find_smtp_settings", "which_port_ssl"})
@@ -149,11 +161,17 @@ def _action(action: str, facts: Facts, here: str) -> tuple[Option, ...]:
         "card": ("card", "menu.button.card", mine),
         "integrate": ("integrate", "menu.button.integrate", facts.role == "admin"),
     }.get(action, ("", "", False))
-    usable = possible and bool(facts.agency) and target.partition(".")[0] != here and here != "menu"
+    usable = possible and bool(facts.agency) and target.partition(".")[0] != here
     return (Option(f"{GO}{target}", label),) if usable else ()
 
 
 def _values(facts: Facts) -> Values:
     house = facts.house
-    labels: dict[str, Value] = {name: Text(f"ally.{name}") for name in LABELS}
-    return {**labels, "days": house.retention_days, "privacy_url": house.privacy_url, "operator": house.operator}
+    return {
+        **{name: Text(f"ally.{name}") for name in LABELS},
+        "days": house.retention_days,
+        "privacy_url": house.privacy_url,
+        "operator": house.operator,
+        "per_hour": house.mails_per_hour,
+        "per_day": house.mails_per_day,
+    }

@@ -209,13 +209,14 @@ def invitation_code(text: str) -> str | None:
 
 # --- passwords ----------------------------------------------------------------------------------------------------
 
+_SIXTEEN = r"[a-z]{16}|[a-z]{4}( [a-z]{4}){3}"  # "hostname mismatch" has 16 letters, too
 SHAPES = {
     # Google shows 16 letters in four groups: support.google.com/accounts/answer/185833
-    "google16": r"[a-z]{4} ?[a-z]{4} ?[a-z]{4} ?[a-z]{4}",
+    "google16": _SIXTEEN,
     # Apple: four groups of four letters with hyphens: support.apple.com/102654
     "apple16": r"[a-z]{4}-[a-z]{4}-[a-z]{4}-[a-z]{4}",
     # Yahoo and AOL: 16 letters: help.yahoo.com/kb/SLN15241.html
-    "yahoo16": r"[a-z]{4} ?[a-z]{4} ?[a-z]{4} ?[a-z]{4}",
+    "yahoo16": _SIXTEEN,
 }
 MAX_SECRET = 256
 # "what does this mean" has the shape of an app password, too. These words are language; four random letters make one of

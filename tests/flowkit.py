@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 
+from bot.search import Search
 from flows import saved
 from flows.conversation import (
     Envelope,
@@ -15,6 +16,7 @@ from flows.conversation import (
     close,
     converse,
     is_late,
+    may_ask,
     records,
     subject,
     understand,
@@ -100,7 +102,8 @@ class Player:
     """One person, our side of the conversation, and a world that does as it was told.
 
     `found`: what discovery answers for an address (default: a server under its domain, nothing to confirm). `logins`:
-    what the next live tests answer (default: they work). `hold`: answers of the world wait for `release`.
+    what the next live tests answer (default: they work). `hold`: answers of the world wait for `release`. `search`:
+    finds the articles for the person's questions.
     """
 
     known: Facts = field(default_factory=lambda: facts(agency="", role=""))
@@ -110,6 +113,7 @@ class Player:
     hosters: dict[str, Event] = field(default_factory=dict)
     differs: str = ""
     hold: bool = False
+    search: Search | None = None
     effects: list[Effect] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
     waiting: list[tuple[int, Effect]] = field(default_factory=list)
@@ -168,14 +172,17 @@ class Player:
     def _message(self, text: str, button: str | None, kind: str) -> str:
         before = len(self.messages)
         envelope = self.envelope
-        meant = understand(envelope, text, button, kind, self._facts_about(envelope))
+        known = self._facts_about(envelope)
+        if self.search and kind == "text" and not button and may_ask(envelope, text):
+            known = replace(known, question=self.search.find(text, envelope.topic))
+        meant = understand(envelope, text, button, kind, known)
         if isinstance(meant, Secretive):
             meant = (SecretTyped if meant.taken else SecretSuspected)(self._number("secret"))
-        self._turn(envelope, meant)
+        self._turn(envelope, meant, known)
         return self._new(before)
 
-    def _turn(self, envelope: Envelope, event: Event) -> None:
-        turn = self._written(converse(envelope, through_json(event), self._facts_about(envelope)))
+    def _turn(self, envelope: Envelope, event: Event, known: Facts | None = None) -> None:
+        turn = self._written(converse(envelope, through_json(event), known or self._facts_about(envelope)))
         closed = close(turn, self._facts_about(turn.envelope))
         self.effects += [*records(turn), *closed.effects]
         self.saved = json.dumps(saved.dump_envelope(closed.envelope))

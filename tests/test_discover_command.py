@@ -122,7 +122,8 @@ def test_lines_are_answered_in_their_order_with_their_ids():
         ("[1]", None),
         ("{", None),
         ("[" * 50_000, None),
-        ('{"id": "b", "address": "' + "x" * 200_000 + '"}', None),
+        ('{"id": "b", "address": "' + "x" * 200_000 + '"}', "b"),
+        ('{"id": "b", "address": "' + "x" * 2_000_000 + '"}', None),
         (b"\xff\xfe", None),
     ],
 )

@@ -7,7 +7,8 @@ import pytest
 from click.testing import CliRunner
 
 from bot.__main__ import main
-from bot.explain_command import MAX_LINE, _lines, answer_line, language_of
+from bot.explain_command import answer_row, language_of
+from bot.jsonl import MAX_LINE, read, rows
 from bot.mail.knowledge.explain import causes
 from flows.speech import sentence
 
@@ -56,13 +57,13 @@ def test_lines_get_a_line_each_in_their_order_and_a_bad_one_breaks_nothing():
 
 def test_a_line_that_is_too_long_is_refused_and_the_next_is_read():
     stream = io.BytesIO(b'{"id": 1, "text": "' + b"x" * (3 * MAX_LINE) + b'"}\n{"id": 2, "text": "ECONNREFUSED"}\n')
-    first, second = [answer_line(line) for line in _lines(stream)]
+    first, second = [answer_row(row) for row in rows(stream, "text")]
     assert first == {"id": None, "error": f"the line has more than {MAX_LINE} bytes"}
     assert second["cause"] == "connection_refused"
 
 
 def test_a_line_of_a_thousand_brackets_is_refused():
-    assert answer_line(b"[" * 100_000)["error"]
+    assert answer_row(read(b"[" * 100_000, "text"))["error"]
 
 
 @pytest.mark.parametrize("arguments", [(), ("text", "--jsonl"), ("text", "--language", "fr")])

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.bench import answers, figures, hanging, restart, turn
+from tests.bench import answers, figures, guide, hanging, restart, turn
 from tests.bench.site import ROOT, Site
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ def _full(site: Site) -> Iterator[Row]:
     yield from hanging.latency(site, rounds=5)
     yield from hanging.memory(site, rounds=2)
     yield from restart.rows(site, rounds=3)
+    yield from guide.rows(methods=True)
 
 
 def _quick(site: Site) -> Iterator[Row]:
