@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from bot import ask_command, commands
+from bot import ask_command, commands, texts_command
 from bot.app import Parts, create_worker, join, look_over
 from bot.check_command import check
 from bot.database import opened
@@ -160,6 +160,18 @@ def ask(
         ask_command.answer_lines(desk, language)
     else:
         ask_command.answer(desk, question or "", language, wants_json=wants_json)
+
+
+@main.command("texts")
+@click.option("--language", type=click.Choice(LANGUAGES), default="en", show_default=True)
+@as_json
+def show_texts(language: Language, wants_json: bool) -> None:  # noqa: FBT001
+    """Print every sentence with example values, its length, and where it is said."""
+    if wants_json:
+        click.echo(json.dumps(texts_command.as_rows(language), ensure_ascii=False))
+        return
+    for line in texts_command.lines(language):
+        click.echo(f"{line.name}  ({line.length}; {', '.join(line.said_in)})\n{line.words}\n")
 
 
 main.add_command(check)

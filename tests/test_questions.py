@@ -1,6 +1,7 @@
 """Questions in the middle of everything: answered, and the pending question asked again, once."""
 
 from dataclasses import replace
+from functools import cache
 
 import pytest
 
@@ -25,6 +26,7 @@ from flows.words import (
 from tests.flowkit import ADDRESS, CODE, GMAIL, WORKS, Player, facts
 
 SEARCH = Search()
+found = cache(SEARCH.find)
 ASKS = {
     "en": "how much does it cost to connect my e-mail?",
     "pt": "quanto custa conectar o meu e-mail?",
@@ -128,7 +130,8 @@ PLACES = [_welcome, _menu, _address, _secret, _card, _recipient, _preview, _inte
 @pytest.mark.parametrize("place", PLACES)
 def test_a_question_is_answered_and_the_pending_one_asked_again_once(place, language):
     player = place(language)
-    before, asked = player.envelope, player_question(player)
+    before = player.envelope
+    asked = "talk.anything_else" if place is _menu else player_question(player)
     count = len(player.messages)
     shown = player.write(ASKS[language])
     assert article("cost", language) in shown
@@ -213,7 +216,7 @@ def test_the_steps_are_one_tap_away_and_tell_when_they_were_looked_up():
     player = member()
     player.write("how do I create an app password at google?")
     player.tap(f"{READ}steps.app_password_google")
-    assert said(player)[-3:] == ["article.steps.app_password_google", "guide.checked", "menu.without_mailbox"]
+    assert said(player)[-3:] == ["article.steps.app_password_google", "guide.checked", "talk.anything_else"]
 
 
 def test_an_answer_leads_to_deeds():
@@ -223,6 +226,28 @@ def test_an_answer_leads_to_deeds():
         "setup"
     )
     assert player.envelope.flow == "mailbox"
+
+
+def test_below_an_answer_the_menu_is_a_word_and_all_that_it_offered_still_works():
+    player = with_mailbox()
+    before = player.last.buttons
+    player.write(ASKS["en"])
+    assert len(player.last.buttons) <= 3
+    write = next(button for button in before if button.id.endswith(":write"))
+    player._message(write.label, write.id, "text")
+    assert player.envelope.flow == "compose"
+    player.write("cancel")
+    player.write(ASKS["en"])
+    player.write("Write an e-mail")
+    assert player.envelope.flow == "compose"
+
+
+def test_a_choice_below_an_answer_that_found_no_room_is_understood_by_its_words():
+    player = member()
+    player.write("how do I create an app password at google? and how many mails can I send per day?")
+    assert len(player.last.buttons) == 3
+    player.write("that's not it")
+    assert any(isinstance(effect, NotHelpful) for effect in player.effects)
 
 
 def test_what_is_being_done_is_not_offered():
@@ -368,8 +393,8 @@ def test_a_server_that_is_asked_for_by_name_is_told():
     )
     reply = asked("uol smtp", question)
     assert [one.name for one in reply.effects if isinstance(one, Say)] == [
-        "article.other_provider_settings",
         "guide.server",
+        "article.other_provider_settings",
     ]
     with pytest.raises(LookupError):
         questions._server(replace(question, server=None))
@@ -427,7 +452,7 @@ def test_no_phrase_of_the_guide_said_there_ever_starts_a_sign_in(language, provi
     known = facts(language=language, provider=provider)
     taken = []
     for words in phrases:
-        question = SEARCH.find(words) if may_ask(envelope, words) else None
+        question = found(words) if may_ask(envelope, words) else None
         meant = understand(envelope, words, None, "text", replace(known, question=question))
         if getattr(meant, "taken", False):
             taken.append(words)

@@ -1,0 +1,123 @@
+"""`texts`: every sentence that people read, with example values, where it is said, and its length on WhatsApp."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from string import Formatter
+
+from flows.speech import texts
+from flows.words import Language
+
+ROOT = Path(__file__).parent.parent
+ROOMS = ("flows", "bot")
+# What may stand in a sentence's places.
+EXAMPLES = {
+    "address": "ana@agenciasol.com",
+    "addresses": "ana@agenciasol.com, bia@agenciasol.com",
+    "agency": "Agência Sol",
+    "checked": "26/11/2026",
+    "code": "ACDE-7FGH-JKMN",
+    "contact": "+1 555 0100",
+    "day": "26/11/2026",
+    "days": "90",
+    "declined": "bia@client.com",
+    "domain": "ally.example.com",
+    "example": "ACDE-7FGH-JKMN",
+    "files": "photo.jpg",
+    "host": "smtp.gmail.com",
+    "link": "https://ally.example.com/s/AbC",
+    "minutes": "30",
+    "most": "18",
+    "name": "Ana",
+    "number": "465",
+    "operator": "Ally",
+    "per_day": "100",
+    "per_hour": "20",
+    "piece": "ana@agencia",
+    "port": "465",
+    "ports": "465, 587",
+    "privacy_url": "https://ally.example.com/privacy",
+    "provider": "Gmail",
+    "server": "smtp.gmail.com",
+    "subject": "Visita",
+    "suggestion": "ana@gmail.com",
+    "text": "Hola, olá, hello.",
+    "to": "bia@client.com",
+    "touched": "2",
+    "until": "31/12/2026",
+    "url": "https://ally.example.com/privacy",
+    "user": "ana@agenciasol.com",
+    "what": "2",
+    "word": "menu",
+}
+# Places in which another sentence stands.
+SENTENCES = {
+    "password": "card.mail_password",
+    "state": "mailbox.state.works",
+    "why": "cause.wrong_credentials",
+    "write": "menu.button.write",
+}
+LABELLED = ("article.", "card.", "guide.")  # here `host` is Ally's own word, elsewhere a server
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One sentence: its name, its words with example values, the files that say it, and its length in UTF-16 units."""
+
+    name: str
+    words: str
+    said_in: tuple[str, ...]
+    length: int
+
+
+def lines(language: Language) -> list[Line]:
+    """All sentences of a language, in the order of their files."""
+    said = ((name, _filled(name, language)) for name in texts(language))
+    return [Line(name, words, said_in(name), len(words.encode("utf-16-le")) // 2) for name, words in said]
+
+
+def as_rows(language: Language) -> list[dict[str, object]]:
+    """The lines for other programs."""
+    return [asdict(line) for line in lines(language)]
+
+
+def _filled(name: str, language: Language) -> str:
+    """A sentence with example values; a place without an example shows its own name."""
+    pattern = texts(language)[name]
+    labels = {one.removeprefix("ally."): words for one, words in texts(language).items() if one.startswith("ally.")}
+    sentences = {place: texts(language)[other] for place, other in SENTENCES.items() if other in texts(language)}
+    first, second = (labels, EXAMPLES) if name.startswith(LABELLED) else (EXAMPLES, labels)
+    known: Mapping[str, str] = {**second, **first, **sentences}
+    holes = {hole for _, hole, _, _ in Formatter().parse(pattern) if hole}
+    return pattern.format(**{hole: known.get(hole, f"<{hole}>") for hole in holes})
+
+
+def said_in(name: str) -> tuple[str, ...]:
+    """The files in which a sentence's name stands, whole or as the beginning of one that is put together."""
+    first, _, rest = name.partition(".")
+    if first == "article":
+        return (f"flows/guide/<language>/{name.rpartition('.')[2]}.md",)
+    whole = re.compile(rf"""["']{re.escape(name)}["']""")
+    begun = re.compile("|".join(rf"""["']{re.escape(start)}(?:{{|["']\s*~)""" for start in _beginnings(name)) or "(?!)")
+    spoken = re.compile(rf"""["']{re.escape(rest)}["']|["']{re.escape(rest.rpartition("_")[0])}_["']\s*~""")
+    for pattern in (whole, begun, *([spoken] if first in {"page", "web"} else [])):
+        if found := tuple(file for file, code in _code().items() if pattern.search(code)):
+            return found
+    own = f"flows/{first}.py"  # a form's question has its field's name
+    return (own,) if own in _code() else ("bot/web/secret_page.py",)
+
+
+def _beginnings(name: str) -> Iterator[str]:
+    parts = name.split(".")
+    for length in range(len(parts) - 1, 0, -1):
+        yield ".".join(parts[:length]) + "."
+
+
+@cache
+def _code() -> Mapping[str, str]:
+    """The code and the pages, by file."""
+    files = (path for room in ROOMS for kind in ("*.py", "*.html") for path in (ROOT / room).rglob(kind))
+    others = sorted(path for path in files if path != Path(__file__))
+    return {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in others}
