@@ -1,6 +1,5 @@
 """`texts`: every sentence that people read, with example values, where it is said, and its length on WhatsApp."""
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -59,6 +58,7 @@ SENTENCES = {
     "why": "cause.wrong_credentials",
     "write": "menu.button.write",
 }
+QUOTES = ('"', "'")
 LABELLED = ("article.", "card.", "guide.")  # here `host` is Ally's own word, elsewhere a server
 
 
@@ -94,16 +94,17 @@ def _filled(name: str, language: Language) -> str:
     return pattern.format(**{hole: known.get(hole, f"<{hole}>") for hole in holes})
 
 
+@cache
 def said_in(name: str) -> tuple[str, ...]:
     """The files in which a sentence's name stands, whole or as the beginning of one that is put together."""
     first, _, rest = name.partition(".")
     if first == "article":
         return (f"flows/guide/<language>/{name.rpartition('.')[2]}.md",)
-    whole = re.compile(rf"""["']{re.escape(name)}["']""")
-    begun = re.compile("|".join(rf"""["']{re.escape(start)}(?:{{|["']\s*~)""" for start in _beginnings(name)) or "(?!)")
-    spoken = re.compile(rf"""["']{re.escape(rest)}["']|["']{re.escape(rest.rpartition("_")[0])}_["']\s*~""")
-    for pattern in (whole, begun, *([spoken] if first in {"page", "web"} else [])):
-        if found := tuple(file for file, code in _code().items() if pattern.search(code)):
+    begun = [f"{start}{end}" for start in _beginnings(name) for end in ("{", *(f"{mark} ~" for mark in QUOTES))]
+    on_pages = [f"{rest}{mark}" for mark in QUOTES] + [f"{rest.rpartition('_')[0]}_{mark} ~" for mark in QUOTES]
+    for spelt in ([f"{name}{mark}" for mark in QUOTES], begun, on_pages if first in {"page", "web"} else []):
+        wanted = [f"{mark}{one}" for one in spelt for mark in QUOTES]
+        if found := tuple(file for file, code in _code().items() if any(one in code for one in wanted)):
             return found
     own = f"flows/{first}.py"  # a form's question has its field's name
     return (own,) if own in _code() else ("bot/web/secret_page.py",)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from flows import guide
 from flows.facts import Facts, Question
 from flows.flow import GO
+from flows.reading import plain
 from flows.words import Code, Effect, NoteQuestion, NotHelpful, Option, Say, SetLanguage, Text, Value, Values
 
 READ = (
@@ -35,14 +36,32 @@ class Reply:
 
 def is_one(text: str) -> bool:
     """Whether a message is worded as a question or a sentence, rather than as an answer."""
-    bare = text.strip()
-    return bare.endswith("?") or bare.startswith("¿") or len(bare.split()) >= LEAST_WORDS
+    return has_its_mark(text) or len(text.split()) >= LEAST_WORDS
 
 
 def is_a_phrase(text: str) -> bool:
     """Whether it is two words or more, of letters only: "gmail smtp". One word alone may be an answer, or a secret."""
     words = text.split()
     return len(words) > 1 and all(word.isalpha() for word in words)
+
+
+def has_its_mark(text: str) -> bool:
+    """Whether it ends, or in Spanish begins, as a question does."""
+    return text.strip().endswith("?") or text.strip().startswith("¿")
+
+
+# What points at the question just asked, and says nothing by itself.
+_POINTING = frozenset({
+    "what is that", "what is this", "what is it", "whats that", "whats this", "what's that", "what's this", "what",
+    "what does that mean", "what does this mean", "i don't understand", "i dont understand", "huh",
+    "o que e isso", "o que e isto", "que e isso", "oque e isso", "o que significa isso", "como assim", "nao entendi",
+    "nao entendo", "que es eso", "que es esto", "que significa eso", "que significa esto", "no entiendo", "no entendi",
+})  # fmt: skip
+
+
+def points(text: str) -> bool:
+    """Whether a message only points at what was asked: "what is that?"."""
+    return plain(text).rstrip("? ") in _POINTING
 
 
 def is_asked(text: str, facts: Facts) -> bool:
@@ -62,13 +81,13 @@ def reply(text: str, facts: Facts, *, here: str, resting: bool, keep: bool) -> R
     """
     asked = facts.question
     language = is_one(text) or is_a_phrase(text)
-    if asked is None or not (language or resting):
+    if asked is None or not (language or resting) or (points(text) and not resting):
         return None
     words = text if keep and language else ""  # one word may be anything, a password, too
     if asked.clear and asked.topics:
         return _in_their_language(asked, facts, answered(asked, words, facts, here))
-    if not (resting or is_one(text)):
-        return None
+    if not (resting or has_its_mark(text)):
+        return None  # the flow knows better why this was no answer to what it asked
     if asked.kind in {guide.GREETING, guide.THANKS}:
         return Reply((Say(f"guide.{asked.kind}"),), briefly=asked.kind == guide.THANKS) if resting else None
     if len(asked.topics) > 1:

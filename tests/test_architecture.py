@@ -34,6 +34,7 @@ ONLY = {
     "twilio": ("bot.channels.whatsapp",),
     "slack_bolt": ("bot.channels.slack",),
     "slack_sdk": ("bot.channels.slack",),
+    "sklearn": ("bot.search",),
 }
 
 

@@ -400,6 +400,25 @@ def test_a_server_that_is_asked_for_by_name_is_told():
         questions._server(replace(question, server=None))
 
 
+def test_what_only_points_at_a_question_is_no_question_of_its_own():
+    for words in ("what is that?", "o que é isso", "¿Qué es eso?", "não entendi"):
+        player = _address("en")
+        player.write(words)
+        assert not any(name.startswith("article.") for name in said(player)), words
+        assert questions.points(words)
+    player = member()
+    player.write("what is this?")  # at rest it can only be the whole
+    assert "article.what_is_it" in said(player)
+
+
+def test_the_flow_says_why_something_was_no_answer_unless_it_is_a_question():
+    player = _recipient("en")
+    player.write("to all my clients")
+    assert said(player)[-2:] == ["compose.no_mass_mail", "compose.to"]
+    player.write("what is the weather tomorrow in lisbon?")
+    assert said(player)[-2] == "guide.elsewhere"
+
+
 # --- languages --------------------------------------------------------------------------------------------------------
 
 
