@@ -207,6 +207,25 @@ def agency_list(wants_json: bool) -> None:  # noqa: FBT001
     _listed(commands.agencies, wants_json)
 
 
+@agency.command("show")
+@click.argument("name")
+@as_json
+def agency_show(name: str, wants_json: bool) -> None:  # noqa: FBT001
+    """Show an agency, its members and who of them can send."""
+    with _joined() as parts:
+        _answer(commands.agency_in_full(parts, name), wants_json)
+
+
+@agency.command("close")
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Really do it; without this it only says what would happen.")
+@as_json
+def agency_close(name: str, yes: bool, wants_json: bool) -> None:  # noqa: FBT001
+    """Close an agency: all memberships end, all passwords are erased, everybody is told."""
+    with _joined() as parts:
+        _answer(commands.close_agency(parts, name, really=yes), wants_json)
+
+
 @agency.command("server")
 @click.argument("name")
 @click.argument("where", metavar="HOST:PORT|none")
@@ -263,6 +282,35 @@ def case() -> None:
 def case_list(wants_json: bool) -> None:  # noqa: FBT001
     """List who waits for a person."""
     _listed(commands.cases, wants_json)
+
+
+@case.command("access")
+@click.argument("number", type=int)
+@click.option("--into", metavar="AGENCY", help="Let the person into this agency.")
+@click.option("--role", type=click.Choice(["member", "admin"]), default="member", show_default=True)
+@click.option("--create", is_flag=True, help="Found the agency that the person named; they become its admin.")
+@click.option("--language", type=click.Choice(LANGUAGES), default="pt", show_default=True, help="Of a new agency.")
+@click.option("--timezone", default="America/Sao_Paulo", show_default=True, help="Of a new agency.")
+@click.option("--decline", is_flag=True, help="Do not let the person in.")
+@as_json
+def case_access(
+    number: int,
+    into: str | None,
+    role: str,
+    create: bool,  # noqa: FBT001 - a flag, as the next two
+    language: Language,
+    timezone: str,
+    decline: bool,  # noqa: FBT001
+    wants_json: bool,  # noqa: FBT001
+) -> None:
+    """Answer a wish for access: --create, --into AGENCY or --decline. The person is told at once."""
+    if sum((into is not None, create, decline)) != 1:
+        raise click.UsageError("Give one of --create, --into and --decline.")
+    with _joined() as parts:
+        if create:
+            _answer(commands.found_agency(parts, number, language, timezone), wants_json)
+        else:
+            _answer(commands.decide_access(parts, number, into, role), wants_json)
 
 
 @main.command()

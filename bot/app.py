@@ -112,7 +112,7 @@ def _join(settings: Settings, engine: Engine, clock: Clock, joined: dict[str, Ch
     limits = Limits(engine, clock, {"mail": {"mailbox": mails}})
     facts = FactReader(house(settings), providers)
     search = Search(lambda text: facts.family(text, clock.now().date()))
-    turns = Turns(engine, clock, facts, Records(safe, limits, facts), safe, search)
+    turns = Turns(engine, clock, facts, Records(safe, limits, facts, settings.twilio_whatsapp_from), safe, search)
     links = LinkBook(engine, clock, turns, safe, providers, chat_url(settings))
     if settings.real_twilio:
         joined["whatsapp"] = _whatsapp(settings, engine)
@@ -147,6 +147,7 @@ def house(settings: Settings) -> House:
         ports=settings.ports,
         mails_per_hour=settings.mails_per_hour,
         mails_per_day=settings.mails_per_day,
+        signup=settings.signup,
     )
 
 

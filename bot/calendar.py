@@ -33,6 +33,17 @@ def is_by_day(now: datetime, timezone: str) -> bool:
     return EARLIEST <= there.time() <= END and there.weekday() < SATURDAY
 
 
+def next_day_hour(now: datetime, timezone: str) -> datetime:
+    """The next moment at which somebody may be written to unasked: now, or the next working day's nine o'clock."""
+    there = now.astimezone(ZoneInfo(timezone))
+    if is_by_day(now, timezone):
+        return now
+    day = there.date() if there.time() < EARLIEST else there.date() + timedelta(days=1)
+    while day.weekday() >= SATURDAY:
+        day += timedelta(days=1)
+    return datetime.combine(day, EARLIEST, ZoneInfo(timezone)).astimezone(now.tzinfo)
+
+
 def _within_the_day(wish: datetime) -> datetime:
     """The wish itself by day; before nine the evening before, late in the evening that same evening."""
     if wish.time() < EARLIEST:

@@ -2,7 +2,6 @@
 
 from datetime import datetime
 from typing import Any
-from urllib.parse import quote
 from uuid import UUID
 
 from bot import people
@@ -10,10 +9,10 @@ from bot.app import Parts
 from bot.hands import forget
 from bot.mail.wire.guard import BadHost, ascii_host
 from bot.settings import timezone
-from bot.store import conversations, questions
+from bot.store import access, conversations, questions
 from bot.store import people as people_store
 from bot.store.engine import Connection, Row, reading
-from flows.speech import sentence
+from bot.team import decided, end_membership, forward_text
 from flows.words import Language, Security
 
 MAX_USES = 500
@@ -54,10 +53,7 @@ def _check_name(name: str) -> None:
 
 def invitation_texts(parts: Parts, made: people.Invitation, language: Language) -> dict[str, Any]:
     """The code, the wa.me link whose text holds it, and words to forward with it."""
-    text = sentence("invitation.text", language, code=made.code)
-    digits = "".join(sign for sign in parts.settings.twilio_whatsapp_from if sign.isdigit())
-    link = f"https://wa.me/{digits}?text={quote(text)}" if digits else ""
-    forward = sentence("invitation.forward", language, link=link) if link else text
+    link, forward = forward_text(parts.settings.twilio_whatsapp_from, made.code, language)
     return {"code": made.code, "expires_at": _moment(made.expires_at), "link": link, "forward": forward}
 
 
@@ -126,9 +122,63 @@ def cases(parts: Parts) -> list[dict[str, Any]]:
         rows = conversations.cases(db)
     return [
         {"number": row.number, "reason": row.reason, "name": row.name, "language": row.language,
-         "channel": row.channel, "opened_at": _moment(row.opened_at)}
+         "channel": row.channel, "opened_at": _moment(row.opened_at),
+         **({"wants_into": row.agency, "address": row.address} if row.agency else {})}
         for row in rows
     ]  # fmt: skip
+
+
+def decide_access(parts: Parts, number: int, into: str | None, role: str) -> dict[str, Any]:
+    """Answer the wish for access behind a case: into this agency, or (None) not at all. Raises CannotBe."""
+    with parts.engine.begin() as db:
+        wish = _wish(db, number)
+        row = _agency(db, into) if into is not None else None
+        decided(db, wish, row.id if row else None, role, parts.clock.now())
+    return {"name": wish.name, "agency": row.name if row else None, "role": role if row else None}
+
+
+def found_agency(parts: Parts, number: int, language: str, zone: str) -> dict[str, Any]:
+    """Found the agency that the person behind a case named, with this person as its admin. Raises CannotBe."""
+    timezone(zone)
+    with parts.engine.begin() as db:
+        wish, now = _wish(db, number), parts.clock.now()
+        if people_store.agency_by_name(db, wish.agency) is not None:
+            raise CannotBe(f"There is an agency called {wish.agency} already; use --into to add them to it.")
+        decided(db, wish, people_store.add_agency(db, wish.agency, language, zone, now), "admin", now)
+    return {"name": wish.name, "agency": wish.agency, "role": "admin"}
+
+
+def _wish(db: Connection, number: int) -> Row:
+    row = access.of_case(db, number)
+    if row is None:
+        raise CannotBe(f"Case {number} is no open wish for access; python -m bot case list shows them.")
+    return row
+
+
+def agency_in_full(parts: Parts, name: str) -> dict[str, Any]:
+    """An agency with its members and their mailboxes."""
+    with reading(parts.engine) as db:
+        row = _agency(db, name)
+        server = f"{row.host}:{row.port}" if row.host else "none for all"
+        members = [
+            f"{one.name} ({one.role}): {one.address or 'no mailbox'} {one.state or ''} {one.cause or ''}".strip()
+            for one in people_store.members(db, row.id)
+        ]
+    return {"agency": row.name, "id": str(row.id), "language": row.language, "timezone": row.timezone,
+            "server": server, "members": members}  # fmt: skip
+
+
+def close_agency(parts: Parts, name: str, *, really: bool) -> dict[str, Any]:
+    """Close an agency: every membership ends, every secret is erased. Without `really`, only what would happen."""
+    with parts.engine.begin() as db:
+        row, now = _agency(db, name), parts.clock.now()
+        members = people_store.members(db, row.id)
+        if really:
+            for one in members:
+                end_membership(db, one.id, now, row.name)
+            people_store.close_agency(db, row.id, now)
+    ended = {"memberships": len(members), "mailboxes": sum(one.address is not None for one in members)}
+    return {"agency": row.name, "closed": really, **ended}
 
 
 def unanswered(parts: Parts, most: int = 100) -> list[dict[str, Any]]:

@@ -10,12 +10,12 @@ from bot.mail.knowledge.providers import Demand, Providers
 from bot.mail.knowledge.providers import Provider as Known
 from bot.mail.knowledge.providers import Server as WireServer
 from bot.mail.wire.account import Account as WireAccount
-from bot.store import mailboxes
+from bot.store import mailboxes, people
 from bot.store.conversations import Held
 from bot.store.engine import Connection, Row
 from flows import conversation, facts
 from flows.conversation import Envelope
-from flows.facts import Facts, House, Question
+from flows.facts import Facts, House, Question, Teammate
 from flows.reading import SHAPES
 from flows.words import LANGUAGES, Account, Event, Language, Server
 
@@ -62,6 +62,7 @@ class FactReader:
             role=_role(row),
             mailbox=_mailbox(row),
             agency_server=_agency_server(row),
+            team=_team(db, row) if row and row.role == "admin" and envelope.flow == "team" else (),
         )
         return Standing(
             self.about(known, envelope, row.agency_host if row else ""),
@@ -156,6 +157,22 @@ def _mailbox(row: Row | None) -> facts.Mailbox | None:
     server = Server(row.host, row.port, row.security)
     secret_id = str(row.secret_id or "")
     return facts.Mailbox(Account(row.address, row.user_name, server), row.state, row.cause, secret_id)
+
+
+def _team(db: Connection, row: Row) -> tuple[Teammate, ...]:
+    """The members of the agency, for its admin."""
+    return tuple(
+        Teammate(
+            id=str(one.id),
+            name=one.name,
+            role="admin" if one.role == "admin" else "member",
+            address=one.address or "",
+            state=one.state or "",
+            cause=one.cause or "",
+            me=one.id == row.id,
+        )
+        for one in people.members(db, row.agency_id)
+    )
 
 
 def _agency_server(row: Row | None) -> Server | None:

@@ -18,11 +18,13 @@ from bot.clock import Clock
 from bot.store.engine import Connection, Engine
 from bot.store.limits import PostgresStorage
 
-Name = Literal["code", "discovery", "live_test", "link", "mail", "page"]
+Name = Literal["access", "code", "discovery", "live_test", "link", "mail", "page"]
 
 # For each act its subjects, in the order of `allow`'s keys and of locking, and how often it may be done for each. No
 # window is longer than a day, and none allows more than 200: that bounds a row. A changed limit begins at zero.
 LIMITS: dict[Name, dict[str, str]] = {
+    # Wishes for access: somebody has to answer each.
+    "access": {"contact": "3 per day"},
     # Tries of a join code: a person mistypes one or two, a machine that guesses needs thousands.
     "code": {"contact": "5 per hour"},
     # Looking up servers on the Internet. A set-up needs one, with a typo two.

@@ -113,20 +113,41 @@ def _hash(code: str) -> str:
     return hashlib.sha256(f"invitation {code}".encode()).hexdigest()
 
 
-def join(db: Connection, contact_id: UUID, name: str, code: str, limits: Limits, now: datetime) -> Joined | JoinRefused:
+@dataclass(frozen=True, slots=True)
+class Joining:
+    """What became of a code; and, where a new member came in by an invitation for many, who and where."""
+
+    event: Joined | JoinRefused
+    agency_id: UUID | None = None
+    member_id: UUID | None = None
+
+
+def join(db: Connection, contact_id: UUID, name: str, code: str, limits: Limits, now: datetime) -> Joining:
     """Use an invitation: the contact acts as a member from now on. A try counts before the code is looked at."""
     if isinstance(limits.allow("code", str(contact_id), connection=db), Exhausted):
-        return JoinRefused("too_many")
+        return Joining(JoinRefused("too_many"))
     found = people.invitation_by_hash(db, _hash(code))
     if found is None:
-        return JoinRefused("unknown")
-    member_id = people.membership_in(db, contact_id, found.agency_id)
+        return Joining(JoinRefused("unknown"))
+    known = people.membership_in(db, contact_id, found.agency_id)
+    if known is not None:
+        people.act_for(db, contact_id, known, found.language)
+        return Joining(Joined(found.agency))
+    if found.expires_at <= now:
+        return Joining(JoinRefused("expired"))
+    if found.uses_left < 1:
+        return Joining(JoinRefused("used"))
+    people.use_invitation(db, _hash(code))
+    new = people.add_member(db, contact_id, found.agency_id, found.name or name or "-", found.role, now)
+    people.act_for(db, contact_id, new, found.language)
+    for_many = found.uses > 1
+    return Joining(Joined(found.agency), found.agency_id if for_many else None, new if for_many else None)
+
+
+def admit(db: Connection, contact_id: UUID, agency_id: UUID, name: str, role: str, now: datetime) -> str:
+    """Make a contact a member whose wish was granted, in the language that they have; the agency's name."""
+    member_id = people.membership_in(db, contact_id, agency_id)
     if member_id is None:
-        if found.expires_at <= now:
-            return JoinRefused("expired")
-        if found.uses_left < 1:
-            return JoinRefused("used")
-        people.use_invitation(db, _hash(code))
-        member_id = people.add_member(db, contact_id, found.agency_id, found.name or name or "-", found.role, now)
-    people.act_for(db, contact_id, member_id, found.language)
-    return Joined(found.agency)
+        member_id = people.add_member(db, contact_id, agency_id, name or "-", role, now)
+    people.touch(db, contact_id, member_id=member_id)
+    return people.agency_name(db, agency_id)

@@ -5,35 +5,39 @@ A record may be answered by an event; the turn then goes on with it, still in th
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
-from bot import people
-from bot.facts import FactReader, Standing
+from bot import people, team
+from bot.facts import FactReader
 from bot.limits import Exhausted, Limits
 from bot.mail.knowledge.redact import redact
 from bot.mail.wire.send import message_id, room_for_files
 from bot.safe import WAITING, Safe
+from bot.scene import Scene
 from bot.store import conversations, files, housekeeping, mailboxes, promises, questions, secrets
 from bot.store import people as people_store
-from bot.store.conversations import Held
-from bot.store.engine import Connection, Row
+from bot.store.engine import Row
 from bot.vault import Secret
 from flows import saved
 from flows.words import (
     AdminNeeded,
+    AskAccess,
     CaseOpened,
+    DecideAccess,
     EraseSecret,
     Event,
+    ExcludeMember,
     FilesComing,
     FilesFit,
     FilesGone,
     FilesTooLarge,
     FindHoster,
     HosterUnknown,
+    Invite,
     Join,
     Judge,
     Judged,
@@ -45,16 +49,20 @@ from flows.words import (
     NotHelpful,
     OpenCase,
     OpenLink,
+    PauseMember,
     Record,
+    RemindMember,
     RemoveMailbox,
     RetryWaiting,
     SaveMailbox,
+    SeeTeam,
     SendMail,
     ServerFound,
     ServerWeighed,
     SetAgencyServer,
     SetLanguage,
     SetMessages,
+    SetRole,
     SwitchMailbox,
     TellAdmins,
     WeighFiles,
@@ -70,25 +78,25 @@ _NUMBER = re.compile(r"\d{6,}")  # a phone, an account; reply codes and ports ar
 MAX_TOLD = 20  # addresses in one message to an admin
 
 
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """Whose turn it is, as it stands when a record is written."""
-
-    db: Connection
-    held: Held
-    standing: Standing
-    now: datetime
-
-
 class Records:
     """Performs records."""
 
-    def __init__(self, safe: Safe, limits: Limits, facts: FactReader) -> None:
+    def __init__(self, safe: Safe, limits: Limits, facts: FactReader, number: str = "") -> None:
+        """`number`: ours on WhatsApp, for invitations."""
+        self._number = number
         self._safe = safe
         self._limits = limits
         self._facts = facts
         self._table: dict[type, Callable[[Scene, Any], Event | None]] = {
             Join: self._join,
+            AskAccess: self._ask_access,
+            DecideAccess: team.decide_access,
+            SeeTeam: team.see_team,
+            Invite: self._invite,
+            RemindMember: team.remind,
+            PauseMember: team.pause,
+            ExcludeMember: team.exclude,
+            SetRole: team.set_role,
             SetLanguage: _set_language,
             SetMessages: _set_messages,
             OpenLink: self._open_link,
@@ -119,7 +127,16 @@ class Records:
         return self._table[type(record)](scene, record)
 
     def _join(self, scene: Scene, join: Join) -> Event:
-        return people.join(scene.db, scene.held.contact_id, scene.held.name, join.code, self._limits, scene.now)
+        joined = people.join(scene.db, scene.held.contact_id, scene.held.name, join.code, self._limits, scene.now)
+        if joined.agency_id is not None and joined.member_id is not None:
+            team.joined_by_group(scene, joined.agency_id, joined.member_id)
+        return joined.event
+
+    def _ask_access(self, scene: Scene, wanted: AskAccess) -> Event:
+        return team.ask_access(scene, wanted, self._limits, self._facts)
+
+    def _invite(self, scene: Scene, wanted: Invite) -> Event:
+        return team.invite(scene, wanted, self._number)
 
     def _open_link(self, scene: Scene, wanted: OpenLink) -> Event:
         db, held, now = scene.db, scene.held, scene.now
@@ -277,7 +294,6 @@ def _set_agency_server(scene: Scene, wanted: SetAgencyServer) -> None:
 
 
 def _tell_admins(scene: Scene, wanted: TellAdmins) -> None:
-    """As promises in their own conversations: two turns that hold one another's would wait for ever."""
     agency_id = scene.standing.agency_id
     if agency_id is None:
         return
@@ -287,10 +303,7 @@ def _tell_admins(scene: Scene, wanted: TellAdmins) -> None:
         news = replace(news, addresses=", ".join(waiting[:MAX_TOLD]) or news.addresses)
     for conversation_id in people_store.admins(scene.db, agency_id):
         if conversation_id != scene.held.id:
-            payload = {"event": saved.dump(news)}
-            promises.add(
-                scene.db, conversation_id, [promises.Wanted("work", promises.TELL, scene.now, payload)], scene.now
-            )
+            team.tell(scene.db, conversation_id, news, scene.now)
 
 
 def _retry_waiting(scene: Scene, _wanted: RetryWaiting) -> None:

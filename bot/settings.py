@@ -47,6 +47,7 @@ class Settings(BaseModel):
     imap_allow_ports: tuple[str, ...] = ()
     dns_server: str = ""
     discovery: Literal["online", "tables"] = "online"
+    signup: Literal["ask", "closed"] = "ask"
     providers_extra: Path | None = None
     log_format: Literal["text", "json"] = "text"
     retention_days: int = Field(default=90, ge=1, le=3650)

@@ -13,6 +13,14 @@ ROOT = Path(__file__).parent.parent
 ROOMS = ("flows", "bot")
 # What may stand in a sentence's places.
 EXAMPLES = {
+    "all": "4",
+    "forward": "ACDE-7FGH-JKMN",
+    "missing": "1",
+    "paused": "0",
+    "stuck": "1",
+    "uses": "20",
+    "waiting": "1",
+    "works": "2",
     "address": "ana@agenciasol.com",
     "addresses": "ana@agenciasol.com, bia@agenciasol.com",
     "agency": "Agência Sol",
@@ -53,6 +61,7 @@ EXAMPLES = {
 }
 # Places in which another sentence stands.
 SENTENCES = {
+    "role": "team.role.member",
     "password": "card.mail_password",
     "state": "mailbox.state.works",
     "why": "cause.wrong_credentials",

@@ -22,8 +22,9 @@ from bot.mail.knowledge.looks import looks_like_an_error
 from bot.mail.knowledge.redact import HIDDEN as HIDDEN_WORDS
 from bot.mail.knowledge.redact import redact
 from bot.people import WINDOW
-from bot.records import Records, Scene
+from bot.records import Records
 from bot.safe import SUSPECTED, UNCLAIMED, Safe, use_of
+from bot.scene import Scene
 from bot.search import Search
 from bot.store import conversations, files, mailboxes, promises
 from bot.store import people as people_store

@@ -7,7 +7,7 @@ the records it asks for and comes back with their answers; `close` then makes th
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from flows import card, compose, integrate, mailbox, menu, privacy, questions, reading, remedies, welcome
+from flows import card, compose, integrate, mailbox, menu, privacy, questions, reading, remedies, team, welcome
 from flows.facts import Facts, Pasted
 from flows.flow import GO, Flow, State
 from flows.questions import PERSON, READ
@@ -15,6 +15,10 @@ from flows.reading import Command
 from flows.speech import Plain, has, label, render, texts
 from flows.words import (
     LANGUAGES,
+    AccessDecided,
+    AccessDeclined,
+    AccessGranted,
+    AccessWanted,
     Account,
     AdminNeeded,
     Ask,
@@ -22,12 +26,14 @@ from flows.words import (
     Chose,
     Code,
     CopyMissing,
+    DecideAccess,
     Declined,
     Done,
     Effect,
     EraseAtProvider,
     EraseSecret,
     Event,
+    Excluded,
     FileLost,
     FileShared,
     Judged,
@@ -41,10 +47,12 @@ from flows.words import (
     MailUnknown,
     MailWaits,
     MemberDiffers,
+    MemberJoined,
     News,
     OpenCase,
     Option,
     Record,
+    Reminded,
     Said,
     Say,
     SecretLeaked,
@@ -65,7 +73,16 @@ from flows.words import (
 
 FLOWS: dict[str, Flow] = {
     one.name: one
-    for one in (welcome.FLOW, menu.FLOW, mailbox.FLOW, card.FLOW, integrate.FLOW, compose.FLOW, privacy.FLOW)
+    for one in (
+        welcome.FLOW,
+        menu.FLOW,
+        mailbox.FLOW,
+        card.FLOW,
+        integrate.FLOW,
+        team.FLOW,
+        compose.FLOW,
+        privacy.FLOW,
+    )
 }
 MAX_TRAIL = 10
 MAX_STARTS = 5  # flows that start one another in one turn; more would be a circle
@@ -75,6 +92,8 @@ MISSES_BEFORE_A_PERSON = 3
 MAX_WITH_CHOICES = 960  # of WhatsApp's 1,024 characters; the rest is for what the channel adds to set values apart
 LINK_LENGTH = 120  # a one-time link is not longer
 FIX = "fix:"  # an option that asks for one answer of this flow again: "fix:host"
+# Options below news that are done on the spot, whatever flow goes on: somebody is let in or not, or all is well.
+ADMIT, REFUSE, NOTED = "admit:", "refuse:", "noted:"
 DOUBT = "talk.doubt"
 NEWS = "news."
 FOR_ANYBODY = frozenset({"welcome", "privacy"})  # flows that need no agency
@@ -260,6 +279,9 @@ def _happened(envelope: Envelope, event: Event, facts: Facts) -> Turn:
         case CaseOpened(number):
             values: Values = {"number": number, "contact": Code(facts.house.support_contact)}
             return Turn(envelope, (Say("handoff.opened", values),), ask=True)
+        case AccessDecided(name, granted, already):
+            became = "already" if already else "granted" if granted else "refused"
+            return Turn(envelope, (Say(f"access.{became}", {"name": name}),), ask=True)
     if isinstance(event, News):
         return _news(envelope, event, facts)
     return _step(envelope, event, facts) or Turn(envelope)
@@ -337,6 +359,8 @@ def _spoke(envelope: Envelope, event: Said | Chose, facts: Facts) -> Turn:
         return _undoubt(envelope, event, facts)
     if isinstance(event, Chose) and event.value.startswith(GO):
         return _go(envelope, event.value.removeprefix(GO), facts)
+    if isinstance(event, Chose) and (done := _on_the_spot(envelope, event.value)):
+        return done
     if isinstance(event, Chose) and event.value.startswith(READ):
         return _read(envelope, event.value.removeprefix(READ), facts)
     if isinstance(event, Chose) and event.value.startswith(FIX):
@@ -440,7 +464,15 @@ def _tapped(envelope: Envelope, button: str, facts: Facts) -> Turn:
         return _go(envelope, value.removeprefix(GO), facts)
     if value.startswith(READ):
         return _read(envelope, value.removeprefix(READ), facts)
-    return Turn(envelope, (Say("talk.closed"),), ask=True)
+    return _on_the_spot(envelope, value) or Turn(envelope, (Say("talk.closed"),), ask=True)
+
+
+def _on_the_spot(envelope: Envelope, value: str) -> Turn | None:
+    """What needs no flow; whether this person may, the record knows."""
+    for prefix in (ADMIT, REFUSE):
+        if value.startswith(prefix):
+            return Turn(envelope, (DecideAccess(value.removeprefix(prefix), granted=prefix == ADMIT),))
+    return Turn(envelope, (Say("news.noted"),), ask=True) if value == NOTED else None
 
 
 def _go(envelope: Envelope, target: str, facts: Facts) -> Turn:
@@ -494,8 +526,11 @@ def _small_command(envelope: Envelope, name: Command, facts: Facts) -> Turn:
     return Turn(envelope, ask=True)
 
 
+_RESTING = (menu.Choosing, menu.ChoosingLanguage, welcome.AtTheDoor, welcome.AwaitingCode, welcome.Waiting)
+
+
 def _resting(envelope: Envelope) -> bool:
-    return envelope.flow in {"menu", "welcome"}
+    return isinstance(envelope.state, _RESTING)
 
 
 def _back(envelope: Envelope, facts: Facts) -> Turn:
@@ -621,6 +656,10 @@ def _news(envelope: Envelope, event: News, facts: Facts) -> Turn:
             return _news_of_the_mailbox(envelope, event, facts)
         case AdminNeeded() | MemberDiffers():
             return _news_for_an_admin(envelope, event)
+        case AccessWanted() | MemberJoined():
+            return _news_of_a_newcomer(envelope, event)
+        case AccessGranted() | AccessDeclined() | Excluded() | Reminded():
+            return _news_of_a_membership(envelope, event, facts)
         case TestSlow():
             return Turn(envelope, (Say("news.test_slow"),) if isinstance(envelope.state, mailbox.Testing) else ())
         case Lay():
@@ -663,6 +702,36 @@ def _news_for_an_admin(envelope: Envelope, event: AdminNeeded | MemberDiffers) -
     return Turn(envelope, tuple(said), ask=True, offer=(done,))
 
 
+def _news_of_a_newcomer(envelope: Envelope, event: AccessWanted | MemberJoined) -> Turn:
+    """To an admin, who says whether this person belongs to the agency."""
+    about: Values = {"name": event.name, "number": Code(event.number)}
+    if isinstance(event, AccessWanted):
+        said = Say("news.access_wanted", {**about, "address": Code(event.address)})
+        yes = Option(f"{ADMIT}{event.request_id}", "news.button.admit")
+        no = Option(f"{REFUSE}{event.request_id}", "news.button.refuse")
+        return Turn(envelope, (said,), ask=True, offer=(yes, no))
+    known = Option(NOTED, "news.button.known")
+    unknown = Option(f"{GO}team.exclude.{event.member_id}", "news.button.unknown")
+    return Turn(envelope, (Say("news.member_joined", about),), ask=True, offer=(known, unknown))
+
+
+def _news_of_a_membership(
+    envelope: Envelope, event: AccessGranted | AccessDeclined | Excluded | Reminded, facts: Facts
+) -> Turn:
+    """Who one is has changed: what was under way belongs to somebody who one is not any more, or not yet."""
+    match event:
+        case AccessGranted(agency):
+            return Turn(_at_home(envelope, facts), (Say("news.access_granted", {"agency": agency}),), ask=True)
+        case Excluded(agency):
+            return Turn(_at_home(envelope, facts), (Say("news.excluded", {"agency": agency}),), ask=True)
+        case Reminded(agency):
+            connect = Option(f"{GO}mailbox", "menu.button.setup")
+            offer = (connect,) if facts.mailbox is None else ()
+            return Turn(envelope, (Say("news.reminded", {"agency": agency}),), ask=True, offer=offer)
+    declined = replace(envelope, state=welcome.AtTheDoor()) if envelope.flow == "welcome" else envelope
+    return Turn(declined, (Say("news.access_declined"),), ask=True)
+
+
 # --- the one message of the turn ------------------------------------------------------------------------------------
 
 
@@ -699,7 +768,9 @@ def _with_offers(options: tuple[Option, ...], offers: tuple[Option, ...], facts:
     if not offers:
         return options[:MAX_OPTIONS]
     by_label = {label(option, facts.language): option for option in (*reversed(offers), *reversed(options))}
-    return tuple(option for option in (*options, *offers) if option in by_label.values())[:MAX_OPTIONS]
+    besides = tuple(option for option in offers if option in by_label.values())[:MAX_OPTIONS]
+    # Of a long list the end gives way: what news is about is offered once, the question can be asked again.
+    return (*options[: MAX_OPTIONS - len(besides)], *besides)
 
 
 def _speak(says: tuple[Say, ...]) -> tuple[Speak, ...]:

@@ -78,6 +78,19 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
+class Teammate:
+    """A member of the agency, as its admin sees them. `state`: of the mailbox; empty: none yet. `me`: the admin."""
+
+    id: str
+    name: str
+    role: Literal["member", "admin"]
+    address: str = ""
+    state: Literal["", "waiting", "works", "broken", "off"] = ""
+    cause: str = ""
+    me: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class House:
     """What this installation is: who runs it, how long things are kept, and how a person is reached."""
 
@@ -89,6 +102,7 @@ class House:
     ports: tuple[int, ...] = (465, 587)
     mails_per_hour: int = 20
     mails_per_day: int = 100
+    signup: Literal["ask", "closed"] = "ask"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +110,7 @@ class Facts:
     """All facts of one turn. `agency` is empty while the contact is nobody's member.
 
     `about`, `shared`: the account, the file that a flow is begun with. `differs`: the server at hand is another one
-    than the agency's.
+    than the agency's. `team`: the agency's members by name, for its admin while the flow `team` goes on.
     """
 
     now: datetime
@@ -113,3 +127,4 @@ class Facts:
     shared: FileShared | None = None
     agency_server: Server | None = None
     differs: bool = False
+    team: tuple[Teammate, ...] = ()

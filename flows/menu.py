@@ -61,6 +61,8 @@ def step(state: State, event: Event, facts: Facts) -> Step:
             return state, [Start("mailbox", "manage")]
         case Choosing(), Chose("integrate"):
             return state, [Start("integrate")]
+        case Choosing(), Chose("team"):
+            return state, [Start("team")]
         case Choosing(), Chose("card"):
             return state, [Start("card")]
         case Choosing(), Chose("write"):
@@ -96,7 +98,7 @@ def ask(state: State, facts: Facts) -> Ask:
     """The choices that make sense today."""
     if isinstance(state, ChoosingLanguage):
         return Ask("language", "menu.which_language", {}, LANGUAGE_OPTIONS)
-    admins = ("integrate",) if facts.role == "admin" else ()
+    admins = ("integrate", "team") if facts.role == "admin" else ()
     if facts.mailbox is None:
         return Ask("choosing", "menu.without_mailbox", {"agency": facts.agency}, _options("setup", *admins))
     usable = facts.mailbox.state == "works"

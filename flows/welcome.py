@@ -1,12 +1,18 @@
-"""Who writes without belonging to an agency: the invitation code, or a person."""
+"""Who writes without belonging to an agency: an invitation code, a wish for access, or a person."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from flows.facts import Facts
+from flows.fields import PERSON, address
 from flows.flow import Flow, Step
-from flows.reading import invitation_code
+from flows.forms import Answers, Field, Form, Problem
+from flows.questions import is_asked
+from flows.reading import invitation_code, written
 from flows.words import (
+    AccessAsked,
+    AccessRefused,
     Ask,
+    AskAccess,
     Chose,
     Code,
     Declined,
@@ -22,7 +28,24 @@ from flows.words import (
     Start,
 )
 
-PERSON = Option("person", "button.person")
+MAX_NAME = 120  # characters of an agency's name
+SHORTEST_NAME = 2
+
+
+def agency_name(text: str, facts: Facts) -> str | Problem:
+    """The name of an agency, on one line."""
+    name = " ".join(written(text).split())
+    if is_asked(text, facts) or not SHORTEST_NAME <= len(name) <= MAX_NAME:
+        return Problem("welcome.no_agency_name")
+    return name
+
+
+FORM = Form("welcome", (Field("agency", agency_name, free=True), Field("address", address)))
+
+
+@dataclass(frozen=True, slots=True)
+class AtTheDoor:
+    """We wait for how somebody comes in: with an invitation, by asking for access, or to a person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,32 +53,93 @@ class AwaitingCode:
     """We wait for an invitation code."""
 
 
-State = AwaitingCode
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """Somebody without an invitation asks for access; we wait for a part of what has to be known."""
+
+    answers: Answers = field(default_factory=dict)
+    asking: str = "agency"
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Somebody was asked whether this person may come in."""
+
+
+State = AtTheDoor | AwaitingCode | Asking | Waiting
 
 
 def start(_entry: str, _facts: Facts) -> tuple[State, list[Effect]]:
     """The one question to somebody unknown."""
-    return AwaitingCode(), []
+    return AtTheDoor(), []
 
 
 def step(state: State, event: Event, facts: Facts) -> Step:
-    """A code is tried; whether it is good, the bot says."""
-    match event:
-        case Said(text) if code := invitation_code(text):
+    """A code is good anywhere; whether it is, and who may come in, the bot says."""
+    match state, event:
+        case _, Said(text) if code := invitation_code(text):
             return state, [Join(code)]
-        case Joined(agency):
+        case _, Joined(agency):
             entry = "menu" if facts.mailbox else "mailbox"
             return state, [Say("welcome.joined", {"agency": agency}), Start(entry)]
-        case JoinRefused(reason):
+        case _, JoinRefused(reason):
             return Declined(f"welcome.refused.{reason}")
-        case Chose("person"):
+        case _, Chose("person"):
             return state, [OpenCase("asked")]
-    return Declined("welcome.no_code")
+        case ((AtTheDoor() | Waiting()), Chose("invitation")):
+            return AwaitingCode(), []
+        case ((AtTheDoor() | AwaitingCode()), Chose("access")) if facts.house.signup == "ask":
+            return Asking(), []
+        case Asking(), AccessAsked():
+            return Waiting(), [Say("welcome.passed_on")]
+        case Asking(), AccessRefused():
+            return Waiting(), [Say("welcome.too_many_wishes")]
+        case Asking(answers, asking), Said() | Chose():
+            return _asked(answers, asking, event, facts)
+        case AwaitingCode(), Said():
+            return Declined("welcome.no_code")
+    return Declined()
 
 
-def ask(_state: State, _facts: Facts) -> Ask:
-    """The question for the code."""
-    return Ask("code", "welcome.code", {"example": Code("ACDE-7FGH-JKMN")}, (PERSON,))
+def _asked(answers: Answers, asking: str, event: Said | Chose, facts: Facts) -> Step:
+    taken = FORM.take(answers, asking, event, facts)
+    if isinstance(taken, Declined):
+        return taken
+    missing = FORM.next(taken)
+    if missing is not None:
+        return Asking(taken, missing), []
+    return Asking(taken, asking), [AskAccess(taken["agency"], taken["address"])]
 
 
-FLOW = Flow("welcome", (AwaitingCode,), start, step, ask)
+def ask(state: State, facts: Facts) -> Ask:
+    """The question of each state."""
+    invitation = Option("invitation", "welcome.button.invitation")
+    access = (Option("access", "welcome.button.access"),) if facts.house.signup == "ask" else ()
+    match state:
+        case AwaitingCode():
+            return Ask("code", "welcome.code", {"example": Code("ACDE-7FGH-JKMN")}, (*access, PERSON))
+        case Asking(_, asking):
+            return FORM.ask(asking, {})
+        case Waiting():
+            return Ask("waiting", "welcome.waiting", {}, (invitation, PERSON))
+    return Ask("door", "welcome.door", {}, (invitation, *access, PERSON))
+
+
+def reopen(state: State, name: str) -> State | None:
+    """The same wish with one answer to be given again."""
+    match state:
+        case Asking(answers, _) if name in answers:
+            return Asking({one: value for one, value in answers.items() if one != name}, name)
+    return None
+
+
+FLOW = Flow(
+    "welcome",
+    (AtTheDoor, AwaitingCode, Asking, Waiting),
+    start,
+    step,
+    ask,
+    back=(AtTheDoor, AwaitingCode, Asking),
+    fields=("agency", "address"),
+    reopen=reopen,
+)

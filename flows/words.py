@@ -182,6 +182,51 @@ class JoinRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class AccessAsked:
+    """The wish for access was passed on; whoever decides, the asker reads the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccessRefused:
+    """The wish for access was not passed on: too many of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccessDecided:
+    """The admin's word on a wish for access counts; `name`: whose. `already`: somebody decided before."""
+
+    name: str
+    granted: bool
+    already: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TeamSeen:
+    """The members of the agency were looked up: the facts hold them."""
+
+
+@dataclass(frozen=True, slots=True)
+class InvitationMade:
+    """An invitation: the words to be forwarded, with its code; for so many people, good for so many days."""
+
+    forward: str
+    uses: int
+    days: int
+
+
+@dataclass(frozen=True, slots=True)
+class TeamChanged:
+    """What was asked for a member is done."""
+
+
+@dataclass(frozen=True, slots=True)
+class TeamRefused:
+    """It was not done: `last_admin` (another has to be named first), `gone` (no member any more), `unreachable`."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class AddressRefused:
     """No address that mail could leave from. `reason`: empty when it is none, `no_domain`, `no_mail`."""
 
@@ -466,6 +511,51 @@ class MemberDiffers:
 
 
 @dataclass(frozen=True, slots=True)
+class AccessWanted:
+    """To an admin: somebody unknown wants to be a member. `number`: theirs, as far as it is known."""
+
+    request_id: str
+    name: str
+    number: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class AccessGranted:
+    """The wish for access was granted: the contact acts for this agency now."""
+
+    agency: str
+
+
+@dataclass(frozen=True, slots=True)
+class AccessDeclined:
+    """The wish for access was declined."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemberJoined:
+    """To an admin: somebody used an invitation that is for many."""
+
+    member_id: str
+    name: str
+    number: str
+
+
+@dataclass(frozen=True, slots=True)
+class Excluded:
+    """An admin has ended this person's membership in an agency."""
+
+    agency: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reminded:
+    """An admin asks to connect the e-mail."""
+
+    agency: str
+
+
+@dataclass(frozen=True, slots=True)
 class TestSlow:
     """A live test takes longer than five seconds."""
 
@@ -485,6 +575,13 @@ class TurnFailed:
 Answer = (
     Joined
     | JoinRefused
+    | AccessAsked
+    | AccessRefused
+    | AccessDecided
+    | TeamSeen
+    | InvitationMade
+    | TeamChanged
+    | TeamRefused
     | AddressRefused
     | AddressDoubted
     | ServerFound
@@ -521,6 +618,12 @@ News = (
     | MailboxBroke
     | AdminNeeded
     | MemberDiffers
+    | AccessWanted
+    | AccessGranted
+    | AccessDeclined
+    | MemberJoined
+    | Excluded
+    | Reminded
     | TestSlow
     | Lay
     | TurnFailed
@@ -537,6 +640,66 @@ class Join:
     """Accept an invitation code. Answered by Joined or JoinRefused."""
 
     code: str
+
+
+@dataclass(frozen=True, slots=True)
+class AskAccess:
+    """Pass on that this person wants to be a member: to the agency's admin, else to support. AccessAsked or refused."""
+
+    agency: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class DecideAccess:
+    """The admin's word on a wish for access. AccessDecided."""
+
+    request_id: str
+    granted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SeeTeam:
+    """Look up the members of the agency, by an admin only. TeamSeen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Invite:
+    """Make an invitation, by an admin only. InvitationMade."""
+
+    role: Literal["member", "admin"]
+    uses: int
+    language: Language
+
+
+@dataclass(frozen=True, slots=True)
+class RemindMember:
+    """Remind a member of the e-mail that is not connected. TeamChanged or TeamRefused."""
+
+    member_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class PauseMember:
+    """Let nothing leave from a member's address, or (`off` is false) let it again. TeamChanged or TeamRefused."""
+
+    member_id: str
+    off: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ExcludeMember:
+    """End a membership: secret erased, links and waiting mails void. TeamChanged or TeamRefused."""
+
+    member_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetRole:
+    """Make a member an admin, or an admin a member. TeamChanged or TeamRefused."""
+
+    member_id: str
+    role: Literal["member", "admin"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -746,6 +909,14 @@ class NotHelpful:
 
 Record = (
     Join
+    | AskAccess
+    | DecideAccess
+    | SeeTeam
+    | Invite
+    | RemindMember
+    | PauseMember
+    | ExcludeMember
+    | SetRole
     | SetLanguage
     | SetMessages
     | OpenLink

@@ -301,7 +301,8 @@ def test_all_that_is_stored_about_somebody_is_exported_without_what_is_sealed(cl
         files.add(db, uuid4(), filled.held().id, name="offer.pdf", url=where, at=filled.clock.now())
     answer = cli("export", ANA if known == "number" else str(contact)).json
     assert set(answer) == {
-        "contact", "members", "mailboxes", "mails", "files", "cases", "questions", "secrets", "messages",
+        "contact", "members", "mailboxes", "mails", "files", "cases", "questions", "wishes", "secrets",
+        "messages",
     }  # fmt: skip
     assert answer["contact"]["address"] == ANA
     assert [one["agency"] for one in answer["members"]] == ["Agência Sol"]
@@ -320,7 +321,7 @@ def test_every_table_about_people_is_exported(cli, filled):
     """A table that is added later belongs into the export, too, or onto this list of what says nothing by itself."""
     exported = {
         "contact", "member", "membership", "agency", "mailbox", "outgoing_mail", "file", "case", "secret", "message",
-        "question",
+        "question", "access_request",
     }  # fmt: skip
     nothing_personal = {
         "compatible", "inbound", "key_check", "audit", "content", "limit_hit", "invitation",  # ids and hashes

@@ -5,10 +5,14 @@ from dataclasses import replace
 import pytest
 
 from flows import menu, privacy, welcome
+from flows.facts import Question
 from flows.forms import Field, Form, Problem, without
-from flows.welcome import AwaitingCode
+from flows.welcome import Asking, AtTheDoor, AwaitingCode, Waiting
 from flows.words import (
+    AccessAsked,
+    AccessRefused,
     Ask,
+    AskAccess,
     Chose,
     Code,
     Declined,
@@ -32,19 +36,41 @@ MEMBER = facts()
 JOIN = Join(CODE.replace("-", ""))
 WELCOME = Say("welcome.joined", {"agency": "Agency"})
 
+DOOR, CODE_, WAITS = AtTheDoor(), AwaitingCode(), Waiting()
+ASKED = Asking({"agency": "Sol"}, "address")
 AT_THE_DOOR = {
-    "a code is tried": (Said(f"My code is {CODE}."), (AwaitingCode(), [JOIN])),
-    "no code is explained": (Said("hello"), Declined("welcome.no_code")),
-    "welcome, now the mailbox": (Joined("Agency"), (AwaitingCode(), [WELCOME, Start("mailbox")])),
-    "a bad code is explained": (JoinRefused("expired"), Declined("welcome.refused.expired")),
-    "a person": (Chose("person"), (AwaitingCode(), [OpenCase("asked")])),
-}
+    "a code is tried": (DOOR, Said(f"My code is {CODE}."), (DOOR, [JOIN])),
+    "a code is tried where it is asked for": (CODE_, Said(f"My code is {CODE}."), (CODE_, [JOIN])),
+    "a code is tried while one waits": (WAITS, Said(CODE), (WAITS, [JOIN])),
+    "a code is tried in the middle of asking": (ASKED, Said(CODE), (ASKED, [JOIN])),
+    "no code is explained": (CODE_, Said("hello"), Declined("welcome.no_code")),
+    "small talk at the door": (DOOR, Said("hello"), Declined()),
+    "welcome, now the mailbox": (CODE_, Joined("Agency"), (CODE_, [WELCOME, Start("mailbox")])),
+    "a bad code is explained": (CODE_, JoinRefused("expired"), Declined("welcome.refused.expired")),
+    "a person": (DOOR, Chose("person"), (DOOR, [OpenCase("asked")])),
+    "an invitation": (DOOR, Chose("invitation"), (CODE_, [])),
+    "an invitation after all": (WAITS, Chose("invitation"), (CODE_, [])),
+    "a wish for access": (DOOR, Chose("access"), (Asking(), [])),
+    "no code, so a wish": (CODE_, Chose("access"), (Asking(), [])),
+    "the agency": (Asking(), Said("  Agência   Sol "), (Asking({"agency": "Agência Sol"}, "address"), [])),
+    "no agency": (Asking(), Said("x"), Declined("welcome.no_agency_name")),
+    "too long for a name": (Asking(), Said("x" * 121), Declined("welcome.no_agency_name")),
+    "a command is asked about": (Asking(), Said("menu"), Declined("talk.doubt")),
+    "the address": (
+        ASKED, Said("ana@sol.test"),
+        (Asking({"agency": "Sol", "address": "ana@sol.test"}, "address"), [AskAccess("Sol", "ana@sol.test")]),
+    ),
+    "no address": (ASKED, Said("ana"), Declined("mailbox.no_address")),
+    "it was passed on": (ASKED, AccessAsked(), (WAITS, [Say("welcome.passed_on")])),
+    "it was said too often": (ASKED, AccessRefused(), (WAITS, [Say("welcome.too_many_wishes")])),
+    "a picture": (ASKED, Shared("image"), Declined()),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("told", AT_THE_DOOR)
 def test_the_door_takes_each_step_as_told(told):
-    event, expected = AT_THE_DOOR[told]
-    assert welcome.step(AwaitingCode(), event, STRANGER) == expected
+    state, event, expected = AT_THE_DOOR[told]
+    assert welcome.step(state, event, STRANGER) == expected
 
 
 def test_somebody_who_joins_with_a_mailbox_goes_to_the_menu():
@@ -52,10 +78,33 @@ def test_somebody_who_joins_with_a_mailbox_goes_to_the_menu():
     assert welcome.step(AwaitingCode(), Joined("Agency"), again) == (AwaitingCode(), [WELCOME, Start("menu")])
 
 
-def test_the_door_asks_for_a_code_and_offers_a_person():
-    assert welcome.start("", STRANGER) == (AwaitingCode(), [])
-    asked = Ask("code", "welcome.code", {"example": Code(CODE)}, (Option("person", "button.person"),))
-    assert welcome.ask(AwaitingCode(), STRANGER) == asked
+def test_the_door_offers_an_invitation_access_and_a_person():
+    assert welcome.start("", STRANGER) == (AtTheDoor(), [])
+    assert [option.value for option in welcome.ask(DOOR, STRANGER).options] == ["invitation", "access", "person"]
+    asked = welcome.ask(AwaitingCode(), STRANGER)
+    assert (asked.name, asked.values) == ("welcome.code", {"example": Code(CODE)})
+    assert [option.value for option in asked.options] == ["access", "person"]
+    assert [option.value for option in welcome.ask(WAITS, STRANGER).options] == ["invitation", "person"]
+    assert welcome.ask(ASKED, STRANGER) == Ask("address", "welcome.address")
+
+
+def test_where_nobody_may_ask_for_access_it_is_not_offered_and_not_done():
+    closed = replace(STRANGER, house=replace(HOUSE, signup="closed"))
+    assert [option.value for option in welcome.ask(DOOR, closed).options] == ["invitation", "person"]
+    assert [option.value for option in welcome.ask(CODE_, closed).options] == ["person"]
+    assert welcome.step(DOOR, Chose("access"), closed) == Declined()
+
+
+def test_an_answer_of_a_wish_can_be_given_again():
+    both = Asking({"agency": "Sol", "address": "ana@sol.test"}, "address")
+    assert welcome.reopen(both, "agency") == Asking({"address": "ana@sol.test"}, "agency")
+    assert welcome.reopen(Asking(), "agency") is None
+    assert welcome.reopen(DOOR, "agency") is None
+
+
+def test_a_question_is_no_agency_s_name():
+    asked = replace(STRANGER, question=Question(("cost",), clear=True))
+    assert welcome.step(Asking(), Said("how much is it?"), asked) == Declined("welcome.no_agency_name")
 
 
 # --- the menu ---------------------------------------------------------------------------------------------------------
@@ -64,6 +113,8 @@ HERE, LANGUAGE = menu.Choosing(), menu.ChoosingLanguage()
 IN_THE_MENU = {
     "set-up": (HERE, Chose("setup"), (HERE, [Start("mailbox")])),
     "the mailbox": (HERE, Chose("mailbox"), (HERE, [Start("mailbox", "manage")])),
+    "the team": (HERE, Chose("team"), (HERE, [Start("team")])),
+    "an address": (HERE, Said("ana@agency.test"), (HERE, [Start("mailbox", "ana@agency.test")])),
     "what to type into Ally": (HERE, Chose("card"), (HERE, [Start("card")])),
     "a mail": (HERE, Chose("write"), (HERE, [Start("compose")])),
     "the language": (HERE, Chose("language"), (LANGUAGE, [])),

@@ -194,13 +194,13 @@ def test_a_stranger_s_first_message_may_be_a_question(language):
     player = Player(known=facts(agency="", role="", language=language), search=SEARCH)
     shown = player.write(ASKS[language])
     assert article("cost", language) in shown
-    assert player_question(player) == "welcome.code"
+    assert player_question(player) == "welcome.door"
 
 
 def test_a_first_hello_is_no_question():
     player = Player(known=facts(agency="", role=""), search=SEARCH)
     player.write("hello there")
-    assert said(player) == ["talk.intro", "welcome.code"]
+    assert said(player) == ["talk.intro", "welcome.door"]
 
 
 def test_a_code_with_a_question_is_a_code():

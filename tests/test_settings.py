@@ -87,6 +87,7 @@ WRONG = [
     ("DNS_SERVER", "192.0.2"),
     ("PROVIDERS_EXTRA", "/nowhere/providers.yaml"),
     ("LOG_FORMAT", "xml"),
+    ("SIGNUP", "open"),
     ("RETENTION_DAYS", "0"),
     ("RETENTION_DAYS", "4000"),
     ("RETENTION_DAYS", "for ever"),

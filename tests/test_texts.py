@@ -15,11 +15,12 @@ import yaml
 from bot.mail.knowledge.explain import causes
 from bot.mail.knowledge.providers import Hint
 from bot.mail.wire.certificate import Detail
-from flows import compose, integrate, mailbox, remedies
+from flows import compose, integrate, mailbox, remedies, welcome
 from flows.conversation import FLOWS
-from flows.facts import Mailbox, MailboxState
+from flows.facts import Mailbox, MailboxState, Teammate
 from flows.saved import VERSION, load_envelope
 from flows.speech import label, texts
+from flows.team import ConfirmingExclusion, Listing, Showing
 from flows.words import LANGUAGES, LoginFailed, MailAccepted, Server, Speak
 from tests.flowkit import ADDRESS, ANA, CODE, GMAIL, WORKS, Player, facts, shown
 
@@ -111,7 +112,9 @@ def used_names():
     patterns = {name for path in python for name in _names_in(path)}
     patterns |= {name for path in pages for name in _names_in_page(path)}
     forms = {
-        f"{form.flow}.{field.name}" for form in (mailbox.FORM, compose.FORM, integrate.FORM) for field in form.fields
+        f"{form.flow}.{field.name}"
+        for form in (mailbox.FORM, compose.FORM, integrate.FORM, welcome.FORM)
+        for field in form.fields
     }
     everything = re.compile("|".join(patterns))
     return {name for name in OURS if everything.fullmatch(name)} | forms
@@ -153,6 +156,16 @@ def test_every_field_that_can_be_called_wrong_has_its_words():
     assert fields == {name for name in OURS if name.startswith("field.")}
 
 
+TEAM = (
+    Teammate("m0", "Bia", "admin", me=True),
+    Teammate("m1", "Ana", "member", "ana@agency.test", "works"),
+    Teammate("m2", "Caio", "admin", "caio@agency.test", "waiting", "greylisted"),
+    Teammate("m3", "Davi Fernando de Albuquerque e Souza", "member", "d@agency.test", "broken", "wrong_credentials"),
+    Teammate("m4", "Eva", "member", "eva@agency.test", "off"),
+    *(Teammate(f"m{number}", f"Fulana {number}", "member") for number in range(5, 9)),
+)
+
+
 # --- lengths ----------------------------------------------------------------------------------------------------------
 
 
@@ -163,6 +176,7 @@ def questions():
         facts(provider=GMAIL),
         *(facts(mailbox=Mailbox(ANA, state)) for state in ("waiting", "works", "broken", "off")),
         facts(role="admin", mailbox=WORKS, agency_server=ANA.server),
+        *(facts(role="admin", team=team) for team in (TEAM, TEAM[:1], TEAM * 2)),
     ]
     for path in sorted((ROOT / f"tests/saved/v{VERSION}").glob("*.json")):
         envelope = load_envelope(json.loads(path.read_text(encoding="utf-8")))
@@ -176,6 +190,11 @@ def questions():
     yield "files", compose.FLOW.ask(compose.Correcting({"files": "f1 photo.jpg"}), facts(mailbox=WORKS))
     silent = integrate.Silent(ADDRESS, ANA.server, proved)
     yield "silent", integrate.FLOW.ask(silent, facts(role="admin"))
+    for one in TEAM:
+        for state in (Showing(one.id), ConfirmingExclusion(one.id)):
+            yield f"team {one.name}", FLOWS["team"].ask(state, facts(role="admin", team=TEAM))
+    for page in (0, 1):
+        yield "team", FLOWS["team"].ask(Listing(page), facts(role="admin", team=TEAM))
     for state in more:
         yield str(state), mailbox.FLOW.ask(state, facts(provider=GMAIL))
 
@@ -195,6 +214,7 @@ def test_every_label_stands_on_a_button():
     labels = {name for name in OURS if ".button." in f".{name}"}
     # The conversation's own, the news', and those below an answer of the guide
     own = {"talk.button.command", "talk.button.text", "menu.button.switched_on"}
+    own |= {name for name in OURS if name.startswith("news.button.")}
     assert labels - shown_somewhere == own | {"guide.button.steps", "guide.button.not"}
 
 

@@ -38,6 +38,14 @@ def test_up_to_three_choices_are_buttons_and_numbered_text():
     assert filled(outgoing) == outgoing.body
 
 
+@pytest.mark.parametrize("id_", ["menu.choosing:admit:{}", "team.list:{}", "team.member-{}:pause"])
+def test_choices_that_name_somebody_leave_nothing_at_twilio(id_):
+    """A Content resource stays there for ever: names and ids of people do not belong into one."""
+    button = Button(id_.format("1f0c2a34-0000-4000-8000-00000000000b"), "Ana Souza")
+    outgoing = render(Message("Who?", (button, Button("team.list:menu", "Menu")), "en"))
+    assert (outgoing.content, outgoing.body) == (None, "Who?\n\n1 Ana Souza\n2 Menu")
+
+
 def test_four_to_ten_choices_are_a_list_in_the_persons_language():
     outgoing = render(Message("Quem?", yes_no("a", "b", "c", "d"), "pt"))
     picker = outgoing.content.types["twilio/list-picker"]

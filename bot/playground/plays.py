@@ -2,7 +2,7 @@
 
     # A title, and any remark
     people: Ana +5511999990001
-    Ana has an invitation in pt
+    Ana has an invitation in pt                     Ana has a group's invitation in pt
     Ana: oi
         bot: Olá! ...
     Ana: {invitation}
@@ -10,9 +10,12 @@
     Ana's page: right password | wrong password | any words
     (sandbox: auth_down)   (sandbox: well)
     (2 hours later)        (restart)               (it is 2027-01-02)
+    (in pt)
     (the sandbox plays gmail for gmail.com)         (the agency's server: smtp.gmail.com, warn)
     (inbox of bruno@sandbox.test: Olá)              (sent of ana@sandbox.test: Olá)
     (copies: files | files_under_other_ids | no_folder | none)
+    (support founds the agency of Ana)              (support declines the wish of Ana)
+    Bia sends the invitation that Ana was given
 
 Lines that begin with four blanks are the assistant's; playing writes them anew, so that a play that still says the
 same is unchanged.
@@ -29,12 +32,16 @@ from bot.channels import Identity
 from bot.channels.terminal import render
 from bot.playground.mail import INBOX, SENT
 from bot.playground.theatre import Theatre
-from flows.speech import Message
-from flows.words import LANGUAGES
+from flows.reading import invitation_code
+from flows.speech import Message, sentence
+from flows.words import LANGUAGES, Language
 
 INDENT = "    "
 LINK = re.compile(r"http://\S+/s/[A-Za-z0-9_-]+")
+CODE = re.compile(r"\b[A-Z0-9]{4}(?:-[A-Z0-9]{4}){2}\b")
+EXAMPLE = "ACDE-7FGH-JKMN"
 WRONG = "not-the-password"
+GROUP = 20  # uses of a group's invitation
 AFTERNOON = datetime(2026, 3, 2, 19, tzinfo=UTC)  # every play begins on a Monday at four, São Paulo's time
 SPAN = {"minutes": 1, "hours": 60, "days": 1440, "minute": 1, "hour": 60, "day": 1440}
 
@@ -52,6 +59,7 @@ class Actor:
     invitation: str = ""
     last: Message | None = None
     link: str = ""
+    code: str = ""  # of an invitation, in the last message that had one
     said: list[Message] = field(default_factory=list)
 
 
@@ -60,12 +68,14 @@ class Play:
 
     def __init__(self, home: Path, database: str = "", port: int = 8000) -> None:
         self._actors: dict[str, Actor] = {}
+        self._language: Language = LANGUAGES[0]
         self.theatre = Theatre(home, self._shown, port, database, AFTERNOON)
 
     def _shown(self, to: Identity, message: Message) -> None:
         actor = next(one for one in self._actors.values() if one.number == to.address)
         actor.last = message
         actor.said.append(message)
+        actor.code = invitation_code(message.body) or actor.code
         if found := LINK.search(message.body):
             actor.link = found.group()
 
@@ -102,6 +112,7 @@ class Play:
         usual_ports = re.sub(r"465 / 587( / \d+)+", "465 / 587", words)
         for name, port in self.theatre.sandbox.ports.items():
             usual_ports = usual_ports.replace(str(port), f"({name})")
+        usual_ports = CODE.sub(lambda code: code[0] if code[0] == EXAMPLE else "(code)", usual_ports)
         return LINK.sub("http://(link)", usual_ports).replace(self.theatre.parts.settings.domain, "(our domain)")
 
     def _act(self, line: str) -> None:
@@ -117,8 +128,22 @@ class Play:
 
     def _invite(self, name: str, admin: str, spoken: str) -> None:
         actor = self._actor(name)
-        language = next(one for one in LANGUAGES if one == spoken)
-        actor.invitation = self.theatre.invitation(language, actor.name, "admin" if "admin" in admin else "member")
+        self._language = next(one for one in LANGUAGES if one == spoken)
+        role, many = "admin" if "admin" in admin else "member", "group" in admin
+        name, uses = ("", GROUP) if many else (actor.name, 1)
+        actor.invitation = self.theatre.invitation(self._language, name, role, uses)
+
+    def _send_invitation(self, name: str, giver: str) -> None:
+        code = self._actor(giver).code
+        if not code:
+            raise BadPlay(f"{giver} was given no invitation.")
+        self.theatre.say(self._actor(name).number, sentence("invitation.text", self._language, code=code), name)
+
+    def _answer_wish(self, does: str, name: str) -> None:
+        self.theatre.answer_wish(name, self._language, found=does == "founds the agency")
+
+    def _speak(self, spoken: str) -> None:
+        self._language = next(one for one in LANGUAGES if one == spoken)
 
     def _pass_time(self, count: str, unit: str) -> None:
         self.theatre.pass_time(timedelta(minutes=int(count) * SPAN[unit]))
@@ -172,7 +197,10 @@ class Play:
     # What may stand in a play, the narrower first.
     LINES: ClassVar[tuple[tuple[str, Callable[..., None]], ...]] = (
         (r"people: (.+)", _people),
-        (r"(\w+) has (an|an admin's) invitation in (\w\w)", _invite),
+        (r"(\w+) has (an|an admin's|a group's) invitation in (\w\w)", _invite),
+        (r"\(in (\w\w)\)", _speak),
+        (r"\(support (founds the agency|declines the wish) of (\w+)\)", _answer_wish),
+        (r"(\w+) sends the invitation that (\w+) was given", _send_invitation),
         (r"(\w+) taps: (\d+)", _tap),
         (r"(\w+) shares (\S+)", _share),
         (r"(\w+)'s page: (.+)", _fill_in),

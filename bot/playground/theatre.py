@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Self
 from uuid import UUID
 
-from bot import people
+from bot import commands, people
 from bot.app import Parts, create_worker, join
 from bot.channels import Identity
 from bot.channels.terminal import CHANNEL, File, Terminal, read, share
@@ -128,14 +128,23 @@ class Theatre:
 
     # --- what people do ---
 
-    def invitation(self, language: Language, name: str = "", role: str = "member") -> str:
+    def answer_wish(self, who: str, language: Language, *, found: bool) -> None:
+        """Support answers somebody's wish for access: founds the agency that they named, or declines."""
+        with reading(self.parts.engine) as db:
+            case = next(row.number for row in conversations.cases(db) if row.name == who)
+        if found:
+            commands.found_agency(self.parts, case, language, "America/Sao_Paulo")
+        else:
+            commands.decide_access(self.parts, case, None, "member")
+
+    def invitation(self, language: Language, name: str = "", role: str = "member", uses: int = 1) -> str:
         """An invitation to the demo agency, as the text that a person sends."""
         now = self.clock.now()
         with self.parts.engine.begin() as db:
             row = people_store.agency_by_name(db, AGENCY)
             zone = "America/Sao_Paulo"
             agency_id = row.id if row else people_store.add_agency(db, AGENCY, language, zone, now)
-            made = people.invite(db, agency_id, role=role, name=name, language=language, uses=1, now=now)
+            made = people.invite(db, agency_id, role=role, name=name, language=language, uses=uses, now=now)
         return sentence("invitation.text", language, code=made.code)
 
     def say(self, who: str, text: str, name: str) -> None:

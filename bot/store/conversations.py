@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from bot.channels import Status
 from bot.store.engine import Connection, Row
 from bot.store.tables import (
+    access_request,
     case,
     contact,
     conversation,
@@ -215,12 +216,27 @@ def open_case(db: Connection, conversation_id: UUID, reason: str, at: datetime) 
     return int(number)
 
 
+def close_case(db: Connection, conversation_id: UUID, at: datetime) -> None:
+    """Nobody has to take care of this conversation any more."""
+    mine = (case.c.conversation_id == conversation_id, case.c.closed_at.is_(None))
+    db.execute(update(case).where(*mine).values(closed_at=at))
+
+
 def cases(db: Connection) -> list[Row]:
-    """Open cases with whom they are about, oldest first."""
+    """Open cases with whom they are about and what they wish for, oldest first."""
+    wish = (access_request.c.conversation_id == case.c.conversation_id) & (access_request.c.state == "open")
     query = (
-        select(case, contact.c.name, contact.c.language, contact.c.channel)
+        select(
+            case,
+            contact.c.name,
+            contact.c.language,
+            contact.c.channel,
+            access_request.c.agency,
+            access_request.c.address,
+        )
         .join(conversation, conversation.c.id == case.c.conversation_id)
         .join(contact, contact.c.id == conversation.c.contact_id)
+        .join(access_request, wish, isouter=True)
         .where(case.c.closed_at.is_(None))
         .order_by(case.c.number)
     )

@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from bot.store.engine import Connection, Row
 from bot.store.tables import (
+    access_request,
     agency,
     case,
     contact,
@@ -48,6 +49,11 @@ def agency_by_name(db: Connection, name: str) -> Row | None:
     return found[0] if len(found) == 1 else None
 
 
+def agency_name(db: Connection, agency_id: UUID) -> str:
+    """What an agency is called."""
+    return str(db.execute(select(agency.c.name).where(agency.c.id == agency_id)).scalar_one())
+
+
 def members(db: Connection, agency_id: UUID) -> list[Row]:
     """The members of an agency with the verdict on their mailboxes."""
     query = (
@@ -70,6 +76,7 @@ class Invited:
     language: str
     expires_at: datetime
     uses_left: int
+    uses: int
 
 
 def invite(db: Connection, *, agency_id: UUID, code_hash: str, role: str, name: str, language: str, uses: int,
@@ -84,6 +91,7 @@ def invite(db: Connection, *, agency_id: UUID, code_hash: str, role: str, name: 
             name=name,
             language=language,
             uses_left=uses,
+            uses=uses,
             expires_at=expires_at,
             created_at=at,
         )
@@ -101,6 +109,7 @@ def invitation_by_hash(db: Connection, code_hash: str) -> Invited | None:
             invitation.c.language,
             invitation.c.expires_at,
             invitation.c.uses_left,
+            invitation.c.uses,
         )
         .join(agency, agency.c.id == invitation.c.agency_id)
         .where(invitation.c.code_hash == code_hash, agency.c.closed_at.is_(None))
@@ -137,6 +146,44 @@ def add_member(db: Connection, contact_id: UUID, agency_id: UUID, name: str, rol
     db.execute(insert(member).values(id=new, agency_id=agency_id, name=name, role=role, created_at=at))
     db.execute(insert(membership).values(contact_id=contact_id, member_id=new))
     return new
+
+
+def member_of(db: Connection, agency_id: UUID, member_id: UUID) -> Row | None:
+    """A member of this agency, locked; None for one who was removed or belongs to another agency."""
+    mine = (member.c.id == member_id, member.c.agency_id == agency_id, member.c.removed_at.is_(None))
+    return db.execute(select(member).where(*mine).with_for_update()).one_or_none()
+
+
+def count_admins(db: Connection, agency_id: UUID) -> int:
+    """How many admins an agency has; they stay locked, so that two cannot leave at once."""
+    mine = (member.c.agency_id == agency_id, member.c.role == "admin", member.c.removed_at.is_(None))
+    return len(db.execute(select(member.c.id).where(*mine).order_by(member.c.id).with_for_update()).all())
+
+
+def set_role(db: Connection, member_id: UUID, role: str) -> None:
+    """What a member may do."""
+    db.execute(update(member).where(member.c.id == member_id).values(role=role))
+
+
+def exclude(db: Connection, member_id: UUID, at: datetime) -> list[UUID]:
+    """End a membership; the conversations of those who acted for it."""
+    theirs = conversations_of(db, member_id)
+    db.execute(update(member).where(member.c.id == member_id).values(removed_at=at))
+    db.execute(update(contact).where(contact.c.member_id == member_id).values(member_id=None))
+    db.execute(delete(membership).where(membership.c.member_id == member_id))
+    return theirs
+
+
+def conversations_of(db: Connection, member_id: UUID) -> list[UUID]:
+    """The conversations of those who act for a member."""
+    query = select(conversation.c.id).join(membership, membership.c.contact_id == conversation.c.contact_id)
+    return list(db.execute(query.where(membership.c.member_id == member_id)).scalars())
+
+
+def close_agency(db: Connection, agency_id: UUID, at: datetime) -> None:
+    """Nobody acts for this agency any more."""
+    db.execute(update(agency).where(agency.c.id == agency_id).values(closed_at=at))
+    db.execute(delete(invitation).where(invitation.c.agency_id == agency_id))
 
 
 def admins(db: Connection, agency_id: UUID) -> list[UUID]:
@@ -229,6 +276,9 @@ def everything_about(db: Connection, contact_id: UUID) -> dict[str, list[Row]]:
         "questions": select(question.c.at, question.c.words, question.c.topic).where(
             question.c.conversation_id.in_(talks)
         ),
+        "wishes": select(
+            access_request.c.at, access_request.c.agency, access_request.c.address, access_request.c.state
+        ).where(access_request.c.conversation_id.in_(talks)),
         "secrets": select(*sealed).where(secret.c.owner_id == contact_id),
         "messages": select(message.c.at, message.c.direction, message.c.text)
         .where(message.c.conversation_id.in_(talks))

@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-SCHEMA = 5  # what this code writes; see `migrations/env.py` and `store.schema`
+SCHEMA = 6  # what this code writes; see `migrations/env.py` and `store.schema`
 
 metadata = MetaData(
     naming_convention={
@@ -129,6 +129,7 @@ invitation = Table(
     Column("name", String(120), nullable=False, server_default=""),
     Column("language", String(2), nullable=False),
     Column("uses_left", Integer, nullable=False),
+    Column("uses", Integer, nullable=False, server_default="1"),
     Column("expires_at", Moment, nullable=False),
     Column("created_at", Moment, nullable=False),
 )
@@ -327,6 +328,21 @@ case = Table(
     Column("opened_at", Moment, nullable=False),
     Column("closed_at", Moment),
     Index("uq_case_open", "conversation_id", unique=True, postgresql_where=text("closed_at is null")),
+)
+
+# Who wants to be a member, and whose admins are asked; without an agency of ours, support is.
+access_request = Table(
+    "access_request",
+    metadata,
+    _id(),
+    _of("conversation"),
+    Column("agency", String(120), nullable=False),
+    Column("address", String(320), nullable=False),
+    _of("agency", nullable=True),
+    Column("state", String(8), nullable=False, server_default="open"),
+    Column("at", Moment, nullable=False),
+    CheckConstraint("state in ('open', 'granted', 'declined')", name="state"),
+    Index(None, "conversation_id"),
 )
 
 # What was asked, redacted, and the topic of the guide that answered it; empty: none did.

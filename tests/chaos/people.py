@@ -125,6 +125,7 @@ class Person(threading.Thread):
             "compose.subject": f"{SUBJECT} {token}",
             "compose.text": f"Dear friends,\n\nsee you at the viewing {token}.\n.\nKind regards",
             "mailbox.address": address(self.name),
+            "welcome.door": self._world.invitation,
             "welcome.code": self._world.invitation,
         }
         return next((words for name, words in answers.items() if pattern(name).search(body)), NOTHING)

@@ -23,6 +23,8 @@ MAX_ITEMS, MAX_ITEM = 10, 24  # list-picker
 MAX_ID = 200
 MAX_LINES = 30  # of words; more shapes than that are not worth a resource each: numbered text does it
 _OPEN_LIST: Mapping[Language, str] = {"en": "Choose", "pt": "Escolher", "es": "Elegir"}
+# An id of somebody or something: such choices are not the same for everybody, and go out as numbered text.
+_PERSONAL = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 _BLANKS = re.compile(r"\t| {4,}")
 
 
@@ -59,7 +61,7 @@ def render(message: Message) -> Outgoing:
         raise ValueError("There is nothing to say.")
     if _size(body) > MAX_BODY:
         return Outgoing(_cut(lines, choices), cut=True)
-    kind = _kind(message.buttons)
+    kind = "" if any(_PERSONAL.search(button.id) for button in message.buttons) else _kind(message.buttons)
     words = [line for line in lines if line]
     if not kind or not words or len(words) > MAX_LINES or _size(body) > MAX_BODY_WITH_BUTTONS:
         return Outgoing(body)

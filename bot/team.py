@@ -1,0 +1,231 @@
+"""What an agency's admin does with its members, and how somebody unknown becomes one; all written with a turn."""
+
+from datetime import datetime, timedelta
+from urllib.parse import quote
+from uuid import UUID
+
+from bot import people
+from bot.calendar import next_day_hour
+from bot.facts import FactReader
+from bot.limits import Exhausted, Limits
+from bot.scene import Scene
+from bot.store import access, conversations, housekeeping, mailboxes, promises, secrets
+from bot.store import people as people_store
+from bot.store.engine import Connection, Row
+from flows import saved
+from flows.speech import sentence
+from flows.words import (
+    AccessAsked,
+    AccessDecided,
+    AccessDeclined,
+    AccessGranted,
+    AccessRefused,
+    AccessWanted,
+    AskAccess,
+    DecideAccess,
+    Event,
+    Excluded,
+    ExcludeMember,
+    InvitationMade,
+    Invite,
+    Language,
+    MemberJoined,
+    News,
+    PauseMember,
+    Reminded,
+    RemindMember,
+    SeeTeam,
+    SetRole,
+    TeamChanged,
+    TeamRefused,
+    TeamSeen,
+)
+
+GONE, LAST_ADMIN, UNREACHABLE = TeamRefused("gone"), TeamRefused("last_admin"), TeamRefused("unreachable")
+
+
+def tell(db: Connection, conversation_id: UUID, news: News, at: datetime, due: datetime | None = None) -> None:
+    """News for another conversation, as a promise: two turns that hold one another's would wait for ever."""
+    wanted = promises.Wanted("work", promises.TELL, due or at, {"event": saved.dump(news)})
+    promises.add(db, conversation_id, [wanted], at)
+
+
+def forward_text(number: str, code: str, language: Language) -> tuple[str, str]:
+    """An invitation's wa.me link, empty without a number of ours, and the words to be forwarded with it."""
+    text = sentence("invitation.text", language, code=code)
+    digits = "".join(sign for sign in number if sign.isdigit())
+    link = f"https://wa.me/{digits}?text={quote(text)}" if digits else ""
+    return link, sentence("invitation.forward", language, link=link) if link else text
+
+
+# --- becoming a member ------------------------------------------------------------------------------------------------
+
+
+def ask_access(scene: Scene, wanted: AskAccess, limits: Limits, facts: FactReader) -> Event:
+    """Pass a wish on: to the admins of the one agency that has this domain, else to support.
+
+    A provider's own domain (gmail.com) is nobody's. What the asker reads is the same in all cases.
+    """
+    db, held, now = scene.db, scene.held, scene.now
+    if isinstance(limits.allow("access", str(held.contact_id), connection=db), Exhausted):
+        return AccessRefused()
+    agency_id = _agency_of(db, wanted.address, facts, now)
+    admins = people_store.admins(db, agency_id) if agency_id else []
+    asked = agency_id if admins else None
+    request = access.ask(db, held.id, agency_name=wanted.agency, address=wanted.address, agency_id=asked, at=now)
+    for conversation_id in admins:
+        news = AccessWanted(str(request), held.name or "?", held.address or "?", wanted.address)
+        tell(db, conversation_id, news, now)
+    if not admins:
+        conversations.open_case(db, held.id, "access", now)
+    return AccessAsked()
+
+
+def _agency_of(db: Connection, address: str, facts: FactReader, now: datetime) -> UUID | None:
+    if facts.provider(address, "", now) is not None:
+        return None
+    found = access.agencies_of_domain(db, address.rpartition("@")[2].lower())
+    return found[0] if len(found) == 1 else None
+
+
+def decide_access(scene: Scene, wanted: DecideAccess) -> Event:
+    """An admin's word on a wish that was put to their agency; the first one counts."""
+    request = _request(scene, wanted.request_id)
+    if request is None:
+        return AccessDecided("?", granted=False, already=True)
+    if request.state != "open":
+        return AccessDecided(request.name, granted=False, already=True)
+    decided(scene.db, request, scene.standing.agency_id if wanted.granted else None, "member", scene.now)
+    _audit(scene, "access_granted" if wanted.granted else "access_declined", request.id)
+    return AccessDecided(request.name, granted=wanted.granted)
+
+
+def _request(scene: Scene, request_id: str) -> Row | None:
+    """A wish that was put to the agency of whoever acts, and to no other."""
+    row = access.get(scene.db, _uuid(request_id))
+    return row if row is not None and _is_admin(scene) and row.agency_id == scene.standing.agency_id else None
+
+
+def decided(db: Connection, request: Row, agency_id: UUID | None, role: str, now: datetime) -> None:
+    """Let somebody in as a member of an agency, or (None) do not; they are told, and their case is closed."""
+    access.decide(db, request.id, "granted" if agency_id else "declined")
+    conversations.close_case(db, request.conversation_id, now)
+    if agency_id is None:
+        tell(db, request.conversation_id, AccessDeclined(), now)
+        return
+    name = people.admit(db, request.contact_id, agency_id, request.name, role, now)
+    tell(db, request.conversation_id, AccessGranted(name), now)
+
+
+def joined_by_group(scene: Scene, agency_id: UUID, member_id: UUID) -> None:
+    """Tell the admins who came in with an invitation that is for many."""
+    news = MemberJoined(str(member_id), scene.held.name or "?", scene.held.address or "?")
+    for conversation_id in people_store.admins(scene.db, agency_id):
+        if conversation_id != scene.held.id:
+            tell(scene.db, conversation_id, news, scene.now)
+
+
+# --- the members ------------------------------------------------------------------------------------------------------
+
+
+def see_team(_scene: Scene, _wanted: SeeTeam) -> Event:
+    """The facts hold the members from now on; see FactReader."""
+    return TeamSeen()
+
+
+def invite(scene: Scene, wanted: Invite, number: str) -> Event:
+    """An invitation to the admin's own agency. `number`: ours on WhatsApp."""
+    agency_id = scene.standing.agency_id
+    if agency_id is None or not _is_admin(scene):
+        return GONE
+    made = people.invite(
+        scene.db, agency_id, role=wanted.role, name="", language=wanted.language, uses=wanted.uses, now=scene.now
+    )
+    _audit(scene, "invited", agency_id)
+    days = (made.expires_at - scene.now) // timedelta(days=1)
+    return InvitationMade(forward_text(number, made.code, wanted.language)[1], wanted.uses, days)
+
+
+def remind(scene: Scene, wanted: RemindMember) -> Event:
+    """Ask a member, in their own conversation and by day, to connect their e-mail."""
+    row = _member(scene, wanted.member_id)
+    if row is None:
+        return GONE
+    due = next_day_hour(scene.now, scene.standing.timezone)
+    reached = False
+    for conversation_id in people_store.conversations_of(scene.db, row.id):
+        held = conversations.look(scene.db, conversation_id)
+        if held is not None and held.window_until is not None and held.window_until > due:
+            tell(scene.db, conversation_id, Reminded(scene.standing.facts.agency), scene.now, due)
+            reached = True
+    return TeamChanged() if reached else UNREACHABLE
+
+
+def pause(scene: Scene, wanted: PauseMember) -> Event:
+    """Nothing leaves from a member's address, or it may again; the secret stays."""
+    row = _member(scene, wanted.member_id)
+    box = mailboxes.of_member(scene.db, row.id) if row is not None else None
+    if box is None or box.state != ("works" if wanted.off else "off"):
+        return GONE
+    mailboxes.set_state(scene.db, box.id, "off" if wanted.off else "works", "", "", scene.now)
+    _audit(scene, "paused" if wanted.off else "resumed", box.member_id)
+    return TeamChanged()
+
+
+def exclude(scene: Scene, wanted: ExcludeMember) -> Event:
+    """End a membership at once: secret erased, links and waiting mails void; the person is told."""
+    row = _member(scene, wanted.member_id)
+    if row is None:
+        return GONE
+    if row.role == "admin" and people_store.count_admins(scene.db, row.agency_id) == 1:
+        return LAST_ADMIN
+    end_membership(scene.db, row.id, scene.now, scene.standing.facts.agency, besides=scene.held.id)
+    _audit(scene, "excluded", row.id)
+    return TeamChanged()
+
+
+def end_membership(db: Connection, member_id: UUID, now: datetime, agency: str, *, besides: UUID | None = None) -> None:
+    """What ends with a membership. `besides`: the conversation that needs no news of it."""
+    secret_id = mailboxes.remove(db, member_id)
+    secrets.erase(db, [secret_id] if secret_id else [])
+    for conversation_id in people_store.exclude(db, member_id, now):
+        mailboxes.close_links(db, conversation_id, now)
+        if conversation_id != besides:
+            tell(db, conversation_id, Excluded(agency), now)
+
+
+def set_role(scene: Scene, wanted: SetRole) -> Event:
+    """Make a member an admin, or an admin a member; the last admin stays one."""
+    row = _member(scene, wanted.member_id)
+    if row is None:
+        return GONE
+    if row.role == "admin" and wanted.role != "admin" and people_store.count_admins(scene.db, row.agency_id) == 1:
+        return LAST_ADMIN
+    people_store.set_role(scene.db, row.id, wanted.role)
+    _audit(scene, f"role_{wanted.role}", row.id)
+    return TeamChanged()
+
+
+def _member(scene: Scene, member_id: str) -> Row | None:
+    """A member of the agency of whoever acts, if that is an admin; of no other agency ever."""
+    agency_id = scene.standing.agency_id
+    if agency_id is None or not _is_admin(scene):
+        return None
+    return people_store.member_of(scene.db, agency_id, _uuid(member_id))
+
+
+def _is_admin(scene: Scene) -> bool:
+    return scene.standing.facts.role == "admin"
+
+
+def _uuid(text: str) -> UUID:
+    """An id as it came back from a button; what is none is nobody's."""
+    try:
+        return UUID(text)
+    except ValueError:
+        return UUID(int=0)
+
+
+def _audit(scene: Scene, action: str, subject: UUID) -> None:
+    actor = str(scene.standing.member_id)
+    housekeeping.audit_entry(scene.db, scene.now, actor=actor, action=action, subject=str(subject))
