@@ -526,7 +526,7 @@ def _small_command(envelope: Envelope, name: Command, facts: Facts) -> Turn:
     return Turn(envelope, ask=True)
 
 
-_RESTING = (menu.Choosing, menu.ChoosingLanguage, welcome.AtTheDoor, welcome.AwaitingCode, welcome.Waiting)
+_RESTING = (menu.Choosing, welcome.AtTheDoor, welcome.Waiting)  # nothing particular was asked
 
 
 def _resting(envelope: Envelope) -> bool:

@@ -86,7 +86,7 @@ def reply(text: str, facts: Facts, *, here: str, resting: bool, keep: bool) -> R
     words = text if keep and language else ""  # one word may be anything, a password, too
     if asked.clear and asked.topics:
         return _in_their_language(asked, facts, answered(asked, words, facts, here))
-    if not (resting or has_its_mark(text)):
+    if not (has_its_mark(text) or (resting and (language or asked.clear or asked.topics))):
         return None  # the flow knows better why this was no answer to what it asked
     if asked.kind in {guide.GREETING, guide.THANKS}:
         return Reply((Say(f"guide.{asked.kind}"),), briefly=asked.kind == guide.THANKS) if resting else None
@@ -104,7 +104,7 @@ def wants_a_person(facts: Facts) -> bool:
 
 
 def _not_answered(asked: Question, words: str) -> Reply:
-    kind = asked.kind if asked.kind in guide.OUT_OF_SCOPE else "unknown"
+    kind = asked.kind if asked.clear and asked.kind in guide.OUT_OF_SCOPE else "unknown"
     return Reply((NoteQuestion(words, ""), Say(f"guide.{kind}")), (PERSON,))
 
 

@@ -354,7 +354,7 @@ def test_a_word_that_may_be_an_answer_is_no_question():
 
 @pytest.mark.parametrize("kind", [*sorted(guide.OUT_OF_SCOPE), ""])
 def test_what_is_not_in_the_guide_is_said_with_a_way_out(kind):
-    reply = asked("something else entirely?", Question(kind=kind))
+    reply = asked("something else entirely?", Question(kind=kind, clear=True))
     assert [one.name for one in reply.effects if isinstance(one, Say)] == [f"guide.{kind or 'unknown'}"]
     assert [one.value for one in reply.offer] == ["go:person"]
     assert reply.effects[0] == NoteQuestion("something else entirely?", "")
@@ -409,6 +409,16 @@ def test_what_only_points_at_a_question_is_no_question_of_its_own():
     player = member()
     player.write("what is this?")  # at rest it can only be the whole
     assert "article.what_is_it" in said(player)
+
+
+def test_a_word_that_means_nothing_is_neither_abuse_nor_a_question():
+    player = _welcome("en")
+    player.tap("invitation")
+    player.write("ABCD-1234")
+    assert said(player)[-2:] == ["welcome.no_code", "welcome.code"]
+    resting = member()
+    resting.write("xqzkw")
+    assert said(resting)[-2] == "talk.not_understood"
 
 
 def test_the_flow_says_why_something_was_no_answer_unless_it_is_a_question():
