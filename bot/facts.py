@@ -15,7 +15,7 @@ from bot.store.conversations import Held
 from bot.store.engine import Connection, Row
 from flows import conversation, facts
 from flows.conversation import Envelope
-from flows.facts import Facts, House, Question, Teammate
+from flows.facts import Facts, House, Question, Role, Teammate
 from flows.reading import SHAPES
 from flows.words import LANGUAGES, Account, Event, Language, Server
 
@@ -52,7 +52,7 @@ class FactReader:
 
     def read(self, db: Connection, held: Held, envelope: Envelope, now: datetime) -> Standing:
         """All facts of one turn."""
-        row = mailboxes.standing(db, held.member_id) if held.member_id else None
+        row = mailboxes.standing(db, held.member_id, held.contact_id) if held.member_id else None
         known = Facts(
             now=now,
             language=language(held.language),
@@ -62,6 +62,8 @@ class FactReader:
             role=_role(row),
             mailbox=_mailbox(row),
             agency_server=_agency_server(row),
+            several=row.roles > 1 if row else False,
+            roles=_roles_of(db, held) if envelope.flow == "roles" else (),
             team=_team(db, row) if row and row.role == "admin" and envelope.flow == "team" else (),
         )
         return Standing(
@@ -157,6 +159,13 @@ def _mailbox(row: Row | None) -> facts.Mailbox | None:
     server = Server(row.host, row.port, row.security)
     secret_id = str(row.secret_id or "")
     return facts.Mailbox(Account(row.address, row.user_name, server), row.state, row.cause, secret_id)
+
+
+def _roles_of(db: Connection, held: Held) -> tuple[Role, ...]:
+    """All memberships of a contact, the one at present among them."""
+    return tuple(
+        Role(str(one.id), one.agency, acting=one.id == held.member_id) for one in people.roles(db, held.contact_id)
+    )
 
 
 def _team(db: Connection, row: Row) -> tuple[Teammate, ...]:

@@ -230,7 +230,7 @@ def _without_smtp(tools: Tools, address: str, provider_id: str) -> Event:
 def _agency(tools: Tools, held: Held) -> str:
     """The agency that a contact acts for, as a key of its limits."""
     with reading(tools.engine) as db:
-        row = mailboxes.standing(db, held.member_id) if held.member_id else None
+        row = mailboxes.standing(db, held.member_id, held.contact_id) if held.member_id else None
     return str(row.agency_id) if row else NO_AGENCY
 
 
@@ -428,7 +428,7 @@ def remind(tools: Tools, promise: Promise) -> Outcome:
     if held is None or held.window_until is None or held.window_until <= now:
         return Ended("dropped")
     with reading(tools.engine) as db:
-        member = mailboxes.standing(db, held.member_id) if held.member_id else None
+        member = mailboxes.standing(db, held.member_id, held.contact_id) if held.member_id else None
     return Ended(event=Lay()) if is_by_day(now, member.timezone if member else UTC) else Ended("dropped")
 
 

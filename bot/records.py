@@ -24,6 +24,7 @@ from bot.store.engine import Row
 from bot.vault import Secret
 from flows import saved
 from flows.words import (
+    ActFor,
     AdminNeeded,
     AskAccess,
     CaseOpened,
@@ -41,6 +42,7 @@ from flows.words import (
     Join,
     Judge,
     Judged,
+    LeaveAgency,
     LinkOpened,
     LinkRefused,
     MailQueued,
@@ -55,6 +57,7 @@ from flows.words import (
     RemoveMailbox,
     RetryWaiting,
     SaveMailbox,
+    SeeRoles,
     SeeTeam,
     SendMail,
     ServerFound,
@@ -97,6 +100,9 @@ class Records:
             PauseMember: team.pause,
             ExcludeMember: team.exclude,
             SetRole: team.set_role,
+            SeeRoles: team.see_roles,
+            ActFor: team.act_for,
+            LeaveAgency: team.leave,
             SetLanguage: _set_language,
             SetMessages: _set_messages,
             OpenLink: self._open_link,

@@ -21,6 +21,7 @@ from flows.words import (
     AccessGranted,
     AccessRefused,
     AccessWanted,
+    ActFor,
     AskAccess,
     DecideAccess,
     Event,
@@ -29,11 +30,14 @@ from flows.words import (
     InvitationMade,
     Invite,
     Language,
+    LeaveAgency,
     MemberJoined,
+    MemberLeft,
     News,
     PauseMember,
     Reminded,
     RemindMember,
+    SeeRoles,
     SeeTeam,
     SetRole,
     TeamChanged,
@@ -192,6 +196,37 @@ def end_membership(db: Connection, member_id: UUID, now: datetime, agency: str, 
         mailboxes.close_links(db, conversation_id, now)
         if conversation_id != besides:
             tell(db, conversation_id, Excluded(agency), now)
+
+
+def see_roles(_scene: Scene, _wanted: SeeRoles) -> Event:
+    """The facts hold the memberships from now on; see FactReader."""
+    return TeamSeen()
+
+
+def act_for(scene: Scene, wanted: ActFor) -> Event:
+    """Act for another membership of one's own, and of nobody else's."""
+    mine = {one.id for one in people_store.roles(scene.db, scene.held.contact_id)}
+    if _uuid(wanted.member_id) not in mine:
+        return GONE
+    people_store.touch(scene.db, scene.held.contact_id, member_id=_uuid(wanted.member_id))
+    return TeamChanged()
+
+
+def leave(scene: Scene, _wanted: LeaveAgency) -> Event:
+    """End one's own membership; the admins are told. The last admin stays, and so does who is none any more."""
+    standing = scene.standing
+    if standing.member_id is None or standing.agency_id is None:
+        return GONE
+    if _is_admin(scene) and people_store.count_admins(scene.db, standing.agency_id) == 1:
+        return LAST_ADMIN
+    end_membership(scene.db, standing.member_id, scene.now, standing.facts.agency, besides=scene.held.id)
+    others = people_store.roles(scene.db, scene.held.contact_id)
+    if others:
+        people_store.touch(scene.db, scene.held.contact_id, member_id=others[0].id)
+    for conversation_id in people_store.admins(scene.db, standing.agency_id):
+        tell(scene.db, conversation_id, MemberLeft(standing.facts.name), scene.now)
+    _audit(scene, "left", standing.member_id)
+    return TeamChanged()
 
 
 def set_role(scene: Scene, wanted: SetRole) -> Event:

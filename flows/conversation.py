@@ -7,7 +7,7 @@ the records it asks for and comes back with their answers; `close` then makes th
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from flows import card, compose, integrate, mailbox, menu, privacy, questions, reading, remedies, team, welcome
+from flows import card, compose, integrate, mailbox, menu, privacy, questions, reading, remedies, roles, team, welcome
 from flows.facts import Facts, Pasted
 from flows.flow import GO, Flow, State
 from flows.questions import PERSON, READ
@@ -48,6 +48,7 @@ from flows.words import (
     MailWaits,
     MemberDiffers,
     MemberJoined,
+    MemberLeft,
     News,
     OpenCase,
     Option,
@@ -80,6 +81,7 @@ FLOWS: dict[str, Flow] = {
         card.FLOW,
         integrate.FLOW,
         team.FLOW,
+        roles.FLOW,
         compose.FLOW,
         privacy.FLOW,
     )
@@ -656,8 +658,8 @@ def _news(envelope: Envelope, event: News, facts: Facts) -> Turn:
             return _news_of_the_mailbox(envelope, event, facts)
         case AdminNeeded() | MemberDiffers():
             return _news_for_an_admin(envelope, event)
-        case AccessWanted() | MemberJoined():
-            return _news_of_a_newcomer(envelope, event)
+        case AccessWanted() | MemberJoined() | MemberLeft():
+            return _news_of_somebody(envelope, event)
         case AccessGranted() | AccessDeclined() | Excluded() | Reminded():
             return _news_of_a_membership(envelope, event, facts)
         case TestSlow():
@@ -702,8 +704,11 @@ def _news_for_an_admin(envelope: Envelope, event: AdminNeeded | MemberDiffers) -
     return Turn(envelope, tuple(said), ask=True, offer=(done,))
 
 
-def _news_of_a_newcomer(envelope: Envelope, event: AccessWanted | MemberJoined) -> Turn:
-    """To an admin, who says whether this person belongs to the agency."""
+def _news_of_somebody(envelope: Envelope, event: AccessWanted | MemberJoined | MemberLeft) -> Turn:
+    """To an admin, who says whether this person belongs to the agency, or has to do something in Ally."""
+    if isinstance(event, MemberLeft):
+        todo: Values = {"name": event.name, "settings": Text("ally.settings")}
+        return Turn(envelope, (Say("news.member_left", todo),), ask=True)
     about: Values = {"name": event.name, "number": Code(event.number)}
     if isinstance(event, AccessWanted):
         said = Say("news.access_wanted", {**about, "address": Code(event.address)})

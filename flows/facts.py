@@ -91,6 +91,15 @@ class Teammate:
 
 
 @dataclass(frozen=True, slots=True)
+class Role:
+    """One of the memberships of whoever writes. `acting`: the one at present."""
+
+    member_id: str
+    agency: str
+    acting: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class House:
     """What this installation is: who runs it, how long things are kept, and how a person is reached."""
 
@@ -111,6 +120,7 @@ class Facts:
 
     `about`, `shared`: the account, the file that a flow is begun with. `differs`: the server at hand is another one
     than the agency's. `team`: the agency's members by name, for its admin while the flow `team` goes on.
+    `several`: they belong to more than one agency; `roles`: all of these, while the flow `roles` goes on.
     """
 
     now: datetime
@@ -128,3 +138,5 @@ class Facts:
     agency_server: Server | None = None
     differs: bool = False
     team: tuple[Teammate, ...] = ()
+    several: bool = False
+    roles: tuple[Role, ...] = ()

@@ -63,6 +63,8 @@ def step(state: State, event: Event, facts: Facts) -> Step:
             return state, [Start("integrate")]
         case Choosing(), Chose("team"):
             return state, [Start("team")]
+        case Choosing(), Chose("roles"):
+            return state, [Start("roles")]
         case Choosing(), Chose("card"):
             return state, [Start("card")]
         case Choosing(), Chose("write"):
@@ -102,17 +104,17 @@ def ask(state: State, facts: Facts) -> Ask:
     if facts.mailbox is None:
         return Ask("choosing", "menu.without_mailbox", {"agency": facts.agency}, _options("setup", *admins))
     usable = facts.mailbox.state == "works"
+    name = "menu.with_mailbox_as" if facts.several else "menu.with_mailbox"
     values: Values = {
+        **({"name": facts.name, "agency": facts.agency} if facts.several else {}),
         "address": Code(facts.mailbox.account.address),
         "state": Text(f"mailbox.state.{facts.mailbox.state}"),
     }
-    return Ask(
-        "choosing", "menu.with_mailbox", values, _options(*(("write",) if usable else ()), "mailbox", "card", *admins)
-    )
+    return Ask("choosing", name, values, _options(*(("write",) if usable else ()), "mailbox", "card", *admins))
 
 
 def _options(*first: str) -> tuple[Option, ...]:
-    return tuple(Option(value, f"menu.button.{value}") for value in (*first, "language", "privacy", "person"))
+    return tuple(Option(value, f"menu.button.{value}") for value in (*first, "roles", "language", "privacy", "person"))
 
 
 FLOW = Flow("menu", (Choosing, ChoosingLanguage), start, step, ask, back=(Choosing,))

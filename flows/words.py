@@ -542,6 +542,13 @@ class MemberJoined:
 
 
 @dataclass(frozen=True, slots=True)
+class MemberLeft:
+    """To an admin: a member has left the agency."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Excluded:
     """An admin has ended this person's membership in an agency."""
 
@@ -622,6 +629,7 @@ News = (
     | AccessGranted
     | AccessDeclined
     | MemberJoined
+    | MemberLeft
     | Excluded
     | Reminded
     | TestSlow
@@ -700,6 +708,23 @@ class SetRole:
 
     member_id: str
     role: Literal["member", "admin"]
+
+
+@dataclass(frozen=True, slots=True)
+class SeeRoles:
+    """Look up the memberships of whoever writes. TeamSeen."""
+
+
+@dataclass(frozen=True, slots=True)
+class ActFor:
+    """From now on they act for this membership of theirs. TeamChanged or TeamRefused."""
+
+    member_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeaveAgency:
+    """End the membership that they act for: see ExcludeMember. TeamChanged or TeamRefused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -917,6 +942,9 @@ Record = (
     | PauseMember
     | ExcludeMember
     | SetRole
+    | SeeRoles
+    | ActFor
+    | LeaveAgency
     | SetLanguage
     | SetMessages
     | OpenLink

@@ -811,6 +811,7 @@ def test_all_that_a_turn_says_becomes_one_message_with_the_question_behind_it():
         "menu.choosing",
         (
             ("setup", "Connect my e-mail"),
+            ("roles", "My agencies"),
             ("language", "Language"),
             ("privacy", "My data"),
             ("person", "Talk to a person"),
@@ -831,7 +832,9 @@ def test_offers_stand_behind_the_options_and_never_make_them_too_many():
     assert len(speak.options) == MAX_OPTIONS
     assert [option.value for option in speak.options] == [f"go:n{number}" for number in range(10)]
     few = close(Turn(member().envelope, ask=True, offer=offers[:2]), facts()).effects[0]
-    assert [option.value for option in few.options] == ["setup", "language", "privacy", "person", "go:n0", "go:n1"]
+    assert [option.value for option in few.options] == [
+        "setup", "roles", "language", "privacy", "person", "go:n0", "go:n1",
+    ]  # fmt: skip
 
 
 def test_what_is_too_long_for_one_message_with_buttons_becomes_two():

@@ -113,6 +113,7 @@ HERE, LANGUAGE = menu.Choosing(), menu.ChoosingLanguage()
 IN_THE_MENU = {
     "set-up": (HERE, Chose("setup"), (HERE, [Start("mailbox")])),
     "the mailbox": (HERE, Chose("mailbox"), (HERE, [Start("mailbox", "manage")])),
+    "my agencies": (HERE, Chose("roles"), (HERE, [Start("roles")])),
     "the team": (HERE, Chose("team"), (HERE, [Start("team")])),
     "an address": (HERE, Said("ana@agency.test"), (HERE, [Start("mailbox", "ana@agency.test")])),
     "what to type into Ally": (HERE, Chose("card"), (HERE, [Start("card")])),
@@ -142,9 +143,13 @@ def test_the_menu_takes_each_step_as_told(told):
 @pytest.mark.parametrize(
     ("mailbox", "name", "values"),
     [
-        (None, "menu.without_mailbox", ["setup", "language", "privacy", "person"]),
-        (WORKS, "menu.with_mailbox", ["write", "mailbox", "card", "language", "privacy", "person"]),
-        (replace(WORKS, state="off"), "menu.with_mailbox", ["mailbox", "card", "language", "privacy", "person"]),
+        (None, "menu.without_mailbox", ["setup", "roles", "language", "privacy", "person"]),
+        (WORKS, "menu.with_mailbox", ["write", "mailbox", "card", "roles", "language", "privacy", "person"]),
+        (
+            replace(WORKS, state="off"),
+            "menu.with_mailbox",
+            ["mailbox", "card", "roles", "language", "privacy", "person"],
+        ),
     ],
 )
 def test_the_menu_offers_what_makes_sense_today(mailbox, name, values):

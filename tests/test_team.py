@@ -18,11 +18,13 @@ from flows.words import (
     AccessAsked,
     AccessDecided,
     AccessRefused,
+    ActFor,
     AskAccess,
     DecideAccess,
     ExcludeMember,
     InvitationMade,
     Invite,
+    LeaveAgency,
     PauseMember,
     RemindMember,
     SetRole,
@@ -377,6 +379,70 @@ def test_the_team_is_read_for_an_admin_in_its_flow_only(kit):
         ("admin", "", "", True), ("member", ADDRESS, "works", False),
     ] or {one.address for one in seen} == {"", ADDRESS}  # fmt: skip
     assert hidden == ()
+
+
+# --- several agencies, and leaving one --------------------------------------------------------------------------------
+
+
+def test_who_belongs_to_two_agencies_acts_for_one_and_is_told_as_whom(kit):
+    kit.mailbox(ANA)
+    other = other_agency(kit)
+    kit.say(f"My invitation code is {kit.invite(agency=other)}", ANA)
+    kit.work()
+    assert kit.rows(tables.mailbox)
+    kit.say("menu", ANA)
+    kit.work()
+    assert "Other" in last(kit, ANA)
+    kit.tap("roles", ANA)
+    kit.work()
+    kit.say("agencia sol", ANA)
+    kit.work()
+    assert "*Agência Sol*" in last(kit, ANA)
+    assert ADDRESS in last(kit, ANA)
+
+
+def test_nobody_acts_for_a_membership_of_somebody_else(kit):
+    kit.join(ANA)
+    admin(kit)
+    for theirs in (member_id(kit, BIA), str(uuid4()), "", "../x"):
+        assert perform(kit, ANA, ActFor(theirs)) == TeamRefused("gone")
+    assert perform(kit, ANA, ActFor(member_id(kit, ANA))) == TeamChanged()
+
+
+def test_who_leaves_in_the_middle_of_a_set_up_takes_nothing_along_and_leaves_nothing_behind(kit):
+    admin(kit)
+    token = kit.awaiting(ANA)
+    kit.say("menu", ANA)
+    kit.work()
+    kit.tap("roles", ANA)
+    kit.work()
+    kit.tap("leave", ANA)
+    kit.work()
+    kit.tap("yes", ANA)
+    kit.work()
+    assert EN["roles.left"] in last(kit, ANA)
+    assert EN["welcome.door"] in last(kit, ANA)
+    assert kit.held(ANA).member_id is None
+    assert kit.parts.links.submit(token, Secret(PASSWORD), "") != "taken"
+    assert EN["news.member_left"].partition("{name}")[2][:20].strip("* ") in last(kit, BIA)
+    assert [row.action for row in kit.rows(tables.audit)] == ["left"]
+
+
+def test_who_leaves_one_of_two_agencies_goes_on_in_the_other(kit):
+    admin(kit)
+    admin(kit, ANA, other_agency(kit))
+    kit.join(ANA)  # Agência Sol, from now on
+    assert perform(kit, ANA, LeaveAgency()) == TeamChanged()
+    kit.say("menu", ANA)
+    kit.work()
+    assert "Other" in last(kit, ANA)
+
+
+def test_the_last_admin_does_not_leave_nor_does_a_stranger(kit):
+    admin(kit)
+    assert perform(kit, BIA, LeaveAgency()) == TeamRefused("last_admin")
+    kit.say("hello", EVA)
+    assert perform(kit, EVA, LeaveAgency()) == TeamRefused("gone")
 
 
 def test_a_person_who_is_let_in_twice_is_one_member(kit):

@@ -6,6 +6,7 @@ import re
 import string
 import sys
 import unicodedata
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -17,7 +18,7 @@ from bot.mail.knowledge.providers import Hint
 from bot.mail.wire.certificate import Detail
 from flows import compose, integrate, mailbox, remedies, welcome
 from flows.conversation import FLOWS
-from flows.facts import Mailbox, MailboxState, Teammate
+from flows.facts import Mailbox, MailboxState, Role, Teammate
 from flows.saved import VERSION, load_envelope
 from flows.speech import label, texts
 from flows.team import ConfirmingExclusion, Listing, Showing
@@ -176,6 +177,8 @@ def questions():
         facts(provider=GMAIL),
         *(facts(mailbox=Mailbox(ANA, state)) for state in ("waiting", "works", "broken", "off")),
         facts(role="admin", mailbox=WORKS, agency_server=ANA.server),
+        facts(several=True, mailbox=WORKS, roles=(Role("m1", "Agency", acting=True), Role("m2", "Another"))),
+        facts(mailbox=WORKS, provider=replace(GMAIL, app_password_url="https://provider.test/apps")),
         *(facts(role="admin", team=team) for team in (TEAM, TEAM[:1], TEAM * 2)),
     ]
     for path in sorted((ROOT / f"tests/saved/v{VERSION}").glob("*.json")):

@@ -10,7 +10,7 @@
     Ana's page: right password | wrong password | any words
     (sandbox: auth_down)   (sandbox: well)
     (2 hours later)        (restart)               (it is 2027-01-02)
-    (in pt)
+    (in pt)                                         (another agency invites Ana)
     (the sandbox plays gmail for gmail.com)         (the agency's server: smtp.gmail.com, warn)
     (inbox of bruno@sandbox.test: Olá)              (sent of ana@sandbox.test: Olá)
     (copies: files | files_under_other_ids | no_folder | none)
@@ -42,6 +42,7 @@ CODE = re.compile(r"\b[A-Z0-9]{4}(?:-[A-Z0-9]{4}){2}\b")
 EXAMPLE = "ACDE-7FGH-JKMN"
 WRONG = "not-the-password"
 GROUP = 20  # uses of a group's invitation
+ANOTHER_AGENCY = "Agência Lua"
 AFTERNOON = datetime(2026, 3, 2, 19, tzinfo=UTC)  # every play begins on a Monday at four, São Paulo's time
 SPAN = {"minutes": 1, "hours": 60, "days": 1440, "minute": 1, "hour": 60, "day": 1440}
 
@@ -133,6 +134,10 @@ class Play:
         name, uses = ("", GROUP) if many else (actor.name, 1)
         actor.invitation = self.theatre.invitation(self._language, name, role, uses)
 
+    def _invite_elsewhere(self, name: str) -> None:
+        actor = self._actor(name)
+        actor.invitation = self.theatre.invitation(self._language, actor.name, agency=ANOTHER_AGENCY)
+
     def _send_invitation(self, name: str, giver: str) -> None:
         code = self._actor(giver).code
         if not code:
@@ -200,6 +205,7 @@ class Play:
         (r"(\w+) has (an|an admin's|a group's) invitation in (\w\w)", _invite),
         (r"\(in (\w\w)\)", _speak),
         (r"\(support (founds the agency|declines the wish) of (\w+)\)", _answer_wish),
+        (r"\(another agency invites (\w+)\)", _invite_elsewhere),
         (r"(\w+) sends the invitation that (\w+) was given", _send_invitation),
         (r"(\w+) taps: (\d+)", _tap),
         (r"(\w+) shares (\S+)", _share),

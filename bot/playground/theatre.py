@@ -137,13 +137,15 @@ class Theatre:
         else:
             commands.decide_access(self.parts, case, None, "member")
 
-    def invitation(self, language: Language, name: str = "", role: str = "member", uses: int = 1) -> str:
-        """An invitation to the demo agency, as the text that a person sends."""
+    def invitation(
+        self, language: Language, name: str = "", role: str = "member", uses: int = 1, agency: str = AGENCY
+    ) -> str:
+        """An invitation to the demo agency (or another one), as the text that a person sends."""
         now = self.clock.now()
         with self.parts.engine.begin() as db:
-            row = people_store.agency_by_name(db, AGENCY)
+            row = people_store.agency_by_name(db, agency)
             zone = "America/Sao_Paulo"
-            agency_id = row.id if row else people_store.add_agency(db, AGENCY, language, zone, now)
+            agency_id = row.id if row else people_store.add_agency(db, agency, language, zone, now)
             made = people.invite(db, agency_id, role=role, name=name, language=language, uses=uses, now=now)
         return sentence("invitation.text", language, code=made.code)
 

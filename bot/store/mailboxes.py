@@ -10,9 +10,18 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from bot.store import files
 from bot.store.engine import Connection, Row
-from bot.store.tables import agency, contact, conversation, link, link_token, mailbox, member, outgoing_mail
+from bot.store.tables import agency, contact, conversation, link, link_token, mailbox, member, membership, outgoing_mail
 
 MAX_TOKENS_PER_LINK = 10  # a question asked again gives the same link another address
+_other, _their = member.alias("other"), agency.alias("their")
+_roles = (
+    select(func.count())
+    .select_from(membership)
+    .join(_other, _other.c.id == membership.c.member_id)
+    .join(_their, _their.c.id == _other.c.agency_id)
+    .where(membership.c.contact_id == bindparam("contact"), _other.c.removed_at.is_(None), _their.c.closed_at.is_(None))
+    .scalar_subquery()
+)
 _STANDING = (
     select(
         member.c.id,
@@ -36,6 +45,7 @@ _STANDING = (
         mailbox.c.version,
         mailbox.c.size,
         mailbox.c.secret_id,
+        _roles.label("roles"),
     )
     .join(agency, agency.c.id == member.c.agency_id)
     .join(mailbox, mailbox.c.member_id == member.c.id, isouter=True)
@@ -48,9 +58,12 @@ def of_member(db: Connection, member_id: UUID) -> Row | None:
     return db.execute(select(mailbox).where(mailbox.c.member_id == member_id)).one_or_none()
 
 
-def standing(db: Connection, member_id: UUID) -> Row | None:
-    """A member with agency and mailbox, for the facts of a turn; None when removed or the agency is closed."""
-    return db.execute(_STANDING, {"member": member_id}).one_or_none()
+def standing(db: Connection, member_id: UUID, contact_id: UUID) -> Row | None:
+    """A member with agency and mailbox, for the facts of a turn; None when removed or the agency is closed.
+
+    `roles`: for how many members in open agencies the contact may act.
+    """
+    return db.execute(_STANDING, {"member": member_id, "contact": contact_id}).one_or_none()
 
 
 def save(db: Connection, member_id: UUID, values: Mapping[str, Any]) -> UUID | None:

@@ -148,6 +148,18 @@ def add_member(db: Connection, contact_id: UUID, agency_id: UUID, name: str, rol
     return new
 
 
+def roles(db: Connection, contact_id: UUID) -> list[Row]:
+    """The members in open agencies for whom a contact may act: id, name, agency."""
+    query = (
+        select(member.c.id, member.c.name, agency.c.name.label("agency"))
+        .join(membership, membership.c.member_id == member.c.id)
+        .join(agency, agency.c.id == member.c.agency_id)
+        .where(membership.c.contact_id == contact_id, member.c.removed_at.is_(None), agency.c.closed_at.is_(None))
+        .order_by(agency.c.name, member.c.created_at)
+    )
+    return list(db.execute(query).all())
+
+
 def member_of(db: Connection, agency_id: UUID, member_id: UUID) -> Row | None:
     """A member of this agency, locked; None for one who was removed or belongs to another agency."""
     mine = (member.c.id == member_id, member.c.agency_id == agency_id, member.c.removed_at.is_(None))

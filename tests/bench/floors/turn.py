@@ -16,7 +16,18 @@ from sqlalchemy import Connection, bindparam, create_engine, func, insert, or_, 
 from sqlalchemy.dialects.postgresql import insert as upsert
 from twilio.request_validator import RequestValidator
 
-from bot.store.tables import agency, contact, conversation, in_state, inbound, mailbox, member, message, promise
+from bot.store.tables import (
+    agency,
+    contact,
+    conversation,
+    in_state,
+    inbound,
+    mailbox,
+    member,
+    membership,
+    message,
+    promise,
+)
 
 _unfinished = (
     select(func.count())
@@ -63,6 +74,15 @@ TOUCH = (
         name=bindparam("name"), window_until=bindparam("window_until"), last_message_id=bindparam("last_message_id")
     )
 )
+_other, _their = member.alias("other"), agency.alias("their")
+_roles = (
+    select(func.count())
+    .select_from(membership)
+    .join(_other, _other.c.id == membership.c.member_id)
+    .join(_their, _their.c.id == _other.c.agency_id)
+    .where(membership.c.contact_id == bindparam("contact"), _other.c.removed_at.is_(None), _their.c.closed_at.is_(None))
+    .scalar_subquery()
+)
 STANDING = (
     select(
         member.c.id,
@@ -86,6 +106,7 @@ STANDING = (
         mailbox.c.version,
         mailbox.c.size,
         mailbox.c.secret_id,
+        _roles.label("roles"),
     )
     .join(agency, agency.c.id == member.c.agency_id)
     .join(mailbox, mailbox.c.member_id == member.c.id, isouter=True)
@@ -139,7 +160,7 @@ def turn(db: Connection, sample: dict[str, Any], message_id: str, number: str) -
             "last_message_id": message_id,
         },
     )
-    db.execute(STANDING, {"member": held.member_id}).one()
+    db.execute(STANDING, {"member": held.member_id, "contact": held.contact_id}).one()
     promised = db.execute(
         PROMISE,
         {

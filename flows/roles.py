@@ -1,0 +1,115 @@
+"""For which agency somebody acts, where they belong to several; and how they leave one."""
+
+from dataclasses import dataclass
+
+from flows.facts import Facts, Role
+from flows.flow import Flow, Step
+from flows.reading import plain
+from flows.words import (
+    ActFor,
+    Ask,
+    Chose,
+    Code,
+    Declined,
+    Done,
+    Effect,
+    Event,
+    LeaveAgency,
+    Option,
+    Said,
+    Say,
+    SeeRoles,
+    TeamChanged,
+    TeamRefused,
+    TeamSeen,
+    Text,
+    Values,
+)
+
+MAX_ROLES = 8  # with "leave" and "menu" the ten choices of WhatsApp's list
+MAX_LABEL = 24
+MENU = Option("menu", "button.menu")
+
+
+@dataclass(frozen=True, slots=True)
+class Choosing:
+    """We wait for the agency to act for."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmingLeave:
+    """We wait for the yes to leave the agency that is acted for."""
+
+
+State = Choosing | ConfirmingLeave | Done
+
+
+def start(_entry: str, _facts: Facts) -> tuple[State, list[Effect]]:
+    """The agencies."""
+    return Choosing(), [SeeRoles()]
+
+
+def step(state: State, event: Event, facts: Facts) -> Step:
+    """Another agency, or one less."""
+    match state, event:
+        case Choosing(), TeamSeen():
+            return state, []
+        case Choosing(), Chose("menu"):
+            return Done(), []
+        case Choosing(), Chose("leave"):
+            return ConfirmingLeave(), []
+        case Choosing(), (Chose() | Said()) if role := _meant(event, facts):
+            return state, [ActFor(role.member_id)]
+        case Choosing(), TeamChanged():
+            return Done(), [Say("roles.acting", {"name": facts.name, "agency": facts.agency})]
+        case ConfirmingLeave(), Chose("yes"):
+            return state, [LeaveAgency()]
+        case ConfirmingLeave(), Chose("no"):
+            return Done(), []
+        case ConfirmingLeave(), TeamChanged():
+            return Done(), [Say("roles.left")]
+        case _, TeamRefused(reason):
+            return Done(), [Say(f"roles.refused.{reason}")]
+    return Declined()
+
+
+def _meant(event: Chose | Said, facts: Facts) -> Role | None:
+    """The role that was tapped, or whose agency was written."""
+    if isinstance(event, Chose):
+        return next((role for role in facts.roles if role.member_id == event.value), None)
+    said = plain(event.text)
+    found = [role for role in facts.roles if plain(role.agency) == said]
+    return found[0] if len(found) == 1 else None
+
+
+def ask(state: State, facts: Facts) -> Ask:
+    """For whom one acts now, and for whom else one may; or what leaving means."""
+    if isinstance(state, ConfirmingLeave):
+        return _leaving(facts)
+    others = [Option(role.member_id, words=_cut(role.agency)) for role in facts.roles if not role.acting]
+    options = (*others[:MAX_ROLES], Option("leave", "roles.button.leave"), MENU)
+    name = "roles.several" if others else "roles.one"
+    return Ask("roles", name, {"name": facts.name, "agency": facts.agency}, options)
+
+
+def _leaving(facts: Facts) -> Ask:
+    """What ends at once, and what only this person can do afterwards."""
+    options = (Option("yes", "roles.button.yes"), Option("no", "roles.button.no"))
+    if facts.mailbox is None:
+        return Ask("leave", "roles.leave", {"agency": facts.agency}, options)
+    url = facts.provider.app_password_url if facts.provider else ""
+    values: Values = {
+        "agency": facts.agency,
+        "address": Code(facts.mailbox.account.address),
+        "own_smtp": Text("ally.own_smtp"),
+    }
+    if url:
+        return Ask("leave", "roles.leave_app_password", {**values, "url": url}, options)
+    return Ask("leave", "roles.leave_mailbox", values, options)
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= MAX_LABEL else f"{name[: MAX_LABEL - 1].rstrip()}…"
+
+
+FLOW = Flow("roles", (Choosing, ConfirmingLeave), start, step, ask, back=(Choosing,))

@@ -1,0 +1,94 @@
+"""For which agency somebody acts, and how they leave one."""
+
+from dataclasses import replace
+
+import pytest
+
+from flows.facts import Role
+from flows.roles import Choosing, ConfirmingLeave, ask, start, step
+from flows.speech import label
+from flows.words import (
+    LANGUAGES,
+    ActFor,
+    Chose,
+    Declined,
+    Done,
+    LeaveAgency,
+    Said,
+    Say,
+    SeeRoles,
+    Shared,
+    TeamChanged,
+    TeamRefused,
+    TeamSeen,
+)
+from tests.flowkit import GMAIL, WORKS, facts
+
+SOL, LUA = Role("m1", "Agência Sol", acting=True), Role("m2", "Agência Lua")
+TWO = facts(agency="Agência Sol", several=True, roles=(SOL, LUA))
+HERE, LEAVING = Choosing(), ConfirmingLeave()
+ACTING = Say("roles.acting", {"name": "Ana", "agency": "Agência Sol"})
+
+STEPS = {
+    "they were looked up": (HERE, TeamSeen(), (HERE, [])),
+    "another one by a tap": (HERE, Chose("m2"), (HERE, [ActFor("m2")])),
+    "another one by its name": (HERE, Said("agencia lua"), (HERE, [ActFor("m2")])),
+    "one that there is not": (HERE, Chose("m9"), Declined()),
+    "words": (HERE, Said("hello"), Declined()),
+    "back to the menu": (HERE, Chose("menu"), (Done(), [])),
+    "it is done": (HERE, TeamChanged(), (Done(), [ACTING])),
+    "it is gone": (HERE, TeamRefused("gone"), (Done(), [Say("roles.refused.gone")])),
+    "leaving": (HERE, Chose("leave"), (LEAVING, [])),
+    "really": (LEAVING, Chose("yes"), (LEAVING, [LeaveAgency()])),
+    "not after all": (LEAVING, Chose("no"), (Done(), [])),
+    "left": (LEAVING, TeamChanged(), (Done(), [Say("roles.left")])),
+    "the last admin stays": (LEAVING, TeamRefused("last_admin"), (Done(), [Say("roles.refused.last_admin")])),
+    "a picture": (LEAVING, Shared("image"), Declined()),
+}
+
+
+@pytest.mark.parametrize("told", STEPS)
+def test_each_step_is_taken_as_told(told):
+    state, event, expected = STEPS[told]
+    assert step(state, event, TWO) == expected
+
+
+def test_two_agencies_of_one_name_are_told_apart_by_a_tap_only():
+    twins = replace(TWO, roles=(SOL, LUA, Role("m3", "Agência Lua")))
+    assert step(HERE, Said("Agência Lua"), twins) == Declined()
+
+
+def test_it_begins_with_a_look():
+    assert start("", TWO) == (HERE, [SeeRoles()])
+
+
+def test_the_other_agencies_are_offered_and_the_way_out():
+    asked = ask(HERE, TWO)
+    assert (asked.name, [option.value for option in asked.options]) == ("roles.several", ["m2", "leave", "menu"])
+    alone = ask(HERE, replace(TWO, roles=(SOL,)))
+    assert (alone.name, [option.value for option in alone.options]) == ("roles.one", ["leave", "menu"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({}, "roles.leave"),
+        ({"mailbox": WORKS}, "roles.leave_mailbox"),
+        ({"mailbox": WORKS, "provider": GMAIL}, "roles.leave_mailbox"),
+        (
+            {"mailbox": WORKS, "provider": replace(GMAIL, app_password_url="https://p.test/apps")},
+            "roles.leave_app_password",
+        ),
+    ],
+)
+def test_leaving_says_what_ends_and_what_only_they_can_do(changes, name):
+    asked = ask(LEAVING, replace(TWO, **changes))
+    assert (asked.name, [option.value for option in asked.options]) == (name, ["yes", "no"])
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_long_name_and_many_agencies_fit_into_a_list(language):
+    many = replace(TWO, roles=(SOL, *(Role(f"m{n}", f"{n} " + "Agência " * 5) for n in range(20))))
+    labels = [label(option, language) for option in ask(HERE, many).options]
+    assert len(labels) == 10
+    assert all(len(one) <= 24 for one in labels)
