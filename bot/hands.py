@@ -15,6 +15,7 @@ import structlog
 
 from bot.calendar import UTC, is_by_day
 from bot.channels import Identity, Later, Refused, SendError, Unclear
+from bot.entrance_mail import mail_code
 from bot.facts import language, on_the_wire, wire_server
 from bot.files import fetch_file
 from bot.handiwork import (
@@ -655,6 +656,7 @@ HANDS: dict[str, Hand] = {
     promises.TELL: tell,
     promises.FILE_COPY: file_copy,
     promises.FETCH_FILE: fetch_file,
+    promises.MAIL_CODE: mail_code,
     promises.RECONCILE: reconcile,
 }
 # How long a lane's promises may take at most; then their worker counts as dead, and they are done again.

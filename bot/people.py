@@ -11,9 +11,10 @@ from bot.limits import Exhausted, Limits
 from bot.store import conversations, people
 from bot.store.conversations import Held
 from bot.store.engine import Connection
+from bot.tell import tell_admins
 from flows.conversation import guess_language
 from flows.reading import CODE_ALPHABET, CODE_LENGTH
-from flows.words import Joined, JoinRefused
+from flows.words import Joined, JoinRefused, NumberReissued
 
 INVITATION_TIME = timedelta(days=7)
 WINDOW = timedelta(hours=24)  # WhatsApp's free form: twilio.com/docs/whatsapp/key-concepts
@@ -23,7 +24,7 @@ MAX_NAME = 120
 def who(db: Connection, identity: Identity, name: str, now: datetime) -> Held:
     """The locked conversation of whoever wrote; made on the first message."""
     found = conversations.hold_by_identity(db, identity.channel, identity.address, identity.external_id)
-    mine = _same_person(db, identity, found)
+    mine = _same_person(db, identity, found, now)
     if mine is None:
         people.add_contact(
             db,
@@ -35,13 +36,13 @@ def who(db: Connection, identity: Identity, name: str, now: datetime) -> Held:
             at=now,
         )
         found = conversations.hold_by_identity(db, identity.channel, identity.address, identity.external_id)
-        mine = _same_person(db, identity, found)
+        mine = _same_person(db, identity, found, now)
     if mine is None:
         raise LookupError("nobody was made of a new identity")
     return mine
 
 
-def _same_person(db: Connection, identity: Identity, found: list[Held]) -> Held | None:
+def _same_person(db: Connection, identity: Identity, found: list[Held], now: datetime) -> Held | None:
     """Whom these identities mean. The second id is the stronger one: numbers are issued again to other people.
 
     Merging only fills an empty column. A known number with another id is somebody new: the number goes to them, and
@@ -51,22 +52,30 @@ def _same_person(db: Connection, identity: Identity, found: list[Held]) -> Held 
     by_address = next((one for one in found if identity.address and one.address == identity.address), None)
     if by_id is not None:
         if by_address is not None and by_address.contact_id != by_id.contact_id:
-            _release_number(db, by_address)
+            _release_number(db, by_address, now)
         if identity.address and by_id.address != identity.address:
             people.touch(db, by_id.contact_id, address=identity.address)
         return by_id
     if by_address is not None and identity.external_id:
         if by_address.external_id is not None:
-            _release_number(db, by_address)
+            _release_number(db, by_address, now)
             return None
         people.touch(db, by_address.contact_id, external_id=identity.external_id)
     return by_address
 
 
-def _release_number(db: Connection, former: Held) -> None:
-    """Somebody else has the number now. A former owner known by nothing else stays under our own id."""
+def _release_number(db: Connection, former: Held, now: datetime) -> None:
+    """Somebody else has the number now. A former owner known by nothing else stays under our own id.
+
+    Numbers are issued again to strangers, so nobody acts for the former owner's member until that is proven, by a code
+    mailed to the mailbox or by the admin; and the admins hear of it.
+    """
     nowhere = former.external_id or f"former:{former.contact_id}"
-    people.touch(db, former.contact_id, address=None, external_id=nowhere)
+    people.touch(db, former.contact_id, address=None, external_id=nowhere, member_id=None)
+    if former.member_id is None:
+        return
+    news = NumberReissued(people.member_name(db, former.member_id) or "?")
+    tell_admins(db, people.agency_id_of(db, former.member_id), news, now, besides=former.id)
 
 
 # --- invitations ------------------------------------------------------------------------------------------------------

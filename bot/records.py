@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
-from bot import people, team
+from bot import entrances, people, team
 from bot.facts import FactReader
 from bot.limits import Exhausted, Limits
 from bot.mail.knowledge.redact import redact
@@ -21,6 +21,7 @@ from bot.scene import Scene
 from bot.store import conversations, files, housekeeping, mailboxes, promises, questions, secrets
 from bot.store import people as people_store
 from bot.store.engine import Row
+from bot.tell import tell_admins
 from bot.vault import Secret
 from flows import saved
 from flows.words import (
@@ -47,11 +48,13 @@ from flows.words import (
     LinkRefused,
     MailQueued,
     MailsExhausted,
+    MakeLinkCode,
     NoteQuestion,
     NotHelpful,
     OpenCase,
     OpenLink,
     PauseMember,
+    ProveAddress,
     Record,
     RemindMember,
     RemoveMailbox,
@@ -68,6 +71,7 @@ from flows.words import (
     SetRole,
     SwitchMailbox,
     TellAdmins,
+    UseEntranceCode,
     WeighFiles,
     WeighServer,
 )
@@ -103,6 +107,9 @@ class Records:
             SeeRoles: team.see_roles,
             ActFor: team.act_for,
             LeaveAgency: team.leave,
+            MakeLinkCode: entrances.make_link_code,
+            ProveAddress: self._prove_address,
+            UseEntranceCode: self._use_code,
             SetLanguage: _set_language,
             SetMessages: _set_messages,
             OpenLink: self._open_link,
@@ -140,6 +147,12 @@ class Records:
 
     def _ask_access(self, scene: Scene, wanted: AskAccess) -> Event:
         return team.ask_access(scene, wanted, self._limits, self._facts)
+
+    def _prove_address(self, scene: Scene, wanted: ProveAddress) -> Event:
+        return entrances.prove_address(scene, wanted, self._limits)
+
+    def _use_code(self, scene: Scene, wanted: UseEntranceCode) -> Event:
+        return entrances.use_code(scene, wanted, self._limits)
 
     def _invite(self, scene: Scene, wanted: Invite) -> Event:
         return team.invite(scene, wanted, self._number)
@@ -307,9 +320,7 @@ def _tell_admins(scene: Scene, wanted: TellAdmins) -> None:
     if isinstance(news, AdminNeeded):
         waiting = mailboxes.waiting_addresses(scene.db, agency_id, news.cause)
         news = replace(news, addresses=", ".join(waiting[:MAX_TOLD]) or news.addresses)
-    for conversation_id in people_store.admins(scene.db, agency_id):
-        if conversation_id != scene.held.id:
-            team.tell(scene.db, conversation_id, news, scene.now)
+    tell_admins(scene.db, agency_id, news, scene.now, besides=scene.held.id)
 
 
 def _retry_waiting(scene: Scene, _wanted: RetryWaiting) -> None:

@@ -9,10 +9,10 @@ from bot.calendar import next_day_hour
 from bot.facts import FactReader
 from bot.limits import Exhausted, Limits
 from bot.scene import Scene
-from bot.store import access, conversations, housekeeping, mailboxes, promises, secrets
+from bot.store import access, conversations, housekeeping, mailboxes, secrets
 from bot.store import people as people_store
 from bot.store.engine import Connection, Row
-from flows import saved
+from bot.tell import tell, tell_admins
 from flows.speech import sentence
 from flows.words import (
     AccessAsked,
@@ -33,7 +33,6 @@ from flows.words import (
     LeaveAgency,
     MemberJoined,
     MemberLeft,
-    News,
     PauseMember,
     Reminded,
     RemindMember,
@@ -46,12 +45,6 @@ from flows.words import (
 )
 
 GONE, LAST_ADMIN, UNREACHABLE = TeamRefused("gone"), TeamRefused("last_admin"), TeamRefused("unreachable")
-
-
-def tell(db: Connection, conversation_id: UUID, news: News, at: datetime, due: datetime | None = None) -> None:
-    """News for another conversation, as a promise: two turns that hold one another's would wait for ever."""
-    wanted = promises.Wanted("work", promises.TELL, due or at, {"event": saved.dump(news)})
-    promises.add(db, conversation_id, [wanted], at)
 
 
 def forward_text(number: str, code: str, language: Language) -> tuple[str, str]:
@@ -74,13 +67,11 @@ def ask_access(scene: Scene, wanted: AskAccess, limits: Limits, facts: FactReade
     if isinstance(limits.allow("access", str(held.contact_id), connection=db), Exhausted):
         return AccessRefused()
     agency_id = _agency_of(db, wanted.address, facts, now)
-    admins = people_store.admins(db, agency_id) if agency_id else []
-    asked = agency_id if admins else None
+    asked = agency_id if agency_id and people_store.admins(db, agency_id) else None
     request = access.ask(db, held.id, agency_name=wanted.agency, address=wanted.address, agency_id=asked, at=now)
-    for conversation_id in admins:
-        news = AccessWanted(str(request), held.name or "?", held.address or "?", wanted.address)
-        tell(db, conversation_id, news, now)
-    if not admins:
+    if asked is not None:
+        tell_admins(db, asked, AccessWanted(str(request), held.name or "?", held.address or "?", wanted.address), now)
+    else:
         conversations.open_case(db, held.id, "access", now)
     return AccessAsked()
 
@@ -124,9 +115,7 @@ def decided(db: Connection, request: Row, agency_id: UUID | None, role: str, now
 def joined_by_group(scene: Scene, agency_id: UUID, member_id: UUID) -> None:
     """Tell the admins who came in with an invitation that is for many."""
     news = MemberJoined(str(member_id), scene.held.name or "?", scene.held.address or "?")
-    for conversation_id in people_store.admins(scene.db, agency_id):
-        if conversation_id != scene.held.id:
-            tell(scene.db, conversation_id, news, scene.now)
+    tell_admins(scene.db, agency_id, news, scene.now, besides=scene.held.id)
 
 
 # --- the members ------------------------------------------------------------------------------------------------------
@@ -223,8 +212,7 @@ def leave(scene: Scene, _wanted: LeaveAgency) -> Event:
     others = people_store.roles(scene.db, scene.held.contact_id)
     if others:
         people_store.touch(scene.db, scene.held.contact_id, member_id=others[0].id)
-    for conversation_id in people_store.admins(scene.db, standing.agency_id):
-        tell(scene.db, conversation_id, MemberLeft(standing.facts.name), scene.now)
+    tell_admins(scene.db, standing.agency_id, MemberLeft(standing.facts.name), scene.now)
     _audit(scene, "left", standing.member_id)
     return TeamChanged()
 

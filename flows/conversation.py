@@ -49,7 +49,9 @@ from flows.words import (
     MemberDiffers,
     MemberJoined,
     MemberLeft,
+    MovedAway,
     News,
+    NumberReissued,
     OpenCase,
     Option,
     Record,
@@ -658,9 +660,9 @@ def _news(envelope: Envelope, event: News, facts: Facts) -> Turn:
             return _news_of_the_mailbox(envelope, event, facts)
         case AdminNeeded() | MemberDiffers():
             return _news_for_an_admin(envelope, event)
-        case AccessWanted() | MemberJoined() | MemberLeft():
+        case AccessWanted() | MemberJoined() | MemberLeft() | NumberReissued():
             return _news_of_somebody(envelope, event)
-        case AccessGranted() | AccessDeclined() | Excluded() | Reminded():
+        case AccessGranted() | AccessDeclined() | Excluded() | MovedAway() | Reminded():
             return _news_of_a_membership(envelope, event, facts)
         case TestSlow():
             return Turn(envelope, (Say("news.test_slow"),) if isinstance(envelope.state, mailbox.Testing) else ())
@@ -704,11 +706,13 @@ def _news_for_an_admin(envelope: Envelope, event: AdminNeeded | MemberDiffers) -
     return Turn(envelope, tuple(said), ask=True, offer=(done,))
 
 
-def _news_of_somebody(envelope: Envelope, event: AccessWanted | MemberJoined | MemberLeft) -> Turn:
+def _news_of_somebody(envelope: Envelope, event: AccessWanted | MemberJoined | MemberLeft | NumberReissued) -> Turn:
     """To an admin, who says whether this person belongs to the agency, or has to do something in Ally."""
     if isinstance(event, MemberLeft):
         todo: Values = {"name": event.name, "settings": Text("ally.settings")}
         return Turn(envelope, (Say("news.member_left", todo),), ask=True)
+    if isinstance(event, NumberReissued):
+        return Turn(envelope, (Say("news.number_reissued", {"name": event.name}),), ask=True)
     about: Values = {"name": event.name, "number": Code(event.number)}
     if isinstance(event, AccessWanted):
         said = Say("news.access_wanted", {**about, "address": Code(event.address)})
@@ -721,7 +725,7 @@ def _news_of_somebody(envelope: Envelope, event: AccessWanted | MemberJoined | M
 
 
 def _news_of_a_membership(
-    envelope: Envelope, event: AccessGranted | AccessDeclined | Excluded | Reminded, facts: Facts
+    envelope: Envelope, event: AccessGranted | AccessDeclined | Excluded | MovedAway | Reminded, facts: Facts
 ) -> Turn:
     """Who one is has changed: what was under way belongs to somebody who one is not any more, or not yet."""
     match event:
@@ -729,6 +733,8 @@ def _news_of_a_membership(
             return Turn(_at_home(envelope, facts), (Say("news.access_granted", {"agency": agency}),), ask=True)
         case Excluded(agency):
             return Turn(_at_home(envelope, facts), (Say("news.excluded", {"agency": agency}),), ask=True)
+        case MovedAway():
+            return Turn(_at_home(envelope, facts), (Say("news.moved_away"),), ask=True)
         case Reminded(agency):
             connect = Option(f"{GO}mailbox", "menu.button.setup")
             offer = (connect,) if facts.mailbox is None else ()

@@ -207,6 +207,15 @@ def invitation_code(text: str) -> str | None:
     return next((code for code in codes if any(sign.isdigit() for sign in code)), None)
 
 
+_SIX = re.compile(r"(?<!\d)(\d{3})[ -]?(\d{3})(?!\d)", re.ASCII)
+
+
+def six_digits(text: str) -> str | None:
+    """The code of six digits in a message, if it holds exactly one; blanks or a dash may stand in its middle."""
+    found = _SIX.findall(seen(text))
+    return "".join(found[0]) if len(found) == 1 else None
+
+
 # --- passwords ----------------------------------------------------------------------------------------------------
 
 _SIXTEEN = r"[a-z]{16}|[a-z]{4}( [a-z]{4}){3}"  # "hostname mismatch" has 16 letters, too

@@ -13,9 +13,12 @@ from flows.words import (
     Declined,
     Done,
     Effect,
+    EntranceCode,
     Event,
     LeaveAgency,
+    MakeLinkCode,
     Option,
+    Quote,
     Said,
     Say,
     SeeRoles,
@@ -26,7 +29,7 @@ from flows.words import (
     Values,
 )
 
-MAX_ROLES = 8  # with "leave" and "menu" the ten choices of WhatsApp's list
+MAX_ROLES = 7  # with "link", "leave" and "menu" the ten choices of WhatsApp's list
 MAX_LABEL = 24
 MENU = Option("menu", "button.menu")
 
@@ -58,6 +61,10 @@ def step(state: State, event: Event, facts: Facts) -> Step:
             return Done(), []
         case Choosing(), Chose("leave"):
             return ConfirmingLeave(), []
+        case Choosing(), Chose("link"):
+            return state, [MakeLinkCode()]
+        case Choosing(), EntranceCode(code, minutes):
+            return Done(), [Say("roles.link_code", {"code": Quote(code), "minutes": minutes})]
         case Choosing(), (Chose() | Said()) if role := _meant(event, facts):
             return state, [ActFor(role.member_id)]
         case Choosing(), TeamChanged():
@@ -87,7 +94,7 @@ def ask(state: State, facts: Facts) -> Ask:
     if isinstance(state, ConfirmingLeave):
         return _leaving(facts)
     others = [Option(role.member_id, words=_cut(role.agency)) for role in facts.roles if not role.acting]
-    options = (*others[:MAX_ROLES], Option("leave", "roles.button.leave"), MENU)
+    options = (*others[:MAX_ROLES], Option("link", "roles.button.link"), Option("leave", "roles.button.leave"), MENU)
     name = "roles.several" if others else "roles.one"
     return Ask("roles", name, {"name": facts.name, "agency": facts.agency}, options)
 

@@ -7,7 +7,7 @@ from flows.fields import PERSON, address
 from flows.flow import Flow, Step
 from flows.forms import Answers, Field, Form, Problem
 from flows.questions import is_asked
-from flows.reading import invitation_code, written
+from flows.reading import invitation_code, six_digits, written
 from flows.words import (
     AccessAsked,
     AccessRefused,
@@ -23,9 +23,12 @@ from flows.words import (
     JoinRefused,
     OpenCase,
     Option,
+    ProofAsked,
+    ProveAddress,
     Said,
     Say,
     Start,
+    UseEntranceCode,
 )
 
 MAX_NAME = 120  # characters of an agency's name
@@ -62,11 +65,21 @@ class Asking:
 
 
 @dataclass(frozen=True, slots=True)
+class Moving:
+    """Somebody has another phone; we wait for the address of the mailbox that proves who they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitingProof:
+    """A code was mailed to the mailbox, if there is such a one; we wait for it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Waiting:
     """Somebody was asked whether this person may come in."""
 
 
-State = AtTheDoor | AwaitingCode | Asking | Waiting
+State = AtTheDoor | AwaitingCode | Asking | Moving | AwaitingProof | Waiting
 
 
 def start(_entry: str, _facts: Facts) -> tuple[State, list[Effect]]:
@@ -75,13 +88,17 @@ def start(_entry: str, _facts: Facts) -> tuple[State, list[Effect]]:
 
 
 def step(state: State, event: Event, facts: Facts) -> Step:
-    """A code is good anywhere; whether it is, and who may come in, the bot says."""
+    """A code is good anywhere, six digits where one comes in; whether it is, and who may come in, the bot says."""
     match state, event:
         case _, Said(text) if code := invitation_code(text):
             return state, [Join(code)]
+        case ((AtTheDoor() | AwaitingCode() | AwaitingProof()), Said(text)) if digits := six_digits(text):
+            return state, [UseEntranceCode(digits)]
         case _, Joined(agency):
             entry = "menu" if facts.mailbox else "mailbox"
             return state, [Say("welcome.joined", {"agency": agency}), Start(entry)]
+        case AwaitingProof(), JoinRefused("unknown"):
+            return Declined("welcome.wrong_digits")
         case _, JoinRefused(reason):
             return Declined(f"welcome.refused.{reason}")
         case _, Chose("person"):
@@ -90,6 +107,15 @@ def step(state: State, event: Event, facts: Facts) -> Step:
             return AwaitingCode(), []
         case ((AtTheDoor() | AwaitingCode()), Chose("access")) if facts.house.signup == "ask":
             return Asking(), []
+        case AwaitingCode(), Chose("moved"):
+            return Moving(), []
+        case Moving(), Said(text):
+            typed = address(text, facts)
+            return Declined(typed.name) if isinstance(typed, Problem) else (state, [ProveAddress(typed)])
+        case Moving(), ProofAsked(too_many):
+            return (Waiting(), [Say("welcome.too_many_proofs")]) if too_many else (AwaitingProof(), [])
+        case AwaitingProof(), Chose("again"):
+            return Moving(), []
         case Asking(), AccessAsked():
             return Waiting(), [Say("welcome.passed_on")]
         case Asking(), AccessRefused():
@@ -117,7 +143,12 @@ def ask(state: State, facts: Facts) -> Ask:
     access = (Option("access", "welcome.button.access"),) if facts.house.signup == "ask" else ()
     match state:
         case AwaitingCode():
-            return Ask("code", "welcome.code", {"example": Code("ACDE-7FGH-JKMN")}, (*access, PERSON))
+            moved = Option("moved", "welcome.button.moved")
+            return Ask("code", "welcome.code", {"example": Code("ACDE-7FGH-JKMN")}, (*access, moved, PERSON))
+        case Moving():
+            return Ask("moving", "welcome.moving", {}, (PERSON,))
+        case AwaitingProof():
+            return Ask("proof", "welcome.proof", {}, (Option("again", "welcome.button.again"), PERSON))
         case Asking(_, asking):
             return FORM.ask(asking, {})
         case Waiting():
@@ -135,11 +166,11 @@ def reopen(state: State, name: str) -> State | None:
 
 FLOW = Flow(
     "welcome",
-    (AtTheDoor, AwaitingCode, Asking, Waiting),
+    (AtTheDoor, AwaitingCode, Asking, Moving, AwaitingProof, Waiting),
     start,
     step,
     ask,
-    back=(AtTheDoor, AwaitingCode, Asking),
+    back=(AtTheDoor, AwaitingCode, Asking, Moving),
     fields=("agency", "address"),
     reopen=reopen,
 )

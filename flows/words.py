@@ -201,6 +201,21 @@ class AccessDecided:
 
 
 @dataclass(frozen=True, slots=True)
+class EntranceCode:
+    """A code to be typed at another entrance, good for so many minutes."""
+
+    code: str
+    minutes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProofAsked:
+    """If the address is registered here, a code is mailed to it; nobody is told whether it is."""
+
+    too_many: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class TeamSeen:
     """The members of the agency were looked up: the facts hold them."""
 
@@ -549,6 +564,18 @@ class MemberLeft:
 
 
 @dataclass(frozen=True, slots=True)
+class NumberReissued:
+    """To an admin: a member's phone number belongs to another account now; the member has to prove who they are."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class MovedAway:
+    """The member whom this contact acted for comes in by another phone now, proven by a mail to the mailbox."""
+
+
+@dataclass(frozen=True, slots=True)
 class Excluded:
     """An admin has ended this person's membership in an agency."""
 
@@ -585,6 +612,8 @@ Answer = (
     | AccessAsked
     | AccessRefused
     | AccessDecided
+    | EntranceCode
+    | ProofAsked
     | TeamSeen
     | InvitationMade
     | TeamChanged
@@ -630,6 +659,8 @@ News = (
     | AccessDeclined
     | MemberJoined
     | MemberLeft
+    | NumberReissued
+    | MovedAway
     | Excluded
     | Reminded
     | TestSlow
@@ -720,6 +751,25 @@ class ActFor:
     """From now on they act for this membership of theirs. TeamChanged or TeamRefused."""
 
     member_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class MakeLinkCode:
+    """Make a code with which this member comes in at another entrance, too. EntranceCode."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProveAddress:
+    """Mail a code to this address, if it is registered here. ProofAsked."""
+
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class UseEntranceCode:
+    """Come in with six digits, shown or mailed. Joined or JoinRefused."""
+
+    code: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -945,6 +995,9 @@ Record = (
     | SeeRoles
     | ActFor
     | LeaveAgency
+    | MakeLinkCode
+    | ProveAddress
+    | UseEntranceCode
     | SetLanguage
     | SetMessages
     | OpenLink

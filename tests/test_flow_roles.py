@@ -13,7 +13,10 @@ from flows.words import (
     Chose,
     Declined,
     Done,
+    EntranceCode,
     LeaveAgency,
+    MakeLinkCode,
+    Quote,
     Said,
     Say,
     SeeRoles,
@@ -38,13 +41,18 @@ STEPS = {
     "back to the menu": (HERE, Chose("menu"), (Done(), [])),
     "it is done": (HERE, TeamChanged(), (Done(), [ACTING])),
     "it is gone": (HERE, TeamRefused("gone"), (Done(), [Say("roles.refused.gone")])),
+    "another phone": (HERE, Chose("link"), (HERE, [MakeLinkCode()])),
+    "its code": (
+        HERE, EntranceCode("123456", 10),
+        (Done(), [Say("roles.link_code", {"code": Quote("123456"), "minutes": 10})]),
+    ),
     "leaving": (HERE, Chose("leave"), (LEAVING, [])),
     "really": (LEAVING, Chose("yes"), (LEAVING, [LeaveAgency()])),
     "not after all": (LEAVING, Chose("no"), (Done(), [])),
     "left": (LEAVING, TeamChanged(), (Done(), [Say("roles.left")])),
     "the last admin stays": (LEAVING, TeamRefused("last_admin"), (Done(), [Say("roles.refused.last_admin")])),
     "a picture": (LEAVING, Shared("image"), Declined()),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("told", STEPS)
@@ -64,9 +72,12 @@ def test_it_begins_with_a_look():
 
 def test_the_other_agencies_are_offered_and_the_way_out():
     asked = ask(HERE, TWO)
-    assert (asked.name, [option.value for option in asked.options]) == ("roles.several", ["m2", "leave", "menu"])
+    assert (asked.name, [option.value for option in asked.options]) == (
+        "roles.several",
+        ["m2", "link", "leave", "menu"],
+    )
     alone = ask(HERE, replace(TWO, roles=(SOL,)))
-    assert (alone.name, [option.value for option in alone.options]) == ("roles.one", ["leave", "menu"])
+    assert (alone.name, [option.value for option in alone.options]) == ("roles.one", ["link", "leave", "menu"])
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from flows import menu, privacy, welcome
 from flows.facts import Question
 from flows.forms import Field, Form, Problem, without
-from flows.welcome import Asking, AtTheDoor, AwaitingCode, Waiting
+from flows.welcome import Asking, AtTheDoor, AwaitingCode, AwaitingProof, Moving, Waiting
 from flows.words import (
     AccessAsked,
     AccessRefused,
@@ -23,11 +23,14 @@ from flows.words import (
     JoinRefused,
     OpenCase,
     Option,
+    ProofAsked,
+    ProveAddress,
     Said,
     Say,
     SetLanguage,
     Shared,
     Start,
+    UseEntranceCode,
 )
 from tests.flowkit import CODE, HOUSE, WORKS, facts
 
@@ -36,7 +39,7 @@ MEMBER = facts()
 JOIN = Join(CODE.replace("-", ""))
 WELCOME = Say("welcome.joined", {"agency": "Agency"})
 
-DOOR, CODE_, WAITS = AtTheDoor(), AwaitingCode(), Waiting()
+DOOR, CODE_, WAITS, MOVES, PROOF = AtTheDoor(), AwaitingCode(), Waiting(), Moving(), AwaitingProof()
 ASKED = Asking({"agency": "Sol"}, "address")
 AT_THE_DOOR = {
     "a code is tried": (DOOR, Said(f"My code is {CODE}."), (DOOR, [JOIN])),
@@ -63,6 +66,19 @@ AT_THE_DOOR = {
     "no address": (ASKED, Said("ana"), Declined("mailbox.no_address")),
     "it was passed on": (ASKED, AccessAsked(), (WAITS, [Say("welcome.passed_on")])),
     "it was said too often": (ASKED, AccessRefused(), (WAITS, [Say("welcome.too_many_wishes")])),
+    "six digits": (CODE_, Said("123 456"), (CODE_, [UseEntranceCode("123456")])),
+    "six digits at the door": (DOOR, Said("123456"), (DOOR, [UseEntranceCode("123456")])),
+    "a new phone": (CODE_, Chose("moved"), (MOVES, [])),
+    "its mailbox": (MOVES, Said("ana@sol.test"), (MOVES, [ProveAddress("ana@sol.test")])),
+    "no mailbox": (MOVES, Said("ana"), Declined("mailbox.no_address")),
+    "a mail is on its way": (MOVES, ProofAsked(), (PROOF, [])),
+    "too many mails": (MOVES, ProofAsked(too_many=True), (WAITS, [Say("welcome.too_many_proofs")])),
+    "another mail": (PROOF, Chose("again"), (MOVES, [])),
+    "the digits": (PROOF, Said("it is 123-456"), (PROOF, [UseEntranceCode("123456")])),
+    "two times digits": (PROOF, Said("123456 or 654321"), Declined()),
+    "wrong digits": (PROOF, JoinRefused("unknown"), Declined("welcome.wrong_digits")),
+    "too many digits": (PROOF, JoinRefused("too_many"), Declined("welcome.refused.too_many")),
+    "the right digits": (PROOF, Joined("Agency"), (PROOF, [WELCOME, Start("mailbox")])),
     "a picture": (ASKED, Shared("image"), Declined()),
 }  # fmt: skip
 
@@ -83,15 +99,17 @@ def test_the_door_offers_an_invitation_access_and_a_person():
     assert [option.value for option in welcome.ask(DOOR, STRANGER).options] == ["invitation", "access", "person"]
     asked = welcome.ask(AwaitingCode(), STRANGER)
     assert (asked.name, asked.values) == ("welcome.code", {"example": Code(CODE)})
-    assert [option.value for option in asked.options] == ["access", "person"]
+    assert [option.value for option in asked.options] == ["access", "moved", "person"]
     assert [option.value for option in welcome.ask(WAITS, STRANGER).options] == ["invitation", "person"]
+    assert welcome.ask(MOVES, STRANGER).name == "welcome.moving"
+    assert [option.value for option in welcome.ask(PROOF, STRANGER).options] == ["again", "person"]
     assert welcome.ask(ASKED, STRANGER) == Ask("address", "welcome.address")
 
 
 def test_where_nobody_may_ask_for_access_it_is_not_offered_and_not_done():
     closed = replace(STRANGER, house=replace(HOUSE, signup="closed"))
     assert [option.value for option in welcome.ask(DOOR, closed).options] == ["invitation", "person"]
-    assert [option.value for option in welcome.ask(CODE_, closed).options] == ["person"]
+    assert [option.value for option in welcome.ask(CODE_, closed).options] == ["moved", "person"]
     assert welcome.step(DOOR, Chose("access"), closed) == Declined()
 
 

@@ -15,7 +15,8 @@
     (inbox of bruno@sandbox.test: Olá)              (sent of ana@sandbox.test: Olá)
     (copies: files | files_under_other_ids | no_folder | none)
     (support founds the agency of Ana)              (support declines the wish of Ana)
-    Bia sends the invitation that Ana was given
+    Bia sends the invitation that Ana was given     Bia types the digits that Ana was shown
+    Bia types the digits mailed to ana@sandbox.test
 
 Lines that begin with four blanks are the assistant's; playing writes them anew, so that a play that still says the
 same is unchanged.
@@ -32,13 +33,14 @@ from bot.channels import Identity
 from bot.channels.terminal import render
 from bot.playground.mail import INBOX, SENT
 from bot.playground.theatre import Theatre
-from flows.reading import invitation_code
+from flows.reading import invitation_code, six_digits
 from flows.speech import Message, sentence
 from flows.words import LANGUAGES, Language
 
 INDENT = "    "
 LINK = re.compile(r"http://\S+/s/[A-Za-z0-9_-]+")
 CODE = re.compile(r"\b[A-Z0-9]{4}(?:-[A-Z0-9]{4}){2}\b")
+SHOWN = re.compile(r"^> (\d{6})$", re.MULTILINE)
 EXAMPLE = "ACDE-7FGH-JKMN"
 WRONG = "not-the-password"
 GROUP = 20  # uses of a group's invitation
@@ -62,6 +64,7 @@ class Actor:
     link: str = ""
     code: str = ""  # of an invitation, in the last message that had one
     said: list[Message] = field(default_factory=list)
+    bodies: list[str] = field(default_factory=list)
 
 
 class Play:
@@ -76,6 +79,7 @@ class Play:
         actor = next(one for one in self._actors.values() if one.number == to.address)
         actor.last = message
         actor.said.append(message)
+        actor.bodies.append(message.body)
         actor.code = invitation_code(message.body) or actor.code
         if found := LINK.search(message.body):
             actor.link = found.group()
@@ -113,6 +117,7 @@ class Play:
         usual_ports = re.sub(r"465 / 587( / \d+)+", "465 / 587", words)
         for name, port in self.theatre.sandbox.ports.items():
             usual_ports = usual_ports.replace(str(port), f"({name})")
+        usual_ports = SHOWN.sub("> (digits)", usual_ports)
         usual_ports = CODE.sub(lambda code: code[0] if code[0] == EXAMPLE else "(code)", usual_ports)
         return LINK.sub("http://(link)", usual_ports).replace(self.theatre.parts.settings.domain, "(our domain)")
 
@@ -143,6 +148,20 @@ class Play:
         if not code:
             raise BadPlay(f"{giver} was given no invitation.")
         self.theatre.say(self._actor(name).number, sentence("invitation.text", self._language, code=code), name)
+
+    def _type_digits(self, name: str, giver: str) -> None:
+        shown = next((found for body in reversed(self._actor(giver).bodies) if (found := SHOWN.search(body))), None)
+        if shown is None:
+            raise BadPlay(f"{giver} was shown no digits.")
+        self.theatre.say(self._actor(name).number, shown[1], name)
+
+    def _type_mailed_digits(self, name: str, address: str) -> None:
+        self.theatre.settle(self._actor(name).number)
+        mails = self.theatre.sandbox.mailboxes().get(address, {}).get(INBOX, [])
+        found = [digits for mail in mails if (digits := six_digits(mail.text))]
+        if not found:
+            raise BadPlay(f"No digits were mailed to {address}.")
+        self.theatre.say(self._actor(name).number, found[-1], name)
 
     def _answer_wish(self, does: str, name: str) -> None:
         self.theatre.answer_wish(name, self._language, found=does == "founds the agency")
@@ -206,6 +225,8 @@ class Play:
         (r"\(in (\w\w)\)", _speak),
         (r"\(support (founds the agency|declines the wish) of (\w+)\)", _answer_wish),
         (r"\(another agency invites (\w+)\)", _invite_elsewhere),
+        (r"(\w+) types the digits that (\w+) was shown", _type_digits),
+        (r"(\w+) types the digits mailed to (\S+)", _type_mailed_digits),
         (r"(\w+) sends the invitation that (\w+) was given", _send_invitation),
         (r"(\w+) taps: (\d+)", _tap),
         (r"(\w+) shares (\S+)", _share),

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from bot.store import access, conversations, files, limits, mailboxes, people, promises, questions, secrets
+from bot.store import access, conversations, entrances, files, limits, mailboxes, people, promises, questions, secrets
 from bot.store.engine import Connection
 from bot.store.tables import audit, content, message
 
@@ -25,6 +25,7 @@ def sweep(db: Connection, now: datetime, retention: timedelta) -> None:
     conversations.forget_old(db, now - retention)
     questions.forget_old(db, now - retention)
     access.forget_old(db, now - retention)
+    entrances.forget_old(db, now)
     files.forget_old(db, now - KEEP_FILES)
     people.forget_invitations(db, now - retention)
 

@@ -186,6 +186,36 @@ def exclude(db: Connection, member_id: UUID, at: datetime) -> list[UUID]:
     return theirs
 
 
+def shut_out(db: Connection, member_id: UUID, besides: UUID) -> list[UUID]:
+    """Nobody but this contact acts for a member any more; the conversations of those who did."""
+    others = (membership.c.member_id == member_id, membership.c.contact_id != besides)
+    query = select(conversation.c.id).join(membership, membership.c.contact_id == conversation.c.contact_id)
+    theirs = list(db.execute(query.where(*others)).scalars())
+    acting = (contact.c.member_id == member_id, contact.c.id != besides)
+    db.execute(update(contact).where(*acting).values(member_id=None))
+    db.execute(delete(membership).where(*others))
+    return theirs
+
+
+def let_in(db: Connection, contact_id: UUID, member_id: UUID) -> None:
+    """A contact acts for a member from now on, beside others who may."""
+    row = upsert(membership).values(contact_id=contact_id, member_id=member_id)
+    db.execute(row.on_conflict_do_nothing())
+    touch(db, contact_id, member_id=member_id)
+
+
+def agency_id_of(db: Connection, member_id: UUID) -> UUID:
+    """A member's agency."""
+    found: UUID = db.execute(select(member.c.agency_id).where(member.c.id == member_id)).scalar_one()
+    return found
+
+
+def agency_of(db: Connection, member_id: UUID) -> str:
+    """The name of a member's agency."""
+    query = select(agency.c.name).join(member, member.c.agency_id == agency.c.id).where(member.c.id == member_id)
+    return str(db.execute(query).scalar_one())
+
+
 def conversations_of(db: Connection, member_id: UUID) -> list[UUID]:
     """The conversations of those who act for a member."""
     query = select(conversation.c.id).join(membership, membership.c.contact_id == conversation.c.contact_id)

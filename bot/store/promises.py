@@ -24,6 +24,7 @@ RETEST = "retest"
 TELL = "tell"
 FILE_COPY = "file_copy"
 FETCH_FILE = "fetch_file"
+MAIL_CODE = "mail_code"
 ERASE_AT_PROVIDER = "EraseAtProvider"  # the name of the talk's own effect
 
 

@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-SCHEMA = 6  # what this code writes; see `migrations/env.py` and `store.schema`
+SCHEMA = 7  # what this code writes; see `migrations/env.py` and `store.schema`
 
 metadata = MetaData(
     naming_convention={
@@ -328,6 +328,18 @@ case = Table(
     Column("opened_at", Moment, nullable=False),
     Column("closed_at", Moment),
     Index("uq_case_open", "conversation_id", unique=True, postgresql_where=text("closed_at is null")),
+)
+
+# Six digits with which a member comes in elsewhere; with a conversation: good in that one only, mailed to the mailbox.
+entrance_code = Table(
+    "entrance_code",
+    metadata,
+    _id(),
+    _of("member"),
+    _of("conversation", nullable=True),
+    Column("code_hash", String(64), nullable=False, server_default=""),
+    Column("tries_left", Integer, nullable=False),
+    Column("expires_at", Moment, nullable=False, index=True),
 )
 
 # Who wants to be a member, and whose admins are asked; without an agency of ours, support is.

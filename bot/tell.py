@@ -1,0 +1,23 @@
+"""News for somebody who did not write."""
+
+from datetime import datetime
+from uuid import UUID
+
+from bot.store import people, promises
+from bot.store.engine import Connection
+from flows import saved
+from flows.words import News
+
+
+def tell(db: Connection, conversation_id: UUID, news: News, at: datetime, due: datetime | None = None) -> None:
+    """News for another conversation, as a promise: two turns that hold one another's would wait for ever."""
+    wanted = promises.Wanted("work", promises.TELL, due or at, {"event": saved.dump(news)})
+    promises.add(db, conversation_id, [wanted], at)
+
+
+def tell_admins(db: Connection, agency_id: UUID, news: News, at: datetime, *, besides: UUID | None = None) -> int:
+    """News for all admins of an agency but the one in this conversation; how many there are."""
+    conversations = [one for one in people.admins(db, agency_id) if one != besides]
+    for conversation_id in conversations:
+        tell(db, conversation_id, news, at)
+    return len(conversations)
