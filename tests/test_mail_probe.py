@@ -447,6 +447,19 @@ def test_a_server_that_breaks_off_is_told_with_its_stage(good, client, reply, se
     assert (server.connections == 1) is (stage != "greeting" or security == "tls")
 
 
+@pytest.mark.parametrize(("security", "stage"), [("starttls", "greeting"), ("tls", "tls")])
+def test_a_server_that_hangs_up_before_we_could_look_took_the_call(good, client, monkeypatch, security, stage):
+    """A reset that is quicker than our look at the new connection is no refusal: that would be another error."""
+
+    def quicker(*_):
+        raise ConnectionResetError(104, "Connection reset by peer")
+
+    monkeypatch.setattr(Guard, "connect", quicker)
+    with FaultySMTP(good, security) as server:
+        found = try_login(server, client, security)
+    assert (found.stage, found.cause) == (stage, "connection_dropped")
+
+
 @pytest.mark.parametrize("reply", [CLOSE, RESET])
 def test_a_server_that_breaks_off_in_the_handshake_is_told(client, reply):
     """Observed: SSLEOFError or ConnectionResetError at the stage tls, and nothing is tried in another mode."""

@@ -270,7 +270,11 @@ def open_session(
     """
     times = network.timeouts
     track.enter("connect")
-    sock = network.guard.connect(endpoints, server.port, deadline.within(times.connect).remaining())
+    try:
+        sock = network.guard.connect(endpoints, server.port, deadline.within(times.connect).remaining())
+    except ConnectionResetError:  # it took the call and hung up before we could look; a refusal is another error
+        track.enter("tls" if server.security == "tls" else "greeting")
+        raise
     with suppress(OSError):  # gone again already: the next stage tells of it
         track.address = sock.getpeername()[0]
     host = endpoints[0].host
