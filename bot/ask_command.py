@@ -10,7 +10,7 @@ import click
 from bot import jsonl
 from bot.app import house, known_providers
 from bot.clock import SystemClock
-from bot.facts import named
+from bot.facts import named, named_family
 from bot.mail.knowledge.providers import Providers
 from bot.search import Search
 from bot.settings import Settings
@@ -34,8 +34,7 @@ class Desk:
         self._search = Search(self._family)
 
     def _family(self, text: str) -> str | None:
-        named_ones = self._providers.by_name(text, self._now.date())
-        return named_ones[0].family if named_ones else None
+        return named_family(self._providers, text, self._now.date())
 
     def ask(self, text: str, language: Language | None = None, previous: str = "") -> dict[str, Any]:
         """The topic and its answer; null where the guide has none. `language`: of the answer, else the question's."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 from bot.calendar import UTC
@@ -64,7 +64,7 @@ class FactReader:
             agency_server=_agency_server(row),
             several=row.roles > 1 if row else False,
             roles=_roles_of(db, held) if envelope.flow == "roles" else (),
-            team=_team(db, row) if row and row.role == "admin" and envelope.flow == "team" else (),
+            **(_of_the_team(db, row, now) if row and row.role == "admin" and envelope.flow == "team" else {}),
         )
         return Standing(
             self.about(known, envelope, row.agency_host if row else ""),
@@ -101,8 +101,8 @@ class FactReader:
         return self._providers.same(one, other, today)
 
     def family(self, text: str, today: date) -> str | None:
-        """The family of the provider that a text names, None where it names none."""
-        return next((provider.family for provider in self._providers.by_name(text, today)), None)
+        """See `named_family`."""
+        return named_family(self._providers, text, today)
 
     def named(self, question: Question, text: str, today: date) -> Question:
         """See the function of the same name."""
@@ -117,6 +117,12 @@ class FactReader:
                 server = Server(found.host, found.port, found.security)
                 return Account(address, provider.user_for(address), server)
         return None
+
+
+def named_family(providers: Providers, text: str, today: date) -> str | None:
+    """The family of the provider that a text names; None where it names none, or more than one."""
+    families = {provider.family for provider in providers.by_name(text, today)}
+    return families.pop() if len(families) == 1 else None
 
 
 def named(providers: Providers, question: Question, text: str, today: date) -> Question:
@@ -164,12 +170,17 @@ def _mailbox(row: Row | None) -> facts.Mailbox | None:
 def _roles_of(db: Connection, held: Held) -> tuple[Role, ...]:
     """All memberships of a contact, the one at present among them."""
     return tuple(
-        Role(str(one.id), one.agency, acting=one.id == held.member_id) for one in people.roles(db, held.contact_id)
+        Role(str(one.id), one.agency, one.name, acting=one.id == held.member_id)
+        for one in people.roles(db, held.contact_id)
     )
 
 
+def _of_the_team(db: Connection, row: Row, now: datetime) -> dict[str, Any]:
+    """The members of the agency, and how many more are invited, for its admin."""
+    return {"team": _team(db, row), "invited": people.invited(db, row.agency_id, now)}
+
+
 def _team(db: Connection, row: Row) -> tuple[Teammate, ...]:
-    """The members of the agency, for its admin."""
     return tuple(
         Teammate(
             id=str(one.id),

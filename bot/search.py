@@ -67,7 +67,7 @@ class Search:
     """Finds articles. What it learns is learnt on first use, or by `warm`; safe to share between threads."""
 
     def __init__(self, family: Callable[[str], str | None] = lambda _text: None) -> None:
-        """`family`: the family of the provider that a text names, None where it names none."""
+        """`family`: the family of the one provider that a text names, None where it names none or several."""
         self._family = family
 
     def warm(self) -> None:
@@ -92,6 +92,7 @@ class Search:
             return Question((), clear=share >= CLEAR, score=share, language=language, kind=kind)
         if share < LIKELY:
             return Question((), score=share, language=language)
+        name = self._of_the_named(bare, name)
         second = tuple(topic for topic, other in ranked.topics[1:2] if share < CLEAR and other >= LIKELY / 2)
         return Question((name, *second), clear=share >= CLEAR, score=share, language=language)
 
@@ -109,6 +110,13 @@ class Search:
             return ""
         named = [word for word in words if word not in _FILLERS and self._family(word) is None]
         return "" if named else guide.same_of(previous, family)
+
+    def _of_the_named(self, text: str, topic: str) -> str:
+        """The topic about the provider that is named, even with a slip of the pen, where there is one for each."""
+        if not any(topic in family.values() for family in guide.FAMILIES):
+            return topic
+        named = self._family(text)
+        return guide.same_of(topic, named) if named is not None else topic
 
     def _several(self, text: str) -> tuple[str, ...]:
         """The topics of a message's sentences, in their order, where each is clear."""

@@ -15,6 +15,7 @@ ROOMS = ("flows", "bot")
 EXAMPLES = {
     "all": "4",
     "forward": "ACDE-7FGH-JKMN",
+    "invited": "3",
     "missing": "1",
     "paused": "0",
     "stuck": "1",

@@ -96,6 +96,7 @@ class Role:
 
     member_id: str
     agency: str
+    name: str = ""
     acting: bool = False
 
 
@@ -119,7 +120,8 @@ class Facts:
     """All facts of one turn. `agency` is empty while the contact is nobody's member.
 
     `about`, `shared`: the account, the file that a flow is begun with. `differs`: the server at hand is another one
-    than the agency's. `team`: the agency's members by name, for its admin while the flow `team` goes on.
+    than the agency's. `team`: the agency's members by name, for its admin while the flow `team` goes on,
+    `invited`: for how many people invitations are still open.
     `several`: they belong to more than one agency; `roles`: all of these, while the flow `roles` goes on.
     """
 
@@ -138,5 +140,6 @@ class Facts:
     agency_server: Server | None = None
     differs: bool = False
     team: tuple[Teammate, ...] = ()
+    invited: int = 0
     several: bool = False
     roles: tuple[Role, ...] = ()

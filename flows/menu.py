@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from flows.facts import Facts
 from flows.flow import Flow, Step
-from flows.reading import LANGUAGE_OF, address, command, invitation_code
+from flows.reading import LANGUAGE_OF, address, command, invitation_code, six_digits
 from flows.words import (
     LANGUAGES,
     Ask,
@@ -26,6 +26,7 @@ from flows.words import (
     SetLanguage,
     Start,
     Text,
+    UseEntranceCode,
     Values,
 )
 
@@ -80,6 +81,8 @@ def step(state: State, event: Event, facts: Facts) -> Step:
             return (Done(), [SetLanguage(language), Say("menu.language_set")]) if language else Declined()
         case Choosing(), Said(text) if facts.mailbox is None and (typed := address(text)):
             return state, [Start("mailbox", typed)]
+        case Choosing(), Said(text) if digits := six_digits(text):
+            return state, [UseEntranceCode(digits)]
         case Choosing(), Said(text) if code := invitation_code(text):
             return state, [Join(code)]
         case _, Joined(agency):

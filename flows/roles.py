@@ -85,7 +85,7 @@ def _meant(event: Chose | Said, facts: Facts) -> Role | None:
     if isinstance(event, Chose):
         return next((role for role in facts.roles if role.member_id == event.value), None)
     said = plain(event.text)
-    found = [role for role in facts.roles if plain(role.agency) == said]
+    found = [role for role in facts.roles if said in {plain(role.agency), plain(role.name), plain(_shown(role, facts))}]
     return found[0] if len(found) == 1 else None
 
 
@@ -93,10 +93,16 @@ def ask(state: State, facts: Facts) -> Ask:
     """For whom one acts now, and for whom else one may; or what leaving means."""
     if isinstance(state, ConfirmingLeave):
         return _leaving(facts)
-    others = [Option(role.member_id, words=_cut(role.agency)) for role in facts.roles if not role.acting]
+    others = [Option(role.member_id, words=_cut(_shown(role, facts))) for role in facts.roles if not role.acting]
     options = (*others[:MAX_ROLES], Option("link", "roles.button.link"), Option("leave", "roles.button.leave"), MENU)
     name = "roles.several" if others else "roles.one"
     return Ask("roles", name, {"name": facts.name, "agency": facts.agency}, options)
+
+
+def _shown(role: Role, facts: Facts) -> str:
+    """By its agency; by the member's name where several share a telephone of one agency."""
+    same = sum(other.agency == role.agency for other in facts.roles)
+    return role.name if same > 1 else role.agency
 
 
 def _leaving(facts: Facts) -> Ask:

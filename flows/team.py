@@ -264,6 +264,7 @@ def _list(page: int, facts: Facts) -> Ask:
         "stuck": states["broken"],
         "paused": states["off"],
         "missing": states[""],
+        "invited": facts.invited,
     }
     here = _members(facts)[page * PAGE : (page + 1) * PAGE]
     further = "more" if len(facts.team) > (page + 1) * PAGE else "first" if page else ""

@@ -6,7 +6,7 @@ from flows.facts import Facts
 from flows.fields import PERSON, address
 from flows.flow import Flow, Step
 from flows.forms import Answers, Field, Form, Problem
-from flows.questions import is_asked
+from flows.questions import has_its_mark
 from flows.reading import invitation_code, six_digits, written
 from flows.words import (
     AccessAsked,
@@ -35,10 +35,10 @@ MAX_NAME = 120  # characters of an agency's name
 SHORTEST_NAME = 2
 
 
-def agency_name(text: str, facts: Facts) -> str | Problem:
-    """The name of an agency, on one line."""
+def agency_name(text: str, _facts: Facts) -> str | Problem:
+    """The name of an agency, on one line, and no question."""
     name = " ".join(written(text).split())
-    if is_asked(text, facts) or not SHORTEST_NAME <= len(name) <= MAX_NAME:
+    if has_its_mark(text) or not SHORTEST_NAME <= len(name) <= MAX_NAME:
         return Problem("welcome.no_agency_name")
     return name
 

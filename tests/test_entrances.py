@@ -70,6 +70,25 @@ def test_a_shown_code_lets_another_phone_in_once_and_both_stay(kit):
     assert [row.action for row in kit.rows(tables.audit)] == ["linked"]
 
 
+def test_a_reception_s_phone_acts_for_two_members_one_at_a_time(kit):
+    kit.mailbox(ANA)
+    kit.join(BIA)
+    kit.say("menu", BIA)
+    kit.work()
+    code = perform(kit, ANA, MakeLinkCode()).code
+    kit.say(code, BIA)
+    kit.work()
+    assert ADDRESS in last(kit, BIA)
+    assert EN["menu.with_mailbox_as"].rpartition("?")[0].rpartition(".")[2] in last(kit, BIA)
+    kit.tap("roles", BIA)
+    kit.work()
+    others = [button for button in kit.last(BIA).message.buttons if button.id.count("-") == 4]
+    assert len(others) == 1
+    kit.say("(tap)", BIA, button=others[0].id)
+    kit.work()
+    assert ADDRESS not in last(kit, BIA)
+
+
 def test_a_new_code_voids_the_one_before_and_ten_minutes_void_it_too(kit):
     kit.mailbox(ANA)
     perform(kit, ANA, MakeLinkCode())

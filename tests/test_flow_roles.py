@@ -27,7 +27,7 @@ from flows.words import (
 )
 from tests.flowkit import GMAIL, WORKS, facts
 
-SOL, LUA = Role("m1", "Agência Sol", acting=True), Role("m2", "Agência Lua")
+SOL, LUA = Role("m1", "Agência Sol", "Ana", acting=True), Role("m2", "Agência Lua", "Ana Lima")
 TWO = facts(agency="Agência Sol", several=True, roles=(SOL, LUA))
 HERE, LEAVING = Choosing(), ConfirmingLeave()
 ACTING = Say("roles.acting", {"name": "Ana", "agency": "Agência Sol"})
@@ -36,6 +36,7 @@ STEPS = {
     "they were looked up": (HERE, TeamSeen(), (HERE, [])),
     "another one by a tap": (HERE, Chose("m2"), (HERE, [ActFor("m2")])),
     "another one by its name": (HERE, Said("agencia lua"), (HERE, [ActFor("m2")])),
+    "another one by the member's name": (HERE, Said("ana lima"), (HERE, [ActFor("m2")])),
     "one that there is not": (HERE, Chose("m9"), Declined()),
     "words": (HERE, Said("hello"), Declined()),
     "back to the menu": (HERE, Chose("menu"), (Done(), [])),
@@ -62,8 +63,15 @@ def test_each_step_is_taken_as_told(told):
 
 
 def test_two_agencies_of_one_name_are_told_apart_by_a_tap_only():
-    twins = replace(TWO, roles=(SOL, LUA, Role("m3", "Agência Lua")))
+    twins = replace(TWO, roles=(SOL, LUA, Role("m3", "Agência Lua", "Bia")))
     assert step(HERE, Said("Agência Lua"), twins) == Declined()
+
+
+def test_two_members_on_a_reception_s_phone_are_told_apart_by_name():
+    shared = replace(TWO, roles=(SOL, Role("m2", "Agência Sol", "Bia")))
+    assert label(ask(HERE, shared).options[0], "en") == "Bia"
+    assert step(HERE, Said("bia"), shared) == (HERE, [ActFor("m2")])
+    assert step(HERE, Said("agência sol"), shared) == Declined()
 
 
 def test_it_begins_with_a_look():

@@ -226,7 +226,16 @@ def test_a_command_is_never_a_name(word):
 
 def test_the_list_counts_who_can_send_and_shows_each_state_in_a_word():
     asked = ask(Listing(), ADMIN)
-    counted = {"agency": "Agency", "all": 6, "works": 2, "waiting": 1, "stuck": 1, "paused": 1, "missing": 1}
+    counted = {
+        "agency": "Agency",
+        "all": 6,
+        "works": 2,
+        "waiting": 1,
+        "stuck": 1,
+        "paused": 1,
+        "missing": 1,
+        "invited": 0,
+    }
     assert (asked.question, asked.name, asked.values) == ("list", "team.list", counted)
     assert options(asked) == {
         "a1": "Ana: can send",

@@ -5,7 +5,6 @@ from dataclasses import replace
 import pytest
 
 from flows import menu, privacy, welcome
-from flows.facts import Question
 from flows.forms import Field, Form, Problem, without
 from flows.welcome import Asking, AtTheDoor, AwaitingCode, AwaitingProof, Moving, Waiting
 from flows.words import (
@@ -121,8 +120,8 @@ def test_an_answer_of_a_wish_can_be_given_again():
 
 
 def test_a_question_is_no_agency_s_name():
-    asked = replace(STRANGER, question=Question(("cost",), clear=True))
-    assert welcome.step(Asking(), Said("how much is it?"), asked) == Declined("welcome.no_agency_name")
+    for words in ("how much is it?", "¿Y el tiempo", "qual a previsão do tempo?"):
+        assert welcome.step(Asking(), Said(words), STRANGER) == Declined("welcome.no_agency_name")
 
 
 # --- the menu ---------------------------------------------------------------------------------------------------------
@@ -131,6 +130,7 @@ HERE, LANGUAGE = menu.Choosing(), menu.ChoosingLanguage()
 IN_THE_MENU = {
     "set-up": (HERE, Chose("setup"), (HERE, [Start("mailbox")])),
     "the mailbox": (HERE, Chose("mailbox"), (HERE, [Start("mailbox", "manage")])),
+    "digits of another member": (HERE, Said("123 456"), (HERE, [UseEntranceCode("123456")])),
     "my agencies": (HERE, Chose("roles"), (HERE, [Start("roles")])),
     "the team": (HERE, Chose("team"), (HERE, [Start("team")])),
     "an address": (HERE, Said("ana@agency.test"), (HERE, [Start("mailbox", "ana@agency.test")])),

@@ -4,6 +4,7 @@ from datetime import date
 
 import pytest
 
+from bot.facts import named_family
 from bot.mail.knowledge.providers import Providers
 from bot.search import FOLLOW_UP, MAX_ALSO, MAX_TEXT, Search, phrasings
 from flows import guide
@@ -16,7 +17,7 @@ PROVIDERS = Providers.load(None)
 
 
 def family(text):
-    return next((one.family for one in PROVIDERS.by_name(text, TODAY)), None)
+    return named_family(PROVIDERS, text, TODAY)
 
 
 @pytest.fixture(scope="module")
@@ -147,6 +148,23 @@ def test_a_question_is_asked_again_for_another_provider(search, text, previous, 
     found = search.find(text, previous)
     assert found.topics == (expected,)
     assert found.clear
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("contrasenha de aplicativo no gmial?", "app_password_google"),
+        ("app password yaho", "app_password_other"),
+        ("smtp of hotmial", "outlook_settings"),
+    ],
+)
+def test_a_provider_that_is_misspelt_is_the_one_that_is_meant(search, text, expected):
+    assert topic(search, text) == expected
+
+
+def test_of_two_providers_none_is_the_one(search):
+    found = search.find("smtp settings for gmail and yahoo")
+    assert found.topics[0] in {"gmail_settings", "other_provider_settings", "find_smtp_settings"}
 
 
 def test_a_whole_question_is_no_follow_up(search):

@@ -381,6 +381,16 @@ def test_the_team_is_read_for_an_admin_in_its_flow_only(kit):
     assert hidden == ()
 
 
+def test_open_invitations_are_counted_by_the_people_whom_they_still_let_in(kit):
+    admin(kit)
+    for uses in (3, 1):
+        kit.invite(uses=uses)
+    kit.say(f"My invitation code is {kit.invite(uses=2)}", EVA)
+    with kit.engine.begin() as db:
+        assert people_store.invited(db, kit.agency, kit.clock.now()) == 5
+        assert people_store.invited(db, kit.agency, kit.clock.now() + timedelta(days=8)) == 0
+
+
 # --- several agencies, and leaving one --------------------------------------------------------------------------------
 
 

@@ -54,6 +54,13 @@ def agency_name(db: Connection, agency_id: UUID) -> str:
     return str(db.execute(select(agency.c.name).where(agency.c.id == agency_id)).scalar_one())
 
 
+def invited(db: Connection, agency_id: UUID, now: datetime) -> int:
+    """For how many people an agency's invitations are still open."""
+    mine = (invitation.c.agency_id == agency_id, invitation.c.expires_at > now)
+    left = select(func.coalesce(func.sum(invitation.c.uses_left), 0)).where(*mine)
+    return int(db.execute(left).scalar_one())
+
+
 def members(db: Connection, agency_id: UUID) -> list[Row]:
     """The members of an agency with the verdict on their mailboxes."""
     query = (
