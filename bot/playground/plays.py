@@ -11,6 +11,7 @@
     (sandbox: auth_down)   (sandbox: well)
     (2 hours later)        (restart)               (it is 2027-01-02)
     (in pt)                                         (another agency invites Ana)
+    (the number of Ana is issued again)
     (the sandbox plays gmail for gmail.com)         (the agency's server: smtp.gmail.com, warn)
     (inbox of bruno@sandbox.test: Olá)              (sent of ana@sandbox.test: Olá)
     (copies: files | files_under_other_ids | no_folder | none)
@@ -139,6 +140,9 @@ class Play:
         name, uses = ("", GROUP) if many else (actor.name, 1)
         actor.invitation = self.theatre.invitation(self._language, name, role, uses)
 
+    def _reissue(self, name: str) -> None:
+        self.theatre.reissue(self._actor(name).number)
+
     def _invite_elsewhere(self, name: str) -> None:
         actor = self._actor(name)
         actor.invitation = self.theatre.invitation(self._language, actor.name, agency=ANOTHER_AGENCY)
@@ -225,6 +229,7 @@ class Play:
         (r"\(in (\w\w)\)", _speak),
         (r"\(support (founds the agency|declines the wish) of (\w+)\)", _answer_wish),
         (r"\(another agency invites (\w+)\)", _invite_elsewhere),
+        (r"\(the number of (\w+) is issued again\)", _reissue),
         (r"(\w+) types the digits that (\w+) was shown", _type_digits),
         (r"(\w+) types the digits mailed to (\S+)", _type_mailed_digits),
         (r"(\w+) sends the invitation that (\w+) was given", _send_invitation),

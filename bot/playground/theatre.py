@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -70,6 +71,7 @@ class Theatre:
         self._worker: Worker
         self._thread: threading.Thread
         self._heard = 0
+        self._ids: dict[str, str] = {}
         self._terminal = Terminal(show)
 
     def __enter__(self) -> Self:
@@ -128,6 +130,13 @@ class Theatre:
 
     # --- what people do ---
 
+    def reissue(self, who: str) -> None:
+        """The number belongs to another account from now on, whose messages carry another id."""
+        with self.parts.engine.begin() as db:
+            for row in people_store.find_contact(db, who):
+                people_store.touch(db, row.id, external_id=f"before.{who.removeprefix('+')}")
+        self._ids[who] = f"after.{who.removeprefix('+')}"
+
     def answer_wish(self, who: str, language: Language, *, found: bool) -> None:
         """Support answers somebody's wish for access: founds the agency that they named, or declines."""
         with reading(self.parts.engine) as db:
@@ -152,7 +161,8 @@ class Theatre:
     def say(self, who: str, text: str, name: str) -> None:
         """Somebody writes (`[flow.question:value]` taps a button)."""
         self._heard += 1
-        self.parts.turns.receive(read(text, who, time.time_ns() + self._heard, name))
+        inbound = read(text, who, time.time_ns() + self._heard, name)
+        self.parts.turns.receive(replace(inbound, identity=replace(inbound.identity, external_id=self._ids.get(who))))
 
     def share(self, who: str, name: str) -> None:
         """Somebody shares a file; what is in it is made up by its type."""
