@@ -81,7 +81,7 @@ def step(state: State, event: Event, facts: Facts) -> Step:
             return (Done(), [SetLanguage(language), Say("menu.language_set")]) if language else Declined()
         case Choosing(), Said(text) if facts.mailbox is None and (typed := address(text)):
             return state, [Start("mailbox", typed)]
-        case Choosing(), Said(text) if digits := six_digits(text):
+        case Choosing(), Said(text) if digits := six_digits(text, alone=True):
             return state, [UseEntranceCode(digits)]
         case Choosing(), Said(text) if code := invitation_code(text):
             return state, [Join(code)]

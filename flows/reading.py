@@ -210,10 +210,14 @@ def invitation_code(text: str) -> str | None:
 _SIX = re.compile(r"(?<!\d)(\d{3})[ -]?(\d{3})(?!\d)", re.ASCII)
 
 
-def six_digits(text: str) -> str | None:
-    """The code of six digits in a message, if it holds exactly one; blanks or a dash may stand in its middle."""
+def six_digits(text: str, *, alone: bool = False) -> str | None:
+    """The code of six digits in a message, if it holds exactly one; blanks or a dash may stand in its middle.
+
+    `alone`: and no word beside it. Where no code was asked for, a number in a sentence is something else.
+    """
     found = _SIX.findall(seen(text))
-    return "".join(found[0]) if len(found) == 1 else None
+    worded = alone and any(map(str.isalpha, text))
+    return "".join(found[0]) if len(found) == 1 and not worded else None
 
 
 # --- passwords ----------------------------------------------------------------------------------------------------

@@ -92,7 +92,9 @@ def step(state: State, event: Event, facts: Facts) -> Step:
     match state, event:
         case _, Said(text) if code := invitation_code(text):
             return state, [Join(code)]
-        case ((AtTheDoor() | AwaitingCode() | AwaitingProof()), Said(text)) if digits := six_digits(text):
+        case ((AwaitingCode() | AwaitingProof()), Said(text)) if digits := six_digits(text):
+            return state, [UseEntranceCode(digits)]
+        case AtTheDoor(), Said(text) if digits := six_digits(text, alone=True):
             return state, [UseEntranceCode(digits)]
         case _, Joined(agency):
             entry = "menu" if facts.mailbox else "mailbox"

@@ -66,6 +66,7 @@ AT_THE_DOOR = {
     "it was passed on": (ASKED, AccessAsked(), (WAITS, [Say("welcome.passed_on")])),
     "it was said too often": (ASKED, AccessRefused(), (WAITS, [Say("welcome.too_many_wishes")])),
     "six digits": (CODE_, Said("123 456"), (CODE_, [UseEntranceCode("123456")])),
+    "a number in a sentence at the door": (DOOR, Said("my ticket is 482913"), Declined()),
     "six digits at the door": (DOOR, Said("123456"), (DOOR, [UseEntranceCode("123456")])),
     "a new phone": (CODE_, Chose("moved"), (MOVES, [])),
     "its mailbox": (MOVES, Said("ana@sol.test"), (MOVES, [ProveAddress("ana@sol.test")])),
@@ -130,6 +131,7 @@ HERE, LANGUAGE = menu.Choosing(), menu.ChoosingLanguage()
 IN_THE_MENU = {
     "set-up": (HERE, Chose("setup"), (HERE, [Start("mailbox")])),
     "the mailbox": (HERE, Chose("mailbox"), (HERE, [Start("mailbox", "manage")])),
+    "a number in a sentence": (HERE, Said("ticket 482913 has no answer"), Declined()),
     "digits of another member": (HERE, Said("123 456"), (HERE, [UseEntranceCode("123456")])),
     "my agencies": (HERE, Chose("roles"), (HERE, [Start("roles")])),
     "the team": (HERE, Chose("team"), (HERE, [Start("team")])),

@@ -22,6 +22,7 @@ from flows.reading import (
     looks_like_a_leak,
     looks_like_a_sentence,
     plain,
+    six_digits,
     written,
     wrong_field,
 )
@@ -530,3 +531,20 @@ def test_ten_thousand_characters_are_read_in_no_time(piece):
     wrong_field(text, FIELDS)
     has_any_shape(text)
     assert time.process_time() - began < 1  # it takes about 0.03 s; what is quadratic takes many seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("123456", "123456"), ("123 456", "123456"), ("123-456.", "123456"), ("it is 123456!", "123456"),
+        ("1234567", None), ("12345", None), ("123456 or 654321", None), ("+5511999990001", None), ("", None),
+        ("\u200b123456", "123456"), ("\u0661\u0662\u0663\u0664\u0665\u0666", None),
+    ],
+)  # fmt: skip
+def test_six_digits_are_read_where_there_are_exactly_six(text, code):
+    assert six_digits(text) == code
+
+
+def test_six_digits_alone_have_no_word_beside_them():
+    assert six_digits(" 123 456 ", alone=True) == "123456"
+    assert six_digits("ticket 123456", alone=True) is None
