@@ -1,6 +1,7 @@
 """Who is who: one person, one contact, however they are named; and how somebody becomes a member."""
 
 import threading
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -229,6 +230,22 @@ def test_a_member_finds_the_door_open_even_with_a_code_that_expired(kit):
     joins(kit, code)
     kit.clock.move(days=30)
     assert joins(kit, code) == Joined("Agência Sol")
+
+
+def test_five_thousand_tries_let_nobody_in_and_hurt_nobody_else(kit):
+    """Fifty guessers, a hundred tries each: five of each are looked at."""
+    good = invitation_code(kit.invite())
+    answers = Counter()
+    for number in range(50):
+        who = f"+55118888{number:05d}"
+        kit.say("hi", who)
+        with kit.engine.begin() as db:
+            contact = kit.held(who).contact_id
+            for attempt in range(100):
+                code = f"{'ACDEFGHJKMNP'[:8]}{attempt % 10}{'3'}{'4'}{'6'}"
+                answers[people.join(db, contact, "X", code, kit.parts.limits, kit.clock.now()).event] += 1
+    assert answers == {JoinRefused("unknown"): 250, JoinRefused("too_many"): 4750}
+    assert joins(kit, good, ANA) == Joined("Agência Sol")
 
 
 def test_five_tries_an_hour_and_not_one_more_even_with_the_right_code(kit):

@@ -1,6 +1,7 @@
 """How somebody unknown becomes a member, and what an admin does with members; of another agency's nobody."""
 
 import json
+from dataclasses import fields
 from datetime import timedelta
 from uuid import uuid4
 
@@ -21,12 +22,14 @@ from flows.words import (
     ActFor,
     AskAccess,
     DecideAccess,
+    EraseSecret,
     ExcludeMember,
     InvitationMade,
     Invite,
     LeaveAgency,
     PauseMember,
     RemindMember,
+    SaveMailbox,
     SetRole,
     TeamChanged,
     TeamRefused,
@@ -356,6 +359,47 @@ def test_of_another_agency_s_members_nobody_changes_anything(kit):
             answer = perform(kit, CAIO, record)
             assert answer == TeamRefused("gone") or getattr(answer, "already", False), record
     assert json.dumps([str(row) for table in (tables.member, tables.mailbox) for row in kit.rows(table)]) == before
+
+
+def test_every_record_that_names_somebody_by_id_is_tried_above(kit):
+    """Who adds a record with an id adds it to the list above, or says here why nobody can choose the id."""
+    named = {
+        kind for kind in kit.parts.turns._records.kinds if any(field.name.endswith("_id") for field in fields(kind))
+    }
+    tried = {type(record) for record in everything(kit, "x")} | {ActFor}
+    made_by_us = {EraseSecret, SaveMailbox}  # the id of a secret that came in within the same conversation
+    assert named == tried | made_by_us
+
+
+@pytest.mark.parametrize(
+    "button",
+    [
+        "menu.choosing:admit:{}", "menu.choosing:refuse:{}", "menu.choosing:go:team.exclude.{}", "team.list:{}",
+        "team.member-{}:pause", "team.member-{}:admin", "team.exclude-{}:yes", "roles.roles:{}", "menu.choosing:{}",
+        "menu.choosing:go:team.{}", "menu.choosing:read:{}",
+    ],
+)  # fmt: skip
+def test_no_button_however_made_up_reaches_into_another_agency(kit, button):
+    admin(kit)
+    at_sol(kit)
+    wish(kit, address="eva@sol.test")
+    (request,) = kit.rows(tables.access_request)
+    admin(kit, CAIO, other_agency(kit))
+    watched = (tables.member, tables.mailbox, tables.access_request, tables.membership)
+    before = [str(row) for table in watched for row in kit.rows(table)]
+    for theirs in (str(request.id), member_id(kit, ANA), member_id(kit, BIA)):
+        for place in ("menu", "team"):
+            kit.say("menu", CAIO)
+            kit.work()
+            if place == "team":
+                kit.tap("team", CAIO)
+                kit.work()
+            kit.say("(tap)", CAIO, button=button.format(theirs))
+            kit.work()
+            kit.say("yes", CAIO)
+            kit.work()
+    assert [str(row) for table in watched for row in kit.rows(table)] == before
+    assert kit.rows(tables.dead_letter) == []
 
 
 def test_a_member_who_is_no_admin_changes_nobody(kit):
