@@ -170,7 +170,7 @@ def _mailbox(row: Row | None) -> facts.Mailbox | None:
 def _roles_of(db: Connection, held: Held) -> tuple[Role, ...]:
     """All memberships of a contact, the one at present among them."""
     return tuple(
-        Role(str(one.id), one.agency, one.name, acting=one.id == held.member_id)
+        Role(str(one.id), one.agency, one.name, acting=one.id == held.member_id, mails=one.mails)
         for one in people.roles(db, held.contact_id)
     )
 
@@ -189,6 +189,7 @@ def _team(db: Connection, row: Row) -> tuple[Teammate, ...]:
             address=one.address or "",
             state=one.state or "",
             cause=one.cause or "",
+            mails=one.mails,
             me=one.id == row.id,
         )
         for one in people.members(db, row.agency_id)

@@ -153,9 +153,18 @@ def join(db: Connection, contact_id: UUID, name: str, code: str, limits: Limits,
     return Joining(Joined(found.agency), found.agency_id if for_many else None, new if for_many else None)
 
 
-def admit(db: Connection, contact_id: UUID, agency_id: UUID, name: str, role: str, now: datetime) -> str:
-    """Make a contact a member whose wish was granted, in the language that they have; the agency's name."""
+def admit(
+    db: Connection, contact_id: UUID, agency_id: UUID, *, name: str, address: str, role: str, now: datetime
+) -> str:
+    """Make a contact a member whose wish was granted, in the language that they have; the agency's name.
+
+    Where a member has this address and nobody acts for them any more, it is they, by the word of whoever granted it.
+    """
     member_id = people.membership_in(db, contact_id, agency_id)
+    if member_id is None and (frozen := people.left_alone(db, agency_id, address)) is not None:
+        people.shut_out(db, frozen, contact_id)
+        people.let_in(db, contact_id, frozen)
+        return people.agency_name(db, agency_id)
     if member_id is None:
         member_id = people.add_member(db, contact_id, agency_id, name or "-", role, now)
     people.touch(db, contact_id, member_id=member_id)

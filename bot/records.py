@@ -102,7 +102,7 @@ class Records:
             Invite: self._invite,
             RemindMember: team.remind,
             PauseMember: team.pause,
-            ExcludeMember: team.exclude,
+            ExcludeMember: self._exclude,
             SetRole: team.set_role,
             SeeRoles: team.see_roles,
             ActFor: team.act_for,
@@ -153,6 +153,9 @@ class Records:
 
     def _use_code(self, scene: Scene, wanted: UseEntranceCode) -> Event:
         return entrances.use_code(scene, wanted, self._limits)
+
+    def _exclude(self, scene: Scene, wanted: ExcludeMember) -> Event:
+        return team.exclude(scene, wanted, self._facts)
 
     def _invite(self, scene: Scene, wanted: Invite) -> Event:
         return team.invite(scene, wanted, self._number)

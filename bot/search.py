@@ -32,6 +32,7 @@ LEAST_WORDS = 3  # of a message whose language is judged
 
 _SENTENCE = re.compile(r"(?<=[?!.;])\s+|\n+")
 _WORD = re.compile(r"\w+")
+_AROUND = ".,;:!?¿¡()\"'…"  # punctuation that touches a word
 # What surrounds the provider's name when a question is asked again for another one.
 _FILLERS = frozenset(
     """a about also and as com como con da de del do e el em en es for how i if in it its la lo me na no o of on os ou
@@ -128,9 +129,11 @@ class Search:
         return tuple(dict.fromkeys(clear))
 
     def _language(self, text: str) -> Language | None:
-        if len(_WORD.findall(text)) < LEAST_WORDS:
+        # An address, a host or a code is of no language, and its parts are not words.
+        words = [word for word in text.split() if word.strip(_AROUND).isalpha()]
+        if len(words) < LEAST_WORDS:
             return None
-        language, share = _learnt().language(text)
+        language, share = _learnt().language(" ".join(words))
         return language if share >= SURE else None
 
     def language_of(self, text: str) -> Language:

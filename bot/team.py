@@ -108,7 +108,9 @@ def decided(db: Connection, request: Row, agency_id: UUID | None, role: str, now
     if agency_id is None:
         tell(db, request.conversation_id, AccessDeclined(), now)
         return
-    name = people.admit(db, request.contact_id, agency_id, request.name, role, now)
+    name = people.admit(
+        db, request.contact_id, agency_id, name=request.name, address=request.address, role=role, now=now
+    )
     tell(db, request.conversation_id, AccessGranted(name), now)
 
 
@@ -165,26 +167,31 @@ def pause(scene: Scene, wanted: PauseMember) -> Event:
     return TeamChanged()
 
 
-def exclude(scene: Scene, wanted: ExcludeMember) -> Event:
+def exclude(scene: Scene, wanted: ExcludeMember, facts: FactReader) -> Event:
     """End a membership at once: secret erased, links and waiting mails void; the person is told."""
     row = _member(scene, wanted.member_id)
     if row is None:
         return GONE
     if row.role == "admin" and people_store.count_admins(scene.db, row.agency_id) == 1:
         return LAST_ADMIN
-    end_membership(scene.db, row.id, scene.now, scene.standing.facts.agency, besides=scene.held.id)
+    box = mailboxes.of_member(scene.db, row.id)
+    provider = facts.provider(box.address, box.host, scene.now) if box is not None else None
+    url = provider.app_password_url if provider is not None else ""
+    end_membership(scene.db, row.id, scene.now, scene.standing.facts.agency, besides=scene.held.id, url=url)
     _audit(scene, "excluded", row.id)
     return TeamChanged()
 
 
-def end_membership(db: Connection, member_id: UUID, now: datetime, agency: str, *, besides: UUID | None = None) -> None:
-    """What ends with a membership. `besides`: the conversation that needs no news of it."""
+def end_membership(
+    db: Connection, member_id: UUID, now: datetime, agency: str, *, besides: UUID | None = None, url: str = ""
+) -> None:
+    """What ends with a membership. `besides`: the conversation that needs no news of it; `url`: see Excluded."""
     secret_id = mailboxes.remove(db, member_id)
     secrets.erase(db, [secret_id] if secret_id else [])
     for conversation_id in people_store.exclude(db, member_id, now):
         mailboxes.close_links(db, conversation_id, now)
         if conversation_id != besides:
-            tell(db, conversation_id, Excluded(agency), now)
+            tell(db, conversation_id, Excluded(agency, url), now)
 
 
 def see_roles(_scene: Scene, _wanted: SeeRoles) -> Event:

@@ -16,6 +16,7 @@ EXAMPLES = {
     "all": "4",
     "forward": "ACDE-7FGH-JKMN",
     "invited": "3",
+    "mails": "2",
     "missing": "1",
     "paused": "0",
     "stuck": "1",

@@ -382,7 +382,7 @@ def _spoke(envelope: Envelope, event: Said | Chose, facts: Facts) -> Turn:
         return corrected
     if isinstance(event, Said) and (answered := _from_the_guide(envelope, event.text, facts)):
         return answered
-    return _missed(envelope, stepped)
+    return Turn(envelope, questions.their_language(facts)).then(_missed(envelope, stepped))
 
 
 def _undoubt(envelope: Envelope, event: Said | Chose, facts: Facts) -> Turn:
@@ -731,8 +731,10 @@ def _news_of_a_membership(
     match event:
         case AccessGranted(agency):
             return Turn(_at_home(envelope, facts), (Say("news.access_granted", {"agency": agency}),), ask=True)
-        case Excluded(agency):
-            return Turn(_at_home(envelope, facts), (Say("news.excluded", {"agency": agency}),), ask=True)
+        case Excluded(agency, url):
+            where = (Say("news.delete_app_password", {"url": url}),) if url else ()
+            said = (Say("news.excluded", {"agency": agency}), *where)
+            return Turn(_at_home(envelope, facts), said, ask=True)
         case MovedAway():
             return Turn(_at_home(envelope, facts), (Say("news.moved_away"),), ask=True)
         case Reminded(agency):

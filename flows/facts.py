@@ -79,7 +79,10 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Teammate:
-    """A member of the agency, as its admin sees them. `state`: of the mailbox; empty: none yet. `me`: the admin."""
+    """A member of the agency, as its admin sees them. `state`: of the mailbox; empty: none yet.
+
+    `mails`: how many of theirs are still waiting to be sent. `me`: the admin.
+    """
 
     id: str
     name: str
@@ -87,17 +90,19 @@ class Teammate:
     address: str = ""
     state: Literal["", "waiting", "works", "broken", "off"] = ""
     cause: str = ""
+    mails: int = 0
     me: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """One of the memberships of whoever writes. `acting`: the one at present."""
+    """One of the memberships of whoever writes. `acting`: the one at present. `mails`: still waiting to be sent."""
 
     member_id: str
     agency: str
     name: str = ""
     acting: bool = False
+    mails: int = 0
 
 
 @dataclass(frozen=True, slots=True)

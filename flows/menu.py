@@ -105,7 +105,9 @@ def ask(state: State, facts: Facts) -> Ask:
         return Ask("language", "menu.which_language", {}, LANGUAGE_OPTIONS)
     admins = ("integrate", "team") if facts.role == "admin" else ()
     if facts.mailbox is None:
-        return Ask("choosing", "menu.without_mailbox", {"agency": facts.agency}, _options("setup", *admins))
+        whom: Values = {"agency": facts.agency, **({"name": facts.name} if facts.several else {})}
+        name = "menu.without_mailbox_as" if facts.several else "menu.without_mailbox"
+        return Ask("choosing", name, whom, _options("setup", *admins))
     usable = facts.mailbox.state == "works"
     name = "menu.with_mailbox_as" if facts.several else "menu.with_mailbox"
     values: Values = {

@@ -85,17 +85,18 @@ def reply(text: str, facts: Facts, *, here: str, resting: bool, keep: bool) -> R
         return None
     words = text if keep and language else ""  # one word may be anything, a password, too
     if asked.clear and asked.topics:
-        return _in_their_language(asked, facts, answered(asked, words, facts, here))
+        return _in_their_language(facts, answered(asked, words, facts, here))
     if not (has_its_mark(text) or (resting and (language or asked.clear or asked.topics))):
         return None  # the flow knows better why this was no answer to what it asked
     if asked.kind in {guide.GREETING, guide.THANKS}:
-        return Reply((Say(f"guide.{asked.kind}"),), briefly=asked.kind == guide.THANKS) if resting else None
+        said = Reply((Say(f"guide.{asked.kind}"),), briefly=asked.kind == guide.THANKS)
+        return _in_their_language(facts, said) if resting else None
     if len(asked.topics) > 1:
         which = (NoteQuestion(words, ""), Say("guide.which"))
-        return _in_their_language(asked, facts, Reply(which, _to_choose(asked.topics)))
+        return _in_their_language(facts, Reply(which, _to_choose(asked.topics)))
     if asked.topics:
-        return _in_their_language(asked, facts, answered(asked, words, facts, here))
-    return _in_their_language(asked, facts, _not_answered(asked, words))
+        return _in_their_language(facts, answered(asked, words, facts, here))
+    return _in_their_language(facts, _not_answered(asked, words))
 
 
 def wants_a_person(facts: Facts) -> bool:
@@ -108,11 +109,15 @@ def _not_answered(asked: Question, words: str) -> Reply:
     return Reply((NoteQuestion(words, ""), Say(f"guide.{kind}")), (PERSON,))
 
 
-def _in_their_language(asked: Question, facts: Facts, said: Reply) -> Reply:
-    """A question in another language of ours turns the conversation to it."""
-    if asked.language is None or asked.language == facts.language:
-        return said
-    return replace(said, effects=(SetLanguage(asked.language), *said.effects))
+def _in_their_language(facts: Facts, said: Reply) -> Reply:
+    """What is surely written in another language of ours turns the conversation to it."""
+    return replace(said, effects=(*their_language(facts), *said.effects))
+
+
+def their_language(facts: Facts) -> tuple[SetLanguage, ...]:
+    """The language that the person surely writes, where it is another one than the conversation's."""
+    written = facts.question.language if facts.question else None
+    return (SetLanguage(written),) if written is not None and written != facts.language else ()
 
 
 def answered(asked: Question, words: str, facts: Facts, here: str) -> Reply:

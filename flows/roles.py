@@ -114,6 +114,7 @@ def _leaving(facts: Facts) -> Ask:
     values: Values = {
         "agency": facts.agency,
         "address": Code(facts.mailbox.account.address),
+        "mails": next((role.mails for role in facts.roles if role.acting), 0),
         "own_smtp": Text("ally.own_smtp"),
     }
     if url:

@@ -331,7 +331,8 @@ def _confirm(shown: Teammate, facts: Facts) -> Ask:
     options = (Option("yes", "team.button.yes"), Option("no", "team.button.no"))
     if not shown.address:
         return Ask(f"exclude-{shown.id}", "team.exclude_missing", values, options)
-    return Ask(f"exclude-{shown.id}", "team.exclude", {**values, "address": Code(shown.address)}, options)
+    more: Values = {**values, "address": Code(shown.address), "mails": shown.mails}
+    return Ask(f"exclude-{shown.id}", "team.exclude", more, options)
 
 
 FLOW = Flow(

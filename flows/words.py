@@ -577,9 +577,10 @@ class MovedAway:
 
 @dataclass(frozen=True, slots=True)
 class Excluded:
-    """An admin has ended this person's membership in an agency."""
+    """An admin has ended this person's membership in an agency. `url`: where an app password is deleted, if known."""
 
     agency: str
+    url: str = ""
 
 
 @dataclass(frozen=True, slots=True)

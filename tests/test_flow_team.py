@@ -339,7 +339,7 @@ def test_an_old_button_of_one_member_never_touches_another(state):
 @pytest.mark.parametrize(("member", "name"), [(BIA, "team.exclude"), (DORA, "team.exclude_missing")])
 def test_an_exclusion_says_what_will_happen_before_the_yes(member, name):
     asked = ask(ConfirmingExclusion(member.id), ADMIN)
-    address = {"address": Code(member.address)} if member.address else {}
+    address = {"address": Code(member.address), "mails": member.mails} if member.address else {}
     assert (asked.name, list(options(asked))) == (name, ["yes", "no"])
     assert asked.values == {"name": member.name, "agency": "Agency", "settings": SETTINGS, **address}
 

@@ -440,6 +440,16 @@ def test_a_question_in_another_language_is_answered_in_it_and_the_talk_goes_on_i
     assert texts("es")["menu.without_mailbox"].partition("{")[0][:10] in shown
 
 
+def test_the_language_follows_what_is_surely_written_even_where_it_is_not_understood():
+    player = _address("en")
+    player.write("mi dirección la tengo apuntada en algún papel de por aquí")
+    assert player.known.language == "es"
+    other = Player(known=facts(agency="", role="", language="en"), search=SEARCH)
+    other.write("hola buenos días, ¿cómo estás?")
+    assert other.known.language == "es"
+    assert texts("es")["welcome.door"] in other.last.body
+
+
 def test_two_words_change_no_language():
     player = member(language="pt")
     player.write("smtp gmail")

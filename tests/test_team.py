@@ -293,6 +293,41 @@ def test_who_is_excluded_loses_everything_at_once_in_the_middle_of_anything(kit)
     assert EN["welcome.door"] in last(kit, ANA)
 
 
+def test_who_is_excluded_reads_where_an_app_password_is_deleted_and_the_admin_how_many_mails_waited(kit):
+    admin(kit)
+    kit.mailbox(ANA)
+    kit.write_mail(ANA)
+    run_sql(kit.url, "update mailbox set address = 'ana@gmail.com', host = 'smtp.gmail.com'")
+    theirs = member_id(kit, ANA)
+    with kit.engine.begin() as db:
+        assert [row.mails for row in people_store.members(db, kit.agency) if str(row.id) == theirs] == [1]
+    assert perform(kit, BIA, ExcludeMember(theirs)) == TeamChanged()
+    kit.work()
+    assert any("https://myaccount.google.com/apppasswords" in body for body in kit.bodies(ANA))
+
+
+def test_a_frozen_member_comes_back_by_the_admin_s_yes(kit):
+    admin(kit)
+    at_sol(kit)
+    member = kit.held(ANA).member_id
+    run_sql(kit.url, f"update contact set member_id = null where id = '{kit.held(ANA).contact_id}'")
+    wish(kit, address="ana@sol.test")
+    kit.say("(tap)", BIA, button=kit.last(BIA).message.buttons[-2].id)
+    kit.work()
+    assert kit.held(EVA).member_id == member
+    assert len(kit.rows(tables.member)) == 2
+
+
+def test_who_says_that_somebody_else_s_address_is_theirs_does_not_become_them(kit):
+    admin(kit)
+    at_sol(kit)
+    wish(kit, address="ana@sol.test")
+    kit.say("(tap)", BIA, button=kit.last(BIA).message.buttons[-2].id)
+    kit.work()
+    assert kit.held(EVA).member_id not in {None, kit.held(ANA).member_id}
+    assert kit.held(ANA).member_id is not None
+
+
 def test_a_link_of_somebody_excluded_is_void(kit):
     admin(kit)
     token = kit.awaiting(ANA)
@@ -503,5 +538,16 @@ def test_a_person_who_is_let_in_twice_is_one_member(kit):
     kit.join(ANA)
     with kit.engine.begin() as db:
         agency = kit.agency
-        assert people.admit(db, kit.held(ANA).contact_id, agency, "Ana", "member", kit.clock.now()) == "Agência Sol"
+        assert (
+            people.admit(
+                db,
+                kit.held(ANA).contact_id,
+                agency,
+                name="Ana",
+                address="a@b.test",
+                role="member",
+                now=kit.clock.now(),
+            )
+            == "Agência Sol"
+        )
     assert len(kit.rows(tables.member)) == 1

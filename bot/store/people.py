@@ -61,10 +61,18 @@ def invited(db: Connection, agency_id: UUID, now: datetime) -> int:
     return int(db.execute(left).scalar_one())
 
 
+_waiting = (
+    select(func.count())
+    .where(outgoing_mail.c.mailbox_id == mailbox.c.id, outgoing_mail.c.state == "todo")
+    .correlate(mailbox)
+    .scalar_subquery()
+)
+
+
 def members(db: Connection, agency_id: UUID) -> list[Row]:
-    """The members of an agency with the verdict on their mailboxes."""
+    """The members of an agency with the verdict on their mailboxes, and how many mails wait there."""
     query = (
-        select(member, mailbox.c.address, mailbox.c.state, mailbox.c.cause, mailbox.c.host)
+        select(member, mailbox.c.address, mailbox.c.state, mailbox.c.cause, mailbox.c.host, _waiting.label("mails"))
         .join(mailbox, mailbox.c.member_id == member.c.id, isouter=True)
         .where(member.c.agency_id == agency_id, member.c.removed_at.is_(None))
         .order_by(member.c.name)
@@ -158,9 +166,10 @@ def add_member(db: Connection, contact_id: UUID, agency_id: UUID, name: str, rol
 def roles(db: Connection, contact_id: UUID) -> list[Row]:
     """The members in open agencies for whom a contact may act: id, name, agency."""
     query = (
-        select(member.c.id, member.c.name, agency.c.name.label("agency"))
+        select(member.c.id, member.c.name, agency.c.name.label("agency"), _waiting.label("mails"))
         .join(membership, membership.c.member_id == member.c.id)
         .join(agency, agency.c.id == member.c.agency_id)
+        .join(mailbox, mailbox.c.member_id == member.c.id, isouter=True)
         .where(membership.c.contact_id == contact_id, member.c.removed_at.is_(None), agency.c.closed_at.is_(None))
         .order_by(agency.c.name, member.c.created_at)
     )
@@ -202,6 +211,18 @@ def shut_out(db: Connection, member_id: UUID, besides: UUID) -> list[UUID]:
     db.execute(update(contact).where(*acting).values(member_id=None))
     db.execute(delete(membership).where(*others))
     return theirs
+
+
+def left_alone(db: Connection, agency_id: UUID, address: str) -> UUID | None:
+    """The member of an agency with this address for whom nobody acts at present."""
+    acting = select(contact.c.id).where(contact.c.member_id == member.c.id).exists()
+    query = (
+        select(member.c.id)
+        .join(mailbox, mailbox.c.member_id == member.c.id)
+        .where(member.c.agency_id == agency_id, func.lower(mailbox.c.address) == address.lower(), ~acting)
+        .where(member.c.removed_at.is_(None))
+    )
+    return db.execute(query).scalars().first()
 
 
 def let_in(db: Connection, contact_id: UUID, member_id: UUID) -> None:
