@@ -1,5 +1,6 @@
 """The address guard: what is never connected to, one resolution only, and the race of addresses."""
 
+import errno
 import socket
 import time
 
@@ -15,6 +16,7 @@ from bot.mail.wire.guard import (
     HostNotFound,
     PortRefused,
     ResolverFailed,
+    _telling,
     ascii_host,
 )
 from tests.dns_server import SERVFAIL, SILENT, DnsServer
@@ -283,6 +285,13 @@ def test_a_refusal_is_told_rather_than_a_silence(listener, silent_address):
     guard = loopback_guard(port, stagger=0.01)
     with pytest.raises(ConnectionRefusedError):
         guard.connect(endpoints(silent_address, "127.0.0.2"), port, 0.3)
+
+
+def test_a_server_that_hung_up_is_told_rather_than_a_refusal_of_the_other_family():
+    """Such as of a host with two families of which one is served; a reset this quick cannot be staged without luck."""
+    reset = ConnectionResetError(errno.ECONNRESET, "reset")
+    others = (OSError(errno.ENETUNREACH, "no route"), TimeoutError(), ConnectionRefusedError(), reset)
+    assert min(others, key=_telling) is reset
 
 
 def test_an_address_without_a_route_hands_over_to_the_next(listener):

@@ -362,6 +362,6 @@ class _Race:
 
 
 def _telling(error: OSError) -> int:
-    """A refusal says more than a silence, and a silence more than an address family that we do not have."""
-    kinds = (ConnectionRefusedError, ConnectionResetError, TimeoutError)
+    """A server that hung up says more than a refusal, that more than silence, and all more than a family we lack."""
+    kinds = (ConnectionResetError, ConnectionRefusedError, TimeoutError)
     return next((rank for rank, kind in enumerate(kinds) if isinstance(error, kind)), len(kinds))
