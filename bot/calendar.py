@@ -3,8 +3,7 @@
 from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from bot.people import WINDOW
-
+WINDOW = timedelta(hours=24)  # WhatsApp's free form: twilio.com/docs/whatsapp/key-concepts
 UTC = "UTC"  # the zone of whom we know nothing
 LEFT_LYING = timedelta(hours=20)
 EARLIEST = time(9)

@@ -17,7 +17,6 @@ from flows.reading import CODE_ALPHABET, CODE_LENGTH
 from flows.words import Joined, JoinRefused, NumberReissued
 
 INVITATION_TIME = timedelta(days=7)
-WINDOW = timedelta(hours=24)  # WhatsApp's free form: twilio.com/docs/whatsapp/key-concepts
 MAX_NAME = 120
 
 

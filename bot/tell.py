@@ -3,6 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
+from bot.calendar import next_day_hour
 from bot.store import people, promises
 from bot.store.engine import Connection
 from flows import saved
@@ -16,8 +17,9 @@ def tell(db: Connection, conversation_id: UUID, news: News, at: datetime, due: d
 
 
 def tell_admins(db: Connection, agency_id: UUID, news: News, at: datetime, *, besides: UUID | None = None) -> int:
-    """News for all admins of an agency but the one in this conversation; how many there are."""
+    """News for all admins of an agency but the one in this conversation, by day there; how many admins that are."""
     conversations = [one for one in people.admins(db, agency_id) if one != besides]
+    due = next_day_hour(at, people.timezone_of(db, agency_id))
     for conversation_id in conversations:
-        tell(db, conversation_id, news, at)
+        tell(db, conversation_id, news, at, due)
     return len(conversations)

@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 import structlog
 
 from bot import people
-from bot.calendar import nudge_time
+from bot.calendar import WINDOW, nudge_time
 from bot.channels import Inbound
 from bot.clock import Clock
 from bot.facts import FactReader, Standing, language
@@ -21,7 +21,6 @@ from bot.mail.knowledge.explain import explain_text
 from bot.mail.knowledge.looks import looks_like_an_error
 from bot.mail.knowledge.redact import HIDDEN as HIDDEN_WORDS
 from bot.mail.knowledge.redact import redact
-from bot.people import WINDOW
 from bot.records import Records
 from bot.safe import SUSPECTED, UNCLAIMED, Safe, use_of
 from bot.scene import Scene

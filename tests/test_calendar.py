@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.calendar import END, LEFT_LYING, is_by_day, nudge_time
-from bot.people import WINDOW
+from bot.calendar import END, LEFT_LYING, WINDOW, is_by_day, nudge_time
 
 ZONES = ["UTC", "America/Sao_Paulo", "Europe/Madrid", "America/New_York", "Asia/Kolkata", "Pacific/Auckland"]
 SAO_PAULO = "America/Sao_Paulo"

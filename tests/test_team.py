@@ -201,6 +201,20 @@ def test_old_wishes_are_forgotten(kit):
 # --- invitations for many ---------------------------------------------------------------------------------------------
 
 
+def test_who_joins_in_the_evening_is_told_to_the_admin_in_the_morning(kit):
+    admin(kit)
+    code = kit.invite(uses=3)
+    told = EN["news.member_joined"].split("{number}")[1].partition(".")[0].strip(") ")
+    kit.clock.move(hours=8)  # 20 h in São Paulo
+    kit.say(f"My invitation code is {code}", EVA)
+    kit.work()
+    assert told not in last(kit, BIA)
+    assert "Agência Sol" in last(kit, EVA)  # and she lost no time
+    kit.clock.move(hours=13)
+    kit.work()
+    assert told in last(kit, BIA)
+
+
 def test_who_joins_by_a_group_s_invitation_is_told_to_the_admin_who_may_not_know_them(kit):
     admin(kit)
     code = kit.invite(uses=3)

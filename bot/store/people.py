@@ -54,6 +54,11 @@ def agency_name(db: Connection, agency_id: UUID) -> str:
     return str(db.execute(select(agency.c.name).where(agency.c.id == agency_id)).scalar_one())
 
 
+def timezone_of(db: Connection, agency_id: UUID) -> str:
+    """The IANA name of an agency's time zone."""
+    return str(db.execute(select(agency.c.timezone).where(agency.c.id == agency_id)).scalar_one())
+
+
 def invited(db: Connection, agency_id: UUID, now: datetime) -> int:
     """For how many people an agency's invitations are still open."""
     mine = (invitation.c.agency_id == agency_id, invitation.c.expires_at > now)
