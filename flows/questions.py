@@ -84,6 +84,9 @@ def reply(text: str, facts: Facts, *, here: str, resting: bool, keep: bool) -> R
     if asked is None or not (language or resting) or (points(text) and not resting):
         return None
     words = text if keep and language else ""  # one word may be anything, a password, too
+    if not facts.agency and asked.topics[:1] == (START,) and not has_its_mark(text):
+        # Who wants to begin and belongs to no agency reads behind this what comes first.
+        return _in_their_language(facts, Reply((NoteQuestion(words, START),), topic=START, briefly=False))
     if asked.clear and asked.topics:
         return _in_their_language(facts, answered(asked, words, facts, here))
     if not (has_its_mark(text) or (resting and (language or asked.clear or asked.topics))):
@@ -130,6 +133,7 @@ def answered(asked: Question, words: str, facts: Facts, here: str) -> Reply:
     return Reply((NoteQuestion(words, topic), *named, *shown.effects, *more), (*also, *shown.offer), topic)
 
 
+START = "where_to_start"
 NAMED = frozenset({"other_provider_settings", "find_smtp_settings", "which_port_ssl"})
 
 

@@ -450,6 +450,17 @@ def test_the_language_follows_what_is_surely_written_even_where_it_is_not_unders
     assert texts("es")["welcome.door"] in other.last.body
 
 
+def test_who_wants_to_begin_and_belongs_to_no_agency_reads_what_comes_first_and_who_asks_where_is_told():
+    player = Player(known=facts(agency="", role="", language="en"), search=SEARCH)
+    player.write("hi, I want to put my email into the system")
+    assert player.last.body.endswith(texts("en")["welcome.door"])
+    assert len(player.last.body) < 600  # the greeting and the door, no article between them
+    player.write("I want to connect my email")
+    assert player.last.body == texts("en")["welcome.door"]
+    player.write("where do I find the integrations menu?")
+    assert "Begin right here" in player.last.body
+
+
 def test_two_words_change_no_language():
     player = member(language="pt")
     player.write("smtp gmail")
