@@ -207,6 +207,14 @@ def invitation_code(text: str) -> str | None:
     return next((code for code in codes if any(sign.isdigit() for sign in code)), None)
 
 
+_CODE_LIKE = re.compile(r"(?<![\w-])\w{4}-\w{4}-\w{4}(?![\w-])", re.ASCII)
+
+
+def is_like_a_code(text: str) -> bool:
+    """Whether a message holds three groups of four with dashes: an invitation code, or one with a slip of the pen."""
+    return _CODE_LIKE.search(seen(text)) is not None
+
+
 _SIX = re.compile(r"(?<!\d)(\d{3})[ -]?(\d{3})(?!\d)", re.ASCII)
 
 
