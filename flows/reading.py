@@ -207,12 +207,13 @@ def invitation_code(text: str) -> str | None:
     return next((code for code in codes if any(sign.isdigit() for sign in code)), None)
 
 
-_CODE_LIKE = re.compile(r"(?<![\w-])\w{4}-\w{4}-\w{4}(?![\w-])", re.ASCII)
+_MISREAD = re.compile(r"(?<![\w-])(\w{4})-(\w{4})-(\w{4})(?![\w-])", re.ASCII)
 
 
-def is_like_a_code(text: str) -> bool:
-    """Whether a message holds three groups of four with dashes: an invitation code, or one with a slip of the pen."""
-    return _CODE_LIKE.search(seen(text)) is not None
+def misread_code(text: str) -> str | None:
+    """What stands in a message like an invitation code, three groups of four with dashes, and holds any signs."""
+    found = _MISREAD.search(seen(text).upper())
+    return "".join(found.groups()) if found else None
 
 
 _SIX = re.compile(r"(?<!\d)(\d{3})[ -]?(\d{3})(?!\d)", re.ASCII)

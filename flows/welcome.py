@@ -7,7 +7,7 @@ from flows.fields import PERSON, address
 from flows.flow import Flow, Step
 from flows.forms import Answers, Field, Form, Problem
 from flows.questions import has_its_mark
-from flows.reading import invitation_code, is_like_a_code, six_digits, written
+from flows.reading import invitation_code, misread_code, six_digits, written
 from flows.words import (
     AccessAsked,
     AccessRefused,
@@ -92,8 +92,8 @@ def step(state: State, event: Event, facts: Facts) -> Step:
     match state, event:
         case _, Said(text) if code := invitation_code(text):
             return state, [Join(code)]
-        case ((AtTheDoor() | AwaitingCode() | Waiting()), Said(text)) if is_like_a_code(text):
-            return state, [Say("welcome.refused.unknown")]
+        case ((AtTheDoor() | AwaitingCode() | Waiting()), Said(text)) if code := misread_code(text):
+            return state, [Join(code)]  # nobody has it; said like any wrong code, and counted as one
         case ((AwaitingCode() | AwaitingProof()), Said(text)) if digits := six_digits(text):
             return state, [UseEntranceCode(digits)]
         case AtTheDoor(), Said(text) if digits := six_digits(text, alone=True):

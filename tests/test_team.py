@@ -201,6 +201,13 @@ def test_old_wishes_are_forgotten(kit):
 # --- invitations for many ---------------------------------------------------------------------------------------------
 
 
+def test_a_mistyped_code_is_said_to_be_one_even_in_the_first_message(kit):
+    kit.say("WRNG-CODE-XXXX", EVA)
+    kit.work()
+    assert PT["welcome.refused.unknown"] in last(kit, EVA)
+    assert PT["welcome.door"] in last(kit, EVA)
+
+
 def test_who_joins_in_the_evening_is_told_to_the_admin_in_the_morning(kit):
     admin(kit)
     code = kit.invite(uses=3)
