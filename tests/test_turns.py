@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import get_args
 
+import psycopg
 import pytest
 import sqlalchemy.exc
 from structlog.testing import capture_logs
@@ -18,7 +19,7 @@ from bot.database import migrated
 from bot.hands import HANDS, LEASES
 from bot.store import conversations, promises, tables
 from bot.store.embedded import Embedded
-from bot.store.engine import DatabaseDown
+from bot.store.engine import DatabaseDown, together
 from bot.turns import HIDDEN, MAX_UNFINISHED
 from flows import mailbox, menu, saved
 from flows.conversation import FLOWS
@@ -758,6 +759,20 @@ def test_without_a_database_in_the_middle_of_a_turn_the_provider_tries_again(kit
     with pytest.raises(DatabaseDown):
         kit.say("hi")
     assert kit.rows(tables.inbound) == []
+
+
+@pytest.mark.parametrize(
+    ("raw", "known"),
+    [
+        (psycopg.errors.NotNullViolation, sqlalchemy.exc.IntegrityError),
+        (psycopg.errors.AdminShutdown, sqlalchemy.exc.OperationalError),
+        (psycopg.InterfaceError, sqlalchemy.exc.InterfaceError),
+    ],
+)
+def test_what_postgresql_says_when_all_have_left_is_one_of_sqlalchemys_errors(kit, raw, known):
+    """Whether a refusal comes at a later statement or at the end is a matter of luck; what is raised is not."""
+    with kit.engine.connect() as db, pytest.raises(known), together(db):
+        raise raw("refused")
 
 
 def test_a_statement_that_postgresql_refuses_at_the_end_of_a_turn_leaves_a_dead_letter(kit, monkeypatch):

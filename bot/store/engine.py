@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 __all__ = ["Connection", "DatabaseDown", "Engine", "Row", "connect", "driver_url", "reading", "together"]
@@ -55,17 +55,17 @@ def connect(url: str, *, pool: int = 20) -> Engine:
 def together(db: Connection) -> Iterator[None]:
     """Send statements whose results nobody reads in one go, instead of one way to PostgreSQL and back for each.
 
-    What PostgreSQL has against one of them is raised when all have left, by psycopg itself; without a connection it is
-    DatabaseDown as ever. https://www.psycopg.org/psycopg3/docs/advanced/pipeline.html
+    What PostgreSQL has against one of them is raised at a later one, or when all have left; either way it is one of
+    SQLAlchemy's errors, DatabaseDown among them. https://www.psycopg.org/psycopg3/docs/advanced/pipeline.html
     """
     driver: Any = db.connection.driver_connection
     try:
         with driver.pipeline():
             yield
-    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+    except psycopg.Error as error:
         if driver.closed:
             db.invalidate(error)
-        raise OperationalError(None, None, error) from None
+        raise DBAPIError.instance(None, None, error, psycopg.Error, hide_parameters=True) from None
 
 
 @contextmanager
