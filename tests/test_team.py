@@ -331,7 +331,8 @@ def test_a_frozen_member_comes_back_by_the_admin_s_yes(kit):
     admin(kit)
     at_sol(kit)
     member = kit.held(ANA).member_id
-    run_sql(kit.url, f"update contact set member_id = null where id = '{kit.held(ANA).contact_id}'")
+    former = kit.held(ANA).contact_id
+    run_sql(kit.url, f"update contact set member_id = null, address = null, external_id = 'x' where id = '{former}'")
     wish(kit, address="ana@sol.test")
     kit.say("(tap)", BIA, button=kit.last(BIA).message.buttons[-2].id)
     kit.work()
@@ -347,6 +348,22 @@ def test_who_says_that_somebody_else_s_address_is_theirs_does_not_become_them(ki
     kit.work()
     assert kit.held(EVA).member_id not in {None, kit.held(ANA).member_id}
     assert kit.held(ANA).member_id is not None
+
+
+def test_nobody_becomes_a_member_who_acts_for_another_agency_at_present(kit):
+    admin(kit)
+    at_sol(kit)
+    member = kit.held(ANA).member_id
+    kit.say(f"My invitation code is {kit.invite(agency=other_agency(kit))}", ANA)
+    kit.work()
+    assert kit.held(ANA).member_id != member
+    wish(kit, address="ana@sol.test")
+    kit.say("(tap)", BIA, button=kit.last(BIA).message.buttons[-2].id)
+    kit.work()
+    assert kit.held(EVA).member_id not in {None, member}
+    assert (kit.held(ANA).contact_id, member) in {
+        (row.contact_id, row.member_id) for row in kit.rows(tables.membership)
+    }
 
 
 def test_a_link_of_somebody_excluded_is_void(kit):

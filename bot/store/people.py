@@ -219,8 +219,14 @@ def shut_out(db: Connection, member_id: UUID, besides: UUID) -> list[UUID]:
 
 
 def left_alone(db: Connection, agency_id: UUID, address: str) -> UUID | None:
-    """The member of an agency with this address for whom nobody acts at present."""
-    acting = select(contact.c.id).where(contact.c.member_id == member.c.id).exists()
+    """The member of an agency with this address for whom nobody may act any more.
+
+    Who acts for another agency at present is there still: only a number that was issued again leaves a contact with
+    neither a member nor a number.
+    """
+    there = contact.c.member_id.is_not(None) | contact.c.address.is_not(None)
+    may_act = membership.c.contact_id == contact.c.id
+    acting = select(contact.c.id).join(membership, may_act).where(membership.c.member_id == member.c.id, there).exists()
     query = (
         select(member.c.id)
         .join(mailbox, mailbox.c.member_id == member.c.id)
