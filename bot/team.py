@@ -216,9 +216,6 @@ def leave(scene: Scene, _wanted: LeaveAgency) -> Event:
     if _is_admin(scene) and people_store.count_admins(scene.db, standing.agency_id) == 1:
         return LAST_ADMIN
     end_membership(scene.db, standing.member_id, scene.now, standing.facts.agency, besides=scene.held.id)
-    others = people_store.roles(scene.db, scene.held.contact_id)
-    if others:
-        people_store.touch(scene.db, scene.held.contact_id, member_id=others[0].id)
     tell_admins(scene.db, standing.agency_id, MemberLeft(standing.facts.name), scene.now)
     _audit(scene, "left", standing.member_id)
     return TeamChanged()

@@ -366,6 +366,19 @@ def test_nobody_becomes_a_member_who_acts_for_another_agency_at_present(kit):
     }
 
 
+def test_who_is_excluded_from_one_agency_acts_for_the_other_from_now_on(kit):
+    admin(kit)
+    kit.mailbox(ANA)
+    first = kit.held(ANA).member_id
+    kit.say(f"My invitation code is {kit.invite(agency=other_agency(kit))}", ANA)
+    kit.work()
+    second = kit.held(ANA).member_id
+    run_sql(kit.url, f"update contact set member_id = '{first}' where id = '{kit.held(ANA).contact_id}'")
+    assert perform(kit, BIA, ExcludeMember(str(first))) == TeamChanged()
+    kit.work()
+    assert kit.held(ANA).member_id == second
+
+
 def test_a_link_of_somebody_excluded_is_void(kit):
     admin(kit)
     token = kit.awaiting(ANA)

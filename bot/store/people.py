@@ -199,11 +199,14 @@ def set_role(db: Connection, member_id: UUID, role: str) -> None:
 
 
 def exclude(db: Connection, member_id: UUID, at: datetime) -> list[UUID]:
-    """End a membership; the conversations of those who acted for it."""
+    """End a membership; the conversations of those who acted for it. They act for another one of theirs from now on."""
     theirs = conversations_of(db, member_id)
+    acting = list(db.execute(select(contact.c.id).where(contact.c.member_id == member_id)).scalars())
     db.execute(update(member).where(member.c.id == member_id).values(removed_at=at))
-    db.execute(update(contact).where(contact.c.member_id == member_id).values(member_id=None))
     db.execute(delete(membership).where(membership.c.member_id == member_id))
+    for contact_id in acting:
+        others = roles(db, contact_id)
+        touch(db, contact_id, member_id=others[0].id if others else None)
     return theirs
 
 
