@@ -135,7 +135,7 @@ def _port_is_free(bind: str, port: int) -> None:
 @contextmanager
 def _stage(settings: Settings) -> Iterator[Mapping[str, str]]:
     """The playground's stand-ins, unless there is a real account."""
-    if settings.real_twilio:
+    if settings.real:
         yield {}
         return
     # Imported only here: the playground's libraries are no part of a production install.

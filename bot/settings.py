@@ -39,6 +39,14 @@ class Settings(BaseModel):
     twilio_whatsapp_from: str = Field(default="", pattern=r"^((whatsapp:)?\+[0-9]{6,15})?$")
     twilio_messaging_service_sid: str = Field(default="", pattern=r"^(MG[0-9a-f]{32})?$")
     twilio_api_url: str = ""
+    slack_bot_token: str = Field(default="", pattern=r"^(xoxb-[A-Za-z0-9-]+)?$", repr=False)
+    slack_client_id: str = Field(default="", pattern=r"^([0-9]+\.[0-9]+)?$")
+    slack_client_secret: str = Field(default="", repr=False)
+    slack_signing_secret: str = Field(default="", repr=False)
+    slack_app_token: str = Field(default="", pattern=r"^(xapp-[A-Za-z0-9-]+)?$", repr=False)
+    slack_api_url: str = ""
+    templates: Literal["on", "off"] = "off"
+    template_limit: int = Field(default=100, ge=0, le=100_000)
     support_contact: str = ""
     operator_name: str = Field(default="Ally", min_length=1, max_length=60)
     privacy_url: str = ""
@@ -73,7 +81,7 @@ class Settings(BaseModel):
     def _postgres(cls, value: str) -> str:
         return driver_url(value) if value else ""
 
-    @field_validator("public_url", "privacy_url", "twilio_api_url", "playground_url")
+    @field_validator("public_url", "privacy_url", "twilio_api_url", "slack_api_url", "playground_url")
     @classmethod
     def _web_address(cls, value: str) -> str:
         parts = urlsplit(value)
@@ -107,31 +115,61 @@ class Settings(BaseModel):
     def _together(self) -> Self:
         if self.real_twilio:
             self._check_real_twilio()
-        if self.bind not in {"127.0.0.1", "::1", "localhost"} and (self.playground_url or not self.real_twilio):
-            raise ValueError("BIND: without a Twilio account this is the playground, which listens on 127.0.0.1 only")
+        if self.real_slack:
+            self._check_real_slack()
+        if self.bind not in {"127.0.0.1", "::1", "localhost"} and (self.playground_url or not self.real):
+            raise ValueError("BIND: without an account this is the playground, which listens on 127.0.0.1 only")
         return self
 
     def _check_real_twilio(self) -> None:
         needed = {
             "TWILIO_AUTH_TOKEN": self.twilio_auth_token,
             "TWILIO_WHATSAPP_FROM (or TWILIO_MESSAGING_SERVICE_SID)": self.twilio_sender,
+        }
+        self._check_account("Twilio", needed, "TWILIO_API_URL", self.twilio_api_url)
+
+    def _check_real_slack(self) -> None:
+        if self.slack_bot_token and self.slack_client_id:
+            raise ValueError("SLACK_BOT_TOKEN: it is for one workspace, SLACK_CLIENT_ID for many; set one of the two")
+        if self.slack_client_id and self.slack_app_token:
+            raise ValueError("SLACK_APP_TOKEN: Socket Mode is for one workspace; many are served over HTTP")
+        needed = {
+            "SLACK_BOT_TOKEN (or SLACK_CLIENT_ID)": self.slack_bot_token or self.slack_client_id,
+            "SLACK_CLIENT_SECRET": self.slack_client_secret or not self.slack_client_id,
+            "SLACK_SIGNING_SECRET (or SLACK_APP_TOKEN)": self.slack_signing_secret or self.slack_app_token,
+        }
+        self._check_account("Slack", needed, "SLACK_API_URL", self.slack_api_url)
+
+    def _check_account(self, whose: str, needed: Mapping[str, object], api_name: str, api_url: str) -> None:
+        """What any real account needs. Raises ValueError with one sentence."""
+        common = {
             "PUBLIC_URL": self.public_url,
             "SECRET_KEYS (or SECRET_KEYS_FILE)": self.secret_keys or self.secret_keys_file,
             "SUPPORT_CONTACT": self.support_contact,
             "PRIVACY_URL": self.privacy_url,
         }
-        missing = [name for name, value in needed.items() if not value]
+        missing = [name for name, value in {**needed, **common}.items() if not value]
         if missing:
-            raise ValueError(f"{missing[0]}: it is needed with a Twilio account")
-        if self.twilio_api_url and urlsplit(self.twilio_api_url).hostname not in {"127.0.0.1", "localhost"}:
-            raise ValueError("TWILIO_API_URL: it is for tests and the playground, on this machine only")
-        if not self.twilio_api_url and not self.public_url.startswith("https://"):
+            raise ValueError(f"{missing[0]}: it is needed with a {whose} account")
+        if api_url and urlsplit(api_url).hostname not in {"127.0.0.1", "localhost"}:
+            raise ValueError(f"{api_name}: it is for tests and the playground, on this machine only")
+        if not api_url and not self.public_url.startswith("https://"):
             raise ValueError("PUBLIC_URL: it must begin with https://, because passwords are typed there")
 
     @property
     def real_twilio(self) -> bool:
-        """Whether a Twilio account is configured; without one this is the playground."""
+        """Whether a Twilio account is configured."""
         return bool(self.twilio_account_sid)
+
+    @property
+    def real_slack(self) -> bool:
+        """Whether Slack is configured: a token of one workspace, or an app that many can install."""
+        return bool(self.slack_bot_token or self.slack_client_id or self.slack_signing_secret or self.slack_app_token)
+
+    @property
+    def real(self) -> bool:
+        """Whether any account is configured; without one this is the playground."""
+        return self.real_twilio or self.real_slack
 
     @property
     def needed_database_url(self) -> str:

@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-SCHEMA = 7  # what this code writes; see `migrations/env.py` and `store.schema`
+SCHEMA = 8  # what this code writes; see `migrations/env.py` and `store.schema`
 
 metadata = MetaData(
     naming_convention={
@@ -109,6 +109,8 @@ contact = Table(
     Column("window_until", Moment),
     Column("last_message_id", String(64)),
     Column("stopped_at", Moment),
+    # When the channel said that nobody is there any more (a deactivated Slack user).
+    Column("gone_at", Moment),
     Column("created_at", Moment, nullable=False),
     UniqueConstraint("channel", "address"),
     UniqueConstraint("channel", "external_id"),
@@ -272,7 +274,11 @@ mailbox = Table(
     Column("since", Moment, nullable=False),
     # The largest mail in bytes that its server takes; 0: it does not say.
     Column("size", BigInteger, nullable=False, server_default="0"),
+    # When it was last seen to work, and when its person was last told unasked that it does not.
+    Column("worked_at", Moment),
+    Column("warned_at", Moment),
     CheckConstraint("state in ('waiting', 'works', 'broken', 'off')", name="state"),
+    Index("ix_mailbox_worked", "worked_at", postgresql_where=text("state = 'works'")),
 )
 
 outgoing_mail = Table(
@@ -328,6 +334,47 @@ case = Table(
     Column("opened_at", Moment, nullable=False),
     Column("closed_at", Moment),
     Index("uq_case_open", "conversation_id", unique=True, postgresql_where=text("closed_at is null")),
+)
+
+# A Slack workspace: whose it is, and by what token we speak there (none: the one of SLACK_BOT_TOKEN).
+slack_workspace = Table(
+    "slack_workspace",
+    metadata,
+    Column("team_id", String(32), primary_key=True),
+    _of("agency", nullable=True),
+    Column("name", String(120), nullable=False, server_default=""),
+    Column("app_id", String(32), nullable=False, server_default=""),
+    Column("bot_user", String(32), nullable=False, server_default=""),
+    Column("token_id", Uuid, ForeignKey("secret.id", ondelete="SET NULL")),
+    Column("refresh_id", Uuid, ForeignKey("secret.id", ondelete="SET NULL")),
+    Column("token_until", Moment),
+    Column("renewing_until", Moment),
+    Column("at", Moment, nullable=False),
+    Column("gone_at", Moment),
+    Index(None, "agency_id"),
+)
+
+# A way to Slack's consent page and back, good once; of the code of an invitation only what the join needs.
+slack_state = Table(
+    "slack_state",
+    metadata,
+    Column("hash", String(64), primary_key=True),
+    Column("invitation_hash", String(64), nullable=False),
+    Column("language", String(2), nullable=False),
+    Column("expires_at", Moment, nullable=False, index=True),
+)
+
+# What a person has open in Slack: the home since when and at which page, and the window that follows the talk.
+slack_screen = Table(
+    "slack_screen",
+    metadata,
+    _of("conversation", primary=True),
+    Column("home_at", Moment),
+    Column("home_page", Integer, nullable=False, server_default="0"),
+    Column("home_stale", Boolean, nullable=False, server_default=text("false")),
+    Column("view_id", String(64), nullable=False, server_default=""),
+    Column("view_at", Moment),
+    Index("ix_slack_screen_stale", "home_at", postgresql_where=text("home_stale")),
 )
 
 # Six digits with which a member comes in elsewhere; with a conversation: good in that one only, mailed to the mailbox.
