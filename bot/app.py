@@ -11,11 +11,13 @@ from urllib.parse import urlsplit
 
 from flask import Flask
 
+from bot.channels.slack.channel import Slack
+from bot.channels.slack.render import Frame
 from bot.channels.whatsapp import Twilio
 from bot.channels.whatsapp.channel import WhatsApp
 from bot.clock import Clock, SystemClock
 from bot.facts import FactReader
-from bot.handiwork import Channel, Tools
+from bot.handiwork import Channel, SlackParts, Tools
 from bot.limits import Limits
 from bot.links import LinkBook
 from bot.mail.knowledge.providers import BadTable, Providers
@@ -24,6 +26,7 @@ from bot.mail.wire.guard import Guard
 from bot.mail.wire.smtp import Network, tls_context
 from bot.records import Records
 from bot.safe import Safe
+from bot.screens import Screens
 from bot.search import Search
 from bot.settings import Settings, SettingsError
 from bot.store import housekeeping, schema
@@ -35,9 +38,12 @@ from bot.web import pages
 from bot.web.headers import secure
 from bot.web.playground import playground
 from bot.web.secret_page import secret_page
+from bot.web.slack import slack_pages
 from bot.worker import Worker
+from bot.workspaces import Workspaces
 from flows.facts import House
 from flows.speech import sentence
+from flows.words import Language
 
 WEB_POOL = 10
 IPV6 = 6
@@ -71,9 +77,11 @@ class Parts:
     safe: Safe
     limits: Limits
     turns: Turns
+    facts: FactReader
     search: Search
     links: LinkBook
     tools: Tools
+    slack: SlackParts | None = None
 
     def close(self) -> None:
         """Let go of the database."""
@@ -116,6 +124,9 @@ def _join(settings: Settings, engine: Engine, clock: Clock, joined: dict[str, Ch
     links = LinkBook(engine, clock, turns, safe, providers, chat_url(settings))
     if settings.real_twilio:
         joined["whatsapp"] = _whatsapp(settings, engine)
+    slack = _slack(settings, engine, clock, safe)
+    if slack is not None:
+        joined["slack"] = slack.channel
     timers = Timers()
     tools = Tools(
         engine=engine,
@@ -132,8 +143,10 @@ def _join(settings: Settings, engine: Engine, clock: Clock, joined: dict[str, Ch
         public_url=settings.url,
         operator=settings.operator_name,
         discovery=settings.discovery == "online",
+        glance=facts.at_a_glance,
+        slack=slack,
     )
-    return Parts(settings, engine, clock, vault, safe, limits, turns, search, links, tools)
+    return Parts(settings, engine, clock, vault, safe, limits, turns, facts, search, links, tools, slack)
 
 
 def house(settings: Settings) -> House:
@@ -239,6 +252,25 @@ def _whatsapp(settings: Settings, engine: Engine) -> WhatsApp:
     return WhatsApp(twilio, f"{settings.url}/whatsapp/status")
 
 
+def _slack(settings: Settings, engine: Engine, clock: Clock, safe: Safe) -> SlackParts | None:
+    if not settings.real_slack:
+        return None
+    workspaces = Workspaces(
+        engine,
+        clock,
+        safe,
+        token=settings.slack_bot_token,
+        client=(settings.slack_client_id, settings.slack_client_secret),
+        api_url=settings.slack_api_url,
+    )
+    screens = Screens(engine, clock)
+    return SlackParts(workspaces, screens, Slack(workspaces.api, screens, _frame))
+
+
+def _frame(language: Language) -> Frame:
+    return Frame(*(sentence(f"slack.{name}", language) for name in ("title", "submit", "close")))
+
+
 def create_app(parts: Parts) -> Flask:
     """The web application."""
     app = Flask("bot.web")
@@ -256,6 +288,8 @@ def create_app(parts: Parts) -> Flask:
         )
     )
     app.register_blueprint(pages.pages(parts))
+    if parts.slack is not None:
+        app.register_blueprint(slack_pages(parts))
     if settings.playground_url:
         app.register_blueprint(playground(parts))
     return app

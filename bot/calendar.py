@@ -4,6 +4,7 @@ from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 WINDOW = timedelta(hours=24)  # WhatsApp's free form: twilio.com/docs/whatsapp/key-concepts
+UNLIMITED = frozenset({"slack"})  # channels on which one may write at any time
 UTC = "UTC"  # the zone of whom we know nothing
 LEFT_LYING = timedelta(hours=20)
 EARLIEST = time(9)
@@ -12,6 +13,16 @@ END = time(19)
 SOONEST = timedelta(hours=2)  # less than that is no "left lying", it is a lunch
 SATURDAY = 5
 MARGIN = timedelta(minutes=15)
+
+
+def window_end(channel: str, now: datetime) -> datetime | None:
+    """Until when somebody who has just written may be answered freely; None: for ever."""
+    return None if channel in UNLIMITED else now + WINDOW
+
+
+def may_write(window_until: datetime | None, at: datetime) -> bool:
+    """Whether somebody may be written to at this moment, as far as their channel's window goes."""
+    return window_until is None or window_until > at
 
 
 def nudge_time(last: datetime, timezone: str) -> datetime | None:
@@ -41,6 +52,16 @@ def next_day_hour(now: datetime, timezone: str) -> datetime:
     while day.weekday() >= SATURDAY:
         day += timedelta(days=1)
     return datetime.combine(day, EARLIEST, ZoneInfo(timezone)).astimezone(now.tzinfo)
+
+
+def working_days_later(now: datetime, days: int, timezone: str) -> datetime:
+    """A moment by day so many working days later, at the same time of the day where that is by day."""
+    there = now.astimezone(ZoneInfo(timezone))
+    for _ in range(days):
+        there += timedelta(days=1)
+        while there.weekday() >= SATURDAY:
+            there += timedelta(days=1)
+    return next_day_hour(there.astimezone(now.tzinfo), timezone)
 
 
 def _within_the_day(wish: datetime) -> datetime:

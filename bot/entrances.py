@@ -11,6 +11,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from bot.limits import Exhausted, Limits
+from bot.people import belongs
 from bot.scene import Scene
 from bot.store import entrances, housekeeping, mailboxes, people, promises
 from bot.store.engine import Row
@@ -31,6 +32,7 @@ from flows.words import (
 GOOD_FOR = timedelta(minutes=10)
 TRIES = 3
 EVERYBODY = "everybody"
+ELSEWHERE = JoinRefused("workspace")
 
 
 def make_link_code(scene: Scene, _wanted: MakeLinkCode) -> Event:
@@ -61,14 +63,22 @@ def use_code(scene: Scene, wanted: UseEntranceCode, limits: Limits) -> Event:
         return JoinRefused("too_many")
     mailed = [row for row in entrances.open_ones(db, held.id, scene.now) if row.conversation_id == held.id]
     if (mine := _matching(mailed, wanted.code)) is not None:
-        return _moved(scene, mine)
+        return _moved(scene, mine) if _belongs(scene, mine) else ELSEWHERE
     if mailed:
         entrances.one_try_less(db, [row.id for row in mailed])
     if isinstance(limits.allow("entrance", EVERYBODY, connection=db), Exhausted):
         return JoinRefused("too_many")
     shown = [row for row in entrances.open_ones(db, held.id, scene.now) if row.conversation_id is None]
     linked = _matching(shown, wanted.code)
-    return _linked(scene, linked) if linked is not None else JoinRefused("unknown")
+    if linked is None:
+        return JoinRefused("unknown")
+    return _linked(scene, linked) if _belongs(scene, linked) else ELSEWHERE
+
+
+def _belongs(scene: Scene, row: Row) -> bool:
+    """Whether the member of a code may be acted for from here; an admin's code gives a free workspace to the agency."""
+    admin = people.role_of(scene.db, row.member_id) == "admin"
+    return belongs(scene.db, scene.held, people.agency_id_of(scene.db, row.member_id), claims=admin)
 
 
 def _matching(rows: list[Row], code: str) -> Row | None:

@@ -63,6 +63,7 @@ class FactReader:
             mailbox=_mailbox(row),
             agency_server=_agency_server(row),
             several=row.roles > 1 if row else False,
+            workspace=held.channel == "slack",
             roles=_roles_of(db, held) if envelope.flow == "roles" else (),
             **(_of_the_team(db, row, now) if row and row.role == "admin" and envelope.flow == "team" else {}),
         )
@@ -77,6 +78,15 @@ class FactReader:
             server_rule=row.server_rule if row else "warn",
             mailbox_size=(row.size or 0) if row else 0,
         )
+
+    def at_a_glance(self, db: Connection, held: Held, now: datetime) -> Facts:
+        """What a home shows: with the members of the agency, for its admin."""
+        known = self.read(db, held, Envelope(flow="team"), now).facts
+        if known.agency_server is None:
+            return known
+        host = known.agency_server.host
+        provider = self._providers.for_host(host, now.date())
+        return replace(known, provider=_provider(provider, now.date()) if provider else None)
 
     def about(self, known: Facts, envelope: Envelope, agency_host: str, event: Event | None = None) -> Facts:
         """The facts with what holds for the account that the conversation, or this event, is about."""
@@ -189,6 +199,7 @@ def _team(db: Connection, row: Row) -> tuple[Teammate, ...]:
             address=one.address or "",
             state=one.state or "",
             cause=one.cause or "",
+            who=one.who or "",
             mails=one.mails,
             me=one.id == row.id,
         )

@@ -10,6 +10,7 @@ from typing import Protocol
 from uuid import UUID
 
 from bot.channels import Accepted, Identity, Inbound
+from bot.channels.slack.channel import Slack
 from bot.clock import Clock
 from bot.facts import wire_server
 from bot.limits import Limits
@@ -19,11 +20,14 @@ from bot.mail.wire import send
 from bot.mail.wire.account import Account as WireAccount
 from bot.mail.wire.smtp import Network
 from bot.safe import Safe, use_of
+from bot.screens import Screens
 from bot.store import conversations, files, people
 from bot.store.conversations import Held
 from bot.store.engine import Connection, Engine, Row, reading
 from bot.store.promises import Promise
 from bot.vault import Secret
+from bot.workspaces import Workspaces
+from flows.facts import Facts
 from flows.speech import Message, Style
 from flows.words import Account, Event, Server
 
@@ -108,6 +112,15 @@ Outcome = Ended | Again
 
 
 @dataclass(frozen=True, slots=True)
+class SlackParts:
+    """What belongs to Slack alone: the workspaces with their tokens, what people have open, and the channel."""
+
+    workspaces: Workspaces
+    screens: Screens
+    channel: Slack
+
+
+@dataclass(frozen=True, slots=True)
 class Tools:
     """What hands work with."""
 
@@ -121,10 +134,12 @@ class Tools:
     network: Network
     later: Callable[[float, Callable[[], None]], Callable[[], None]]
     announce: Callable[[Promise, Event], None]
-    receive: Callable[[Inbound], bool]
+    receive: Callable[[Inbound], object | None]
     public_url: str
     operator: str = ""
     discovery: bool = True
+    glance: Callable[[Connection, Held, datetime], Facts] | None = None
+    slack: SlackParts | None = None
 
 
 Hand = Callable[[Tools, Promise], Outcome]

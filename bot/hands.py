@@ -13,7 +13,7 @@ from uuid import UUID
 
 import structlog
 
-from bot.calendar import UTC, is_by_day
+from bot.calendar import UTC, is_by_day, may_write
 from bot.channels import Identity, Later, Refused, SendError, Unclear
 from bot.entrance_mail import mail_code
 from bot.facts import language, on_the_wire, wire_server
@@ -31,6 +31,8 @@ from bot.handiwork import (
     password_of,
     written,
 )
+from bot.home import show_home
+from bot.invite_hands import follow_up, look_up
 from bot.limits import Allowed, Exhausted
 from bot.mail.wire import discover as finding
 from bot.mail.wire import send, sent_folder
@@ -418,7 +420,7 @@ def tell(tools: Tools, promise: Promise) -> Outcome:
     held, now = look(tools, promise), tools.clock.now()
     if held is None or promise.attempt > MAX_TELL_TRIES:
         return Ended("dropped")
-    if held.window_until is not None and held.window_until <= now:
+    if not may_write(held.window_until, now):
         return Again(TELL_AGAIN, "nothing may be said unasked")
     return Ended(event=saved.load(promise.payload["event"]))
 
@@ -426,7 +428,7 @@ def tell(tools: Tools, promise: Promise) -> Outcome:
 def remind(tools: Tools, promise: Promise) -> Outcome:
     """A set-up was left lying. Dropped where this comes so late that it would be at night, or outside the window."""
     held, now = look(tools, promise), tools.clock.now()
-    if held is None or held.window_until is None or held.window_until <= now:
+    if held is None or not may_write(held.window_until, now):
         return Ended("dropped")
     with reading(tools.engine) as db:
         member = mailboxes.standing(db, held.member_id, held.contact_id) if held.member_id else None
@@ -447,7 +449,7 @@ def reconcile(tools: Tools, promise: Promise) -> Outcome:
         for inbound in reversed(listed):
             if inbound.message_id in lost:
                 _log.warning("a webhook was lost", channel=name, message=inbound.message_id)
-                found += tools.receive(inbound)
+                found += tools.receive(inbound) is not None
     return Ended(words=f"{found} found")
 
 
@@ -658,6 +660,9 @@ HANDS: dict[str, Hand] = {
     promises.FETCH_FILE: fetch_file,
     promises.MAIL_CODE: mail_code,
     promises.RECONCILE: reconcile,
+    promises.FOLLOW_UP: follow_up,
+    promises.SHOW_HOME: show_home,
+    "LookUpPeople": look_up,
 }
 # How long a lane's promises may take at most; then their worker counts as dead, and they are done again.
 LEASES = {"speak": timedelta(minutes=2), "work": timedelta(minutes=3), "mail": timedelta(minutes=10)}

@@ -8,14 +8,15 @@ from uuid import UUID
 
 from bot.channels import Identity
 from bot.limits import Exhausted, Limits
-from bot.store import conversations, people
+from bot.store import conversations, people, slack
 from bot.store.conversations import Held
 from bot.store.engine import Connection
 from bot.tell import tell_admins
 from flows.conversation import guess_language
 from flows.reading import CODE_ALPHABET, CODE_LENGTH
-from flows.words import Joined, JoinRefused, NumberReissued
+from flows.words import LANGUAGES, Joined, JoinRefused, NumberReissued
 
+SLACK = "slack"
 INVITATION_TIME = timedelta(days=7)
 MAX_NAME = 120
 
@@ -31,7 +32,7 @@ def who(db: Connection, identity: Identity, name: str, now: datetime) -> Held:
             address=identity.address,
             external_id=identity.external_id,
             name=name[:MAX_NAME],
-            language=guess_language(identity.address, identity.external_id),
+            language=_likely_language(db, identity),
             at=now,
         )
         found = conversations.hold_by_identity(db, identity.channel, identity.address, identity.external_id)
@@ -39,6 +40,14 @@ def who(db: Connection, identity: Identity, name: str, now: datetime) -> Held:
     if mine is None:
         raise LookupError("nobody was made of a new identity")
     return mine
+
+
+def _likely_language(db: Connection, identity: Identity) -> str:
+    """That of the workspace's agency, else that of the number's country."""
+    if identity.channel == SLACK:
+        row = slack.workspace(db, (identity.address or "").partition(".")[0])
+        return str(row.language) if row is not None and row.language else LANGUAGES[0]
+    return guess_language(identity.address, identity.external_id)
 
 
 def _same_person(db: Connection, identity: Identity, found: list[Held], now: datetime) -> Held | None:
@@ -130,13 +139,16 @@ class Joining:
     member_id: UUID | None = None
 
 
-def join(db: Connection, contact_id: UUID, name: str, code: str, limits: Limits, now: datetime) -> Joining:
+def join(db: Connection, held: Held, code: str, limits: Limits, now: datetime) -> Joining:
     """Use an invitation: the contact acts as a member from now on. A try counts before the code is looked at."""
+    contact_id = held.contact_id
     if isinstance(limits.allow("code", str(contact_id), connection=db), Exhausted):
         return Joining(JoinRefused("too_many"))
     found = people.invitation_by_hash(db, _hash(code))
     if found is None:
         return Joining(JoinRefused("unknown"))
+    if not belongs(db, held, found.agency_id, claims=found.role == "admin" and found.uses_left > 0):
+        return Joining(JoinRefused("workspace"))
     known = people.membership_in(db, contact_id, found.agency_id)
     if known is not None:
         people.act_for(db, contact_id, known, found.language)
@@ -146,10 +158,24 @@ def join(db: Connection, contact_id: UUID, name: str, code: str, limits: Limits,
     if found.uses_left < 1:
         return Joining(JoinRefused("used"))
     people.use_invitation(db, _hash(code))
-    new = people.add_member(db, contact_id, found.agency_id, found.name or name or "-", found.role, now)
+    new = people.add_member(db, contact_id, found.agency_id, found.name or held.name or "-", found.role, now)
     people.act_for(db, contact_id, new, found.language)
     for_many = found.uses > 1
     return Joining(Joined(found.agency), found.agency_id if for_many else None, new if for_many else None)
+
+
+def belongs(db: Connection, held: Held, agency_id: UUID, *, claims: bool = False) -> bool:
+    """Whether somebody may act for this agency where they write from: a Slack workspace belongs to one agency.
+
+    `claims`: a workspace that is nobody's becomes this agency's.
+    """
+    if held.channel != SLACK:
+        return True
+    team = (held.address or "").partition(".")[0]
+    row = slack.workspace(db, team)
+    if row is None or (row.agency_id is None and not claims):
+        return False
+    return row.agency_id == agency_id or slack.bind(db, team, agency_id)
 
 
 def admit(

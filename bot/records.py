@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 
 from bot import entrances, people, team
 from bot.facts import FactReader
+from bot.invite import invite_people
 from bot.limits import Exhausted, Limits
 from bot.mail.knowledge.redact import redact
 from bot.mail.wire.send import message_id, room_for_files
@@ -40,6 +41,7 @@ from flows.words import (
     FindHoster,
     HosterUnknown,
     Invite,
+    InvitePeople,
     Join,
     Judge,
     Judged,
@@ -57,6 +59,7 @@ from flows.words import (
     ProveAddress,
     Record,
     RemindMember,
+    RemindTeam,
     RemoveMailbox,
     RetryWaiting,
     SaveMailbox,
@@ -71,6 +74,7 @@ from flows.words import (
     SetRole,
     SwitchMailbox,
     TellAdmins,
+    TestTeam,
     UseEntranceCode,
     WeighFiles,
     WeighServer,
@@ -104,6 +108,9 @@ class Records:
             PauseMember: team.pause,
             ExcludeMember: self._exclude,
             SetRole: team.set_role,
+            TestTeam: team.try_team,
+            RemindTeam: team.remind_team,
+            InvitePeople: invite_people,
             SeeRoles: team.see_roles,
             ActFor: team.act_for,
             LeaveAgency: team.leave,
@@ -140,7 +147,7 @@ class Records:
         return self._table[type(record)](scene, record)
 
     def _join(self, scene: Scene, join: Join) -> Event:
-        joined = people.join(scene.db, scene.held.contact_id, scene.held.name, join.code, self._limits, scene.now)
+        joined = people.join(scene.db, scene.held, join.code, self._limits, scene.now)
         if joined.agency_id is not None and joined.member_id is not None:
             team.joined_by_group(scene, joined.agency_id, joined.member_id)
         return joined.event

@@ -5,11 +5,11 @@ from urllib.parse import quote
 from uuid import UUID
 
 from bot import people
-from bot.calendar import next_day_hour
+from bot.calendar import may_write, next_day_hour
 from bot.facts import FactReader
 from bot.limits import Exhausted, Limits
 from bot.scene import Scene
-from bot.store import access, conversations, housekeeping, mailboxes, secrets
+from bot.store import access, conversations, housekeeping, mailboxes, promises, secrets
 from bot.store import people as people_store
 from bot.store.engine import Connection, Row
 from bot.tell import tell, tell_admins
@@ -36,14 +36,18 @@ from flows.words import (
     PauseMember,
     Reminded,
     RemindMember,
+    RemindTeam,
     SeeRoles,
     SeeTeam,
     SetRole,
     TeamChanged,
     TeamRefused,
     TeamSeen,
+    TeamTouched,
+    TestTeam,
 )
 
+TESTS_APART = timedelta(seconds=2)
 GONE, LAST_ADMIN, UNREACHABLE = TeamRefused("gone"), TeamRefused("last_admin"), TeamRefused("unreachable")
 
 
@@ -150,10 +154,36 @@ def remind(scene: Scene, wanted: RemindMember) -> Event:
     reached = False
     for conversation_id in people_store.conversations_of(scene.db, row.id):
         held = conversations.look(scene.db, conversation_id)
-        if held is not None and held.window_until is not None and held.window_until > due:
+        if held is not None and may_write(held.window_until, due):
             tell(scene.db, conversation_id, Reminded(scene.standing.facts.agency), scene.now, due)
             reached = True
     return TeamChanged() if reached else UNREACHABLE
+
+
+def remind_team(scene: Scene, _wanted: RemindTeam) -> Event:
+    """Remind everybody whose e-mail is not connected or does not work, but the admin who asks; how many hear of it."""
+    agency_id = scene.standing.agency_id
+    if agency_id is None or not _is_admin(scene):
+        return GONE
+    rows = people_store.members(scene.db, agency_id)
+    missing = [row for row in rows if row.state in {None, "broken"} and row.id != scene.standing.member_id]
+    reached = sum(isinstance(remind(scene, RemindMember(str(row.id))), TeamChanged) for row in missing)
+    return TeamTouched(reached)
+
+
+def try_team(scene: Scene, _wanted: TestTeam) -> Event:
+    """Test what waits at once, and what works one after the other: no mail server is to see us as a flood."""
+    agency_id = scene.standing.agency_id
+    if agency_id is None or not _is_admin(scene):
+        return GONE
+    waiting = promises.hurry(scene.db, agency_id, promises.RETEST, scene.now)
+    working = mailboxes.working_in(scene.db, agency_id)
+    for nth, (mailbox_id, conversation_id) in enumerate(working):
+        due = scene.now + nth * TESTS_APART
+        promises.one_at(scene.db, conversation_id, promises.WATCH, due, scene.now, {"mailbox": str(mailbox_id)})
+    promises.wake(scene.db, {"work"})
+    _audit(scene, "tested_team", agency_id)
+    return TeamTouched(waiting + len(working))
 
 
 def pause(scene: Scene, wanted: PauseMember) -> Event:

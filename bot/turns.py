@@ -13,8 +13,8 @@ from uuid import UUID, uuid4
 import structlog
 
 from bot import people
-from bot.calendar import WINDOW, nudge_time
-from bot.channels import Inbound
+from bot.calendar import nudge_time, window_end
+from bot.channels import Identity, Inbound
 from bot.clock import Clock
 from bot.facts import FactReader, Standing, language
 from bot.mail.knowledge.explain import explain_text
@@ -33,6 +33,7 @@ from bot.store.promises import Promise, Wanted
 from bot.vault import Secret
 from flows import saved
 from flows.conversation import (
+    Closed,
     Envelope,
     Secretive,
     Turn,
@@ -60,8 +61,10 @@ from flows.words import (
     EraseAtProvider,
     EraseEverything,
     Event,
+    FieldErrors,
     FileShared,
     Language,
+    LookUpPeople,
     Quote,
     Said,
     Say,
@@ -89,6 +92,7 @@ LANES: dict[type, str] = {
     Discover: "work",
     TestLogin: "work",
     CheckServer: "work",
+    LookUpPeople: "work",
     EraseAtProvider: "work",
 }
 _log = structlog.get_logger(__name__)
@@ -100,6 +104,15 @@ class Heard:
 
     event: Event
     line: str
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A message that was new, and what became of it: the edge that brought it may use some of the effects at once."""
+
+    conversation_id: UUID
+    language: Language
+    effects: tuple[Effect, ...] = ()
 
 
 class Turns:
@@ -115,8 +128,8 @@ class Turns:
         self._safe = safe
         self._search = search
 
-    def receive(self, inbound: Inbound) -> bool:
-        """One message from a person; whether it was new. Raises DatabaseDown; nothing else ever gets out."""
+    def receive(self, inbound: Inbound) -> Taken | None:
+        """One message from a person; None when it came before. Raises DatabaseDown; nothing else ever gets out."""
         now = self._clock.now()
         try:
             return self._received(inbound, now)
@@ -125,7 +138,7 @@ class Turns:
             # through: the message's id is then taken.
             return self._received(inbound, now)
 
-    def _received(self, inbound: Inbound, now: datetime) -> bool:
+    def _received(self, inbound: Inbound, now: datetime) -> Taken | None:
         try:
             with self._engine.begin() as db:
                 return self._receive(db, inbound, now)
@@ -133,6 +146,11 @@ class Turns:
             raise
         except Exception as error:  # noqa: BLE001 - a step that raises loses nothing: see _bury_inbound
             return self._bury_inbound(inbound, error, now)
+
+    def known(self, identity: Identity) -> Held:
+        """The conversation of somebody who did not write: made where there is none. Raises DatabaseDown."""
+        with self._engine.begin() as db:
+            return people.who(db, identity, "", self._clock.now())
 
     def result(self, db: Connection, conversation_id: UUID, event: Event, ticket: int) -> None:
         """What became of a promise, in the transaction that ends the promise. A late answer is dropped here."""
@@ -161,16 +179,20 @@ class Turns:
 
     # --- within the transaction ---
 
-    def _receive(self, db: Connection, inbound: Inbound, now: datetime) -> bool:
+    def _receive(self, db: Connection, inbound: Inbound, now: datetime) -> Taken | None:
         if not conversations.claim_inbound(db, inbound.identity.channel, inbound.message_id, now):
-            return False
+            return None
         held = people.who(db, inbound.identity, inbound.name, now)
         if held.unfinished >= MAX_UNFINISHED:
             _log.warning("too much is still to be done for this conversation", conversation=str(held.id))
-            return True
+            return Taken(held.id, language(held.language))
         name = inbound.name or held.name
         people_store.touch(
-            db, held.contact_id, window_until=now + WINDOW, last_message_id=inbound.message_id, name=name[:120]
+            db,
+            held.contact_id,
+            window_until=window_end(held.channel, now),
+            last_message_id=inbound.message_id,
+            name=name[:120],
         )
         held = replace(held, name=name, last_message_id=inbound.message_id)
         envelope = _envelope(held)
@@ -180,8 +202,8 @@ class Turns:
         elif question := self._question(envelope, inbound, now):
             standing = replace(standing, facts=replace(standing.facts, question=question))
         heard = self._heard(db, held, envelope, standing, inbound, now)
-        self._run(db, held, envelope, standing, heard, now, by_person=True)
-        return True
+        closed = self._run(db, held, envelope, standing, heard, now, by_person=True)
+        return Taken(held.id, standing.facts.language, closed.effects)
 
     def _question(self, envelope: Envelope, inbound: Inbound, now: datetime) -> Question | None:
         """What a message asks of the guide, if it may be a question at all."""
@@ -194,9 +216,11 @@ class Turns:
         self, db: Connection, held: Held, envelope: Envelope, standing: Standing, inbound: Inbound, now: datetime
     ) -> Heard:
         """What a message means. Text that may be a secret is sealed here and goes no further in clear."""
-        event = understand(envelope, inbound.text, inbound.button, inbound.kind, standing.facts)
+        event = understand(envelope, inbound.text, inbound.button, inbound.kind, standing.facts, inbound.fields)
         if isinstance(event, Secretive):
             return Heard(self._seal(db, held, envelope, inbound.text, event, now), HIDDEN)
+        if inbound.fields is not None and any(map(looks_like_a_leak, inbound.fields.values())):
+            return Heard(event, HIDDEN)
         if isinstance(event, Shared) and inbound.media and takes_files(envelope, standing.facts):
             event = self._take_file(db, held, inbound, now)
         if isinstance(event, SecretLeaked) or awaits_secret(envelope) or envelope.lost:
@@ -237,7 +261,7 @@ class Turns:
         """An event of the world, of which the transcript says nothing by itself."""
         standing = self._facts.read(db, held, envelope, now)
         standing = replace(standing, facts=self._facts.about(standing.facts, envelope, standing.agency_host, event))
-        return self._run(db, held, envelope, standing, Heard(event, ""), now)
+        return self._run(db, held, envelope, standing, Heard(event, ""), now).envelope
 
     def _run(
         self,
@@ -249,7 +273,7 @@ class Turns:
         now: datetime,
         *,
         by_person: bool = False,
-    ) -> Envelope:
+    ) -> Closed:
         turn = converse(envelope, heard.event, standing.facts)
         held, standing, turn = self._write_records(db, held, standing, turn, now)
         closed = close(turn, standing.facts)
@@ -257,16 +281,17 @@ class Turns:
         if awaits_secret(envelope) and not awaits_secret(after):
             mailboxes.close_links(db, held.id, now)
         lines: list[tuple[str, str, int | None]] = [("in", heard.line, None)] if heard.line else []
-        lines += self._promise(db, held, closed.effects, standing.facts.language, after.ticket, now)
+        promised = [effect for effect in closed.effects if not isinstance(effect, FieldErrors)]
+        lines += self._promise(db, held, promised, standing.facts.language, after.ticket, now)
         if by_person and (worth_a_nudge(after) or worth_a_nudge(envelope)):
             due = nudge_time(now, standing.timezone) if worth_a_nudge(after) else None
             promises.one_at(db, held.id, promises.NUDGE, due, now)
         with together(db):
             conversations.save(db, held.id, saved.dump_envelope(after), after.ticket, now)
             conversations.note(db, held.id, lines, now)
-            if closed.effects or records(turn):  # what a record promises only the record knows
-                promises.wake(db, () if records(turn) else {LANES[type(effect)] for effect in closed.effects})
-        return after
+            if promised or records(turn):  # what a record promises only the record knows
+                promises.wake(db, () if records(turn) else {LANES[type(effect)] for effect in promised})
+        return closed
 
     def _write_records(
         self, db: Connection, held: Held, standing: Standing, turn: Turn, now: datetime
@@ -316,11 +341,11 @@ class Turns:
 
     # --- when a step raises ---
 
-    def _bury_inbound(self, inbound: Inbound, error: Exception, now: datetime) -> bool:
+    def _bury_inbound(self, inbound: Inbound, error: Exception, now: datetime) -> Taken | None:
         """The turn was rolled back: the message counts as heard, the event is kept, the person is told."""
         with self._engine.begin() as db:
             if not conversations.claim_inbound(db, inbound.identity.channel, inbound.message_id, now):
-                return False
+                return None
             held = people.who(db, inbound.identity, inbound.name, now)
             envelope = _envelope(held)
             secretive = awaits_secret(envelope) or envelope.lost or looks_like_a_leak(inbound.text)
@@ -331,7 +356,7 @@ class Turns:
             self._bury(
                 db, held.id, {"text": text, "button": inbound.button, "kind": inbound.kind}, redacted_trace(error), now
             )
-            return True
+            return Taken(held.id, language(held.language))
 
     def bury_result(self, db: Connection, promise: Promise, event: Event | None, where: str) -> None:
         """Keep as a dead letter what became of a promise and could not be applied; without an event, the promise.

@@ -4,10 +4,24 @@
 the records it asks for and comes back with their answers; `close` then makes the one message of the turn.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from flows import card, compose, integrate, mailbox, menu, privacy, questions, reading, remedies, roles, team, welcome
+from flows import (
+    card,
+    compose,
+    integrate,
+    invite,
+    mailbox,
+    menu,
+    privacy,
+    questions,
+    reading,
+    remedies,
+    roles,
+    team,
+    welcome,
+)
 from flows.facts import Facts, Pasted
 from flows.flow import GO, Flow, State
 from flows.questions import PERSON, READ
@@ -34,8 +48,12 @@ from flows.words import (
     EraseSecret,
     Event,
     Excluded,
+    FieldErrors,
     FileLost,
     FileShared,
+    Filled,
+    Input,
+    Invited,
     Judged,
     Language,
     Lay,
@@ -83,6 +101,7 @@ FLOWS: dict[str, Flow] = {
         card.FLOW,
         integrate.FLOW,
         team.FLOW,
+        invite.FLOW,
         roles.FLOW,
         compose.FLOW,
         privacy.FLOW,
@@ -97,7 +116,7 @@ MAX_WITH_CHOICES = 960  # of WhatsApp's 1,024 characters; the rest is for what t
 LINK_LENGTH = 120  # a one-time link is not longer
 FIX = "fix:"  # an option that asks for one answer of this flow again: "fix:host"
 # Options below news that are done on the spot, whatever flow goes on: somebody is let in or not, or all is well.
-ADMIT, REFUSE, NOTED = "admit:", "refuse:", "noted:"
+ADMIT, REFUSE, NOTED, LATER = "admit:", "refuse:", "noted:", "later:"
 DOUBT = "talk.doubt"
 NEWS = "news."
 FOR_ANYBODY = frozenset({"welcome", "privacy"})  # flows that need no agency
@@ -162,11 +181,18 @@ class Secretive:
     taken: bool
 
 
-def understand(envelope: Envelope, text: str, button: str | None, kind: str, facts: Facts) -> Event | Secretive:
-    """What a message means after the question last asked. Secretive text must be sealed before anything else."""
+def understand(
+    envelope: Envelope, text: str, button: str | None, kind: str, facts: Facts, fields: Mapping[str, str] | None = None
+) -> Event | Secretive:
+    """What a message means after the question last asked. Secretive text must be sealed before anything else.
+
+    `fields`: what was filled into a window; `button` then names its question alone.
+    """
     if button:
         question, _, value = button.partition(":")
         known = envelope.asked is not None and envelope.asked.question == question
+        if fields is not None:
+            return Filled(fields) if known else Tapped(button)
         return Chose(value) if known and value in dict(_options(envelope)) else Tapped(button)
     if kind != "text":
         return Shared(kind)
@@ -260,6 +286,8 @@ def _heard(envelope: Envelope, event: Event, facts: Facts) -> Turn:
         case Shared(kind):
             name = f"talk.shared.{kind}" if has(f"talk.shared.{kind}") else "talk.shared.other"
             return Turn(envelope, (Say(name),), ask=True)
+        case Filled():
+            return _step(envelope, event, facts) or Turn(envelope, (Say("talk.closed"),), ask=True)
         case SecretTyped(secret_id) | SecretSuspected(secret_id) if not awaits_secret(envelope):
             return Turn(envelope, (EraseSecret(secret_id),)).then(_leaked(envelope))
         case SecretLeaked():
@@ -318,7 +346,7 @@ def is_late(envelope: Envelope, ticket: int) -> bool:
     return ticket != envelope.ticket
 
 
-_BY_THE_PERSON = (Said, Chose, Tapped, Shared, FileShared, SecretTyped, SecretSuspected, SecretLeaked)
+_BY_THE_PERSON = (Said, Chose, Tapped, Shared, FileShared, Filled, SecretTyped, SecretSuspected, SecretLeaked)
 
 
 def _by_the_person(event: Event) -> bool:
@@ -417,7 +445,8 @@ def _apply(envelope: Envelope, state: State, effects: Sequence[Effect], facts: F
         return Turn(after, rest).then(_start(after, begin, facts))
     if isinstance(state, Done):
         return Turn(_at_home(after, facts), rest, ask=state.ask)
-    return Turn(after, rest, ask=not isinstance(state, FLOWS[envelope.flow].world) or not moved)
+    shown = any(isinstance(effect, FieldErrors) for effect in rest)  # in the window that asks, which stays open
+    return Turn(after, rest, ask=not shown and (not isinstance(state, FLOWS[envelope.flow].world) or not moved))
 
 
 def _remember(envelope: Envelope) -> tuple[tuple[str, State], ...]:
@@ -476,6 +505,8 @@ def _on_the_spot(envelope: Envelope, value: str) -> Turn | None:
     for prefix in (ADMIT, REFUSE):
         if value.startswith(prefix):
             return Turn(envelope, (DecideAccess(value.removeprefix(prefix), granted=prefix == ADMIT),))
+    if value == LATER:
+        return Turn(envelope, (Say("news.later"),), ask=True, briefly=True)
     return Turn(envelope, (Say("news.noted"),), ask=True) if value == NOTED else None
 
 
@@ -483,8 +514,10 @@ def _go(envelope: Envelope, target: str, facts: Facts) -> Turn:
     if target == "person":
         return _command(envelope, "person", facts)
     name, _, entry = target.partition(".")
-    if name not in FLOWS or not facts.agency:
+    if name not in FLOWS:
         return Turn(envelope, (Say("talk.closed"),), ask=True)
+    if not facts.agency and name not in FOR_ANYBODY:
+        return Turn(_at_home(envelope, facts), ask=True)
     return _start(envelope, Start(name, entry), facts)
 
 
@@ -662,7 +695,7 @@ def _news(envelope: Envelope, event: News, facts: Facts) -> Turn:
             return _news_for_an_admin(envelope, event)
         case AccessWanted() | MemberJoined() | MemberLeft() | NumberReissued():
             return _news_of_somebody(envelope, event)
-        case AccessGranted() | AccessDeclined() | Excluded() | MovedAway() | Reminded():
+        case AccessGranted() | AccessDeclined() | Excluded() | MovedAway() | Invited() | Reminded():
             return _news_of_a_membership(envelope, event, facts)
         case TestSlow():
             return Turn(envelope, (Say("news.test_slow"),) if isinstance(envelope.state, mailbox.Testing) else ())
@@ -725,7 +758,9 @@ def _news_of_somebody(envelope: Envelope, event: AccessWanted | MemberJoined | M
 
 
 def _news_of_a_membership(
-    envelope: Envelope, event: AccessGranted | AccessDeclined | Excluded | MovedAway | Reminded, facts: Facts
+    envelope: Envelope,
+    event: AccessGranted | AccessDeclined | Excluded | MovedAway | Invited | Reminded,
+    facts: Facts,
 ) -> Turn:
     """Who one is has changed: what was under way belongs to somebody who one is not any more, or not yet."""
     match event:
@@ -737,12 +772,24 @@ def _news_of_a_membership(
             return Turn(_at_home(envelope, facts), said, ask=True)
         case MovedAway():
             return Turn(_at_home(envelope, facts), (Say("news.moved_away"),), ask=True)
+        case Invited(agency, by):
+            return _invited(envelope, agency, by, facts)
         case Reminded(agency):
             connect = Option(f"{GO}mailbox", "menu.button.setup")
             offer = (connect,) if facts.mailbox is None else ()
             return Turn(envelope, (Say("news.reminded", {"agency": agency}),), ask=True, offer=offer)
     declined = replace(envelope, state=welcome.AtTheDoor()) if envelope.flow == "welcome" else envelope
     return Turn(declined, (Say("news.access_declined"),), ask=True)
+
+
+def _invited(envelope: Envelope, agency: str, by: str, facts: Facts) -> Turn:
+    """The first words to somebody who did not write first: whose assistant this is, who invites, and what is asked."""
+    intro = () if envelope.greeted else (_intro(facts),)
+    connect = Option(f"{GO}mailbox", "news.button.connect")
+    later, why = Option(LATER, "news.button.later"), Option(f"{READ}what_is_it", "news.button.why")
+    home = _at_home(replace(envelope, greeted=True, lost=False), facts)
+    said = (*intro, Say("news.invited", {"agency": agency, "by": by}))
+    return Turn(home, said, ask=True, offer=(connect, later, why), briefly=True)
 
 
 # --- the one message of the turn ------------------------------------------------------------------------------------
@@ -770,10 +817,10 @@ def close(turn: Turn, facts: Facts) -> Closed:
     shown = tuple((option.value, label(option, facts.language)) for option in understood)
     envelope = replace(envelope, asked=Asked(question, shown))
     ask = Say("talk.anything_else") if turn.briefly else Say(asked.name, asked.values)
-    speak = Speak((*says, ask), question, options)
+    speak = Speak((*says, ask), question, options, () if envelope.doubt else _inputs(envelope))
     if _fits(speak, facts.language):
         return Closed(envelope, (speak, *others))
-    return Closed(envelope, (*_speak(says), Speak((ask,), question, options), *others))
+    return Closed(envelope, (*_speak(says), replace(speak, parts=(ask,)), *others))
 
 
 def _with_offers(options: tuple[Option, ...], offers: tuple[Option, ...], facts: Facts) -> tuple[Option, ...]:
@@ -811,9 +858,14 @@ def merged(waiting: Speak, later: Speak, language: Language) -> Speak | None:
         (*said, *(part for part in after if part not in said or part.name.startswith(NEWS))),
         last.question,
         last.options,
+        last.inputs,
     )
     size = len(render(together, language, Plain(), lambda _: "-" * LINK_LENGTH).body)
     return together if _fits(together, language) and size <= MAX_WITH_CHOICES else None
+
+
+def _inputs(envelope: Envelope) -> tuple[Input, ...]:
+    return FLOWS[envelope.flow].inputs(envelope.state)
 
 
 def _question(envelope: Envelope, facts: Facts) -> Ask:

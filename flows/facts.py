@@ -81,7 +81,7 @@ class Question:
 class Teammate:
     """A member of the agency, as its admin sees them. `state`: of the mailbox; empty: none yet.
 
-    `mails`: how many of theirs are still waiting to be sent. `me`: the admin.
+    `who`: can do something about the cause. `mails`: how many of theirs are still waiting to be sent. `me`: the admin.
     """
 
     id: str
@@ -90,6 +90,7 @@ class Teammate:
     address: str = ""
     state: Literal["", "waiting", "works", "broken", "off"] = ""
     cause: str = ""
+    who: str = ""
     mails: int = 0
     me: bool = False
 
@@ -127,6 +128,7 @@ class Facts:
     `about`, `shared`: the account, the file that a flow is begun with. `differs`: the server at hand is another one
     than the agency's. `team`: the agency's members by name, for its admin while the flow `team` goes on,
     `invited`: for how many people invitations are still open.
+    `workspace`: they write from a workspace of the agency, where people can be picked.
     `several`: they belong to more than one agency; `roles`: all of these, while the flow `roles` goes on.
     """
 
@@ -148,3 +150,4 @@ class Facts:
     invited: int = 0
     several: bool = False
     roles: tuple[Role, ...] = ()
+    workspace: bool = False

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flows.facts import Facts
-from flows.words import Account, Ask, Declined, Effect, Event
+from flows.words import Account, Ask, Declined, Effect, Event, Input
 
 GO = "go:"  # an option that leads to another flow: "go:mailbox.password"
 State = Any  # a frozen dataclass among the flow's own `states`; `saved` looks names up there and nowhere else
@@ -20,6 +20,7 @@ class Flow:
     `back`: those that *back* may return to. `fields`: what the person may call wrong (field, name of the words for it)
     and `reopen` asks it again. `subject`: the mail address or the account that a state is about. `nudge`: left lying,
     it is worth a reminder. `errors`: states that wait for an error text, which everywhere else is explained at once.
+    `inputs`: what a state asks for as fields of a window, where the channel has windows.
     """
 
     name: str
@@ -34,3 +35,4 @@ class Flow:
     subject: Callable[[State], str | Account] = lambda _state: ""
     nudge: bool = False
     errors: tuple[type, ...] = ()
+    inputs: Callable[[State], tuple[Input, ...]] = lambda _state: ()

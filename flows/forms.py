@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from flows.facts import Facts
 from flows.reading import command
-from flows.words import Ask, Chose, Declined, Event, Option, Said, Values
+from flows.words import Ask, Chose, Declined, Event, FieldErrors, Input, Option, Said, Say, Values
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,17 @@ class Form:
         if isinstance(value, Problem):
             return Declined(value.name, value.values)
         return {**answers, asking: value}
+
+    def fill(self, answers: Answers, values: Mapping[str, str], facts: Facts) -> Answers | FieldErrors:
+        """The answers with all of these, or what is wrong with each that does not fit; others count for nothing."""
+        parsed = {one.name: one.parse(values[one.name], facts) for one in self.fields if one.name in values}
+        wrong = [(name, Say(bad.name, bad.values)) for name, bad in parsed.items() if isinstance(bad, Problem)]
+        good = {name: value for name, value in parsed.items() if not isinstance(value, Problem)}
+        return FieldErrors(tuple(wrong)) if wrong else {**answers, **good}
+
+    def inputs(self, answers: Answers, *names: str) -> tuple[Input, ...]:
+        """These fields for a window, with what is known of them."""
+        return tuple(Input(name, f"input.{self.flow}.{name}", answers.get(name, "")) for name in names)
 
 
 def without(answers: Answers, *names: str) -> Answers:

@@ -18,6 +18,9 @@ from flows.words import (
     Done,
     Effect,
     Event,
+    FieldErrors,
+    Filled,
+    Input,
     OpenCase,
     Option,
     Said,
@@ -115,6 +118,9 @@ def step(state: State, event: Event, facts: Facts) -> Step:
         case Collecting(answers, asking), Said() | Chose():
             taken = FORM.take(answers, asking, event, facts)
             return taken if isinstance(taken, Declined) else _collected(taken)
+        case Collecting(answers), Filled(values):
+            filled = FORM.fill(answers, values, facts)
+            return (state, [filled]) if isinstance(filled, FieldErrors) else _collected(filled)
         case Finding() as finding, _:
             return _found(finding, event)
         case Checking() as checking, _:
@@ -218,6 +224,16 @@ def reopen(state: State, field: str) -> State | None:
     return None
 
 
+def inputs(state: State) -> tuple[Input, ...]:
+    """A server is asked for as a whole where there is room for more than one field."""
+    match state:
+        case Collecting(answers, "address"):
+            return FORM.inputs(answers, "address")
+        case Collecting(answers, "host" | "port"):
+            return FORM.inputs(answers, "host", "port")
+    return ()
+
+
 def subject(state: State) -> str:
     """The address that a state is about; empty when there is none."""
     match state:
@@ -240,4 +256,5 @@ FLOW = Flow(
     reopen=reopen,
     subject=subject,
     nudge=True,
+    inputs=inputs,
 )

@@ -26,8 +26,11 @@ from flows.words import (
     EraseAtProvider,
     EraseSecret,
     Event,
+    FieldErrors,
+    Filled,
     FindHoster,
     HosterUnknown,
+    Input,
     Judge,
     Judged,
     Link,
@@ -208,7 +211,7 @@ State = (
 
 
 def start(entry: str, facts: Facts) -> tuple[State, list[Effect]]:
-    """Set-up from the beginning or with an address; or with a saved mailbox: `manage`, `password`, `remove`."""
+    """Set-up from the beginning or with an address; or with a saved mailbox: `manage`, `password`, `test`, `remove`."""
     if "@" in entry:
         return Finding(entry), [Discover(entry)]
     if facts.mailbox is None:
@@ -218,7 +221,10 @@ def start(entry: str, facts: Facts) -> tuple[State, list[Effect]]:
             return AwaitingLink(facts.mailbox.account), [OpenLink(facts.mailbox.account)]
         case "remove":
             return ConfirmingRemoval(), []
-        case "manage":
+        case "test" if facts.mailbox.secret_id:
+            tested = _test(facts.mailbox.account, facts.mailbox.secret_id, 0, facts)
+            return tested if not isinstance(tested, Declined) else (Managing(), [])
+        case "manage" | "test":
             return Managing(), []
     return Collecting({}, "address"), []
 
@@ -252,6 +258,9 @@ def _towards_the_server(state: State, event: Event, facts: Facts) -> Step:
         case Collecting(answers, asking), Said() | Chose():
             taken = FORM.take(answers, asking, event, facts)
             return taken if isinstance(taken, Declined) else _collected(taken)
+        case Collecting(answers), Filled(values):
+            filled = FORM.fill(answers, values, facts)
+            return (state, [filled]) if isinstance(filled, FieldErrors) else _collected(filled)
         case Suggesting(_, meant), Chose("yes"):
             return Finding(meant), [Discover(meant, sure=True)]
         case Suggesting(typed), Chose("no"):
@@ -663,6 +672,18 @@ def reopen(state: State, field: str) -> State | None:
     return None
 
 
+def inputs(state: State) -> tuple[Input, ...]:
+    """A server is asked for as a whole where there is room for more than one field."""
+    match state:
+        case Collecting(answers, "address"):
+            return FORM.inputs(answers, "address")
+        case Collecting(answers, "host" | "port"):
+            return FORM.inputs(answers, "host", "port")
+        case Collecting(answers, "user"):
+            return FORM.inputs(answers, "user")
+    return ()
+
+
 def subject(state: State) -> str | Account:
     """The address, or the whole account where it is known, that this state is about; empty when there is none."""
     match state:
@@ -709,4 +730,5 @@ FLOW = Flow(
     reopen=reopen,
     subject=subject,
     nudge=True,
+    inputs=inputs,
 )

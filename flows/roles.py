@@ -47,9 +47,9 @@ class ConfirmingLeave:
 State = Choosing | ConfirmingLeave | Done
 
 
-def start(_entry: str, _facts: Facts) -> tuple[State, list[Effect]]:
-    """The agencies."""
-    return Choosing(), [SeeRoles()]
+def start(entry: str, _facts: Facts) -> tuple[State, list[Effect]]:
+    """The agencies; or (`link`) the code for another entrance at once."""
+    return Choosing(), [SeeRoles(), *([MakeLinkCode()] if entry == "link" else [])]
 
 
 def step(state: State, event: Event, facts: Facts) -> Step:

@@ -26,7 +26,18 @@ MAX_BYTES = 32 * 1024
 _JSON = json.JSONEncoder(ensure_ascii=False)
 _PLAIN = frozenset({type(None), str, int, bool})
 
-_VALUES = (words.Code, words.Text, words.Quote, words.Link, words.Option, words.Server, words.Account, words.Done)
+_VALUES = (
+    words.Code,
+    words.Text,
+    words.Quote,
+    words.Link,
+    words.Option,
+    words.Input,
+    words.Person,
+    words.Server,
+    words.Account,
+    words.Done,
+)
 
 
 _WORDS = {one.__name__: one for one in (*_VALUES, *get_args(Effect), *get_args(Event))}

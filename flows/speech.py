@@ -39,12 +39,27 @@ class Button:
 
 
 @dataclass(frozen=True, slots=True)
+class Entry:
+    """A field of a window: its name, its label, what is filled in already; see `words.Input`."""
+
+    name: str
+    label: str
+    value: str = ""
+    kind: str = "text"
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
-    """One message, ready for a channel: body, choices, and its language."""
+    """One message, ready for a channel: body, choices, and its language.
+
+    `question` names what it asks (`<flow>.<question>`); `entries`: the same as fields, for a channel with windows.
+    """
 
     body: str
     buttons: tuple[Button, ...]
     language: Language
+    question: str = ""
+    entries: tuple[Entry, ...] = ()
 
 
 @cache
@@ -88,7 +103,8 @@ def render(speak: Speak, language: Language, style: Style, url: Callable[[Link],
     """One message in words. `url` gives the address of a one-time link, and is called once for each link."""
     body = "\n\n".join(_say(say, language, style, url) for say in speak.parts)
     buttons = tuple(Button(f"{speak.question}:{one.value}", label(one, language)) for one in speak.options)
-    return Message(body, buttons, language)
+    entries = tuple(Entry(one.name, texts(language)[one.label], one.value, one.kind) for one in speak.inputs)
+    return Message(body, buttons, language, speak.question, entries)
 
 
 def _say(say: Say, language: Language, style: Style, url: Callable[[Link], str]) -> str:

@@ -26,6 +26,7 @@ from flows.words import (
     PauseMember,
     Quote,
     RemindMember,
+    RemindTeam,
     Said,
     Say,
     SeeTeam,
@@ -33,6 +34,8 @@ from flows.words import (
     TeamChanged,
     TeamRefused,
     TeamSeen,
+    TeamTouched,
+    TestTeam,
     Text,
     Values,
 )
@@ -102,11 +105,22 @@ State = Listing | Showing | ConfirmingExclusion | Changing | Inviting | Choosing
 
 
 def start(entry: str, facts: Facts) -> tuple[State, list[Effect]]:
-    """The list; or (`exclude.<member>`) whether somebody who is not known is to go."""
+    """The list, or what was wished elsewhere: `invite`, `test`, `remind_all`, `show.<member>`, `pause.<member>` ..."""
     if facts.role != "admin":
         return Done(), [Say("team.only_admins")]
     wanted, _, about = entry.partition(".")
-    return (ConfirmingExclusion(about) if wanted == "exclude" else Listing()), [SeeTeam()]
+    first: dict[str, tuple[State, list[Effect]]] = {
+        "exclude": (ConfirmingExclusion(about), []),
+        "show": (Showing(about), []),
+        "invite": (Inviting(), []),
+        "test": (Changing("", wanted), [TestTeam()]),
+        "remind_all": (Changing("", wanted), [RemindTeam()]),
+        "remind": (Changing(about, wanted), [RemindMember(about)]),
+        "pause": (Changing(about, wanted), [PauseMember(about, off=True)]),
+        "resume": (Changing(about, wanted), [PauseMember(about, off=False)]),
+    }
+    state, effects = first.get(wanted, (Listing(), []))
+    return state, [SeeTeam(), *effects]
 
 
 def step(state: State, event: Event, facts: Facts) -> Step:
@@ -132,7 +146,7 @@ def _no_admin(state: State, event: Event) -> Step:
 def _at_the_list(state: Listing | Inviting | ChoosingLanguage, event: Event, facts: Facts) -> Step:
     """Whom to look at; or whom to invite, and in which language."""
     match state, event:
-        case Listing(), TeamSeen():
+        case ((Listing() | Inviting()), TeamSeen()):
             return state, []
         case Listing(), Chose("invite"):
             return Inviting(), []
@@ -181,6 +195,8 @@ def _at_a_member(state: Showing | ConfirmingExclusion, event: Event, facts: Fact
             return ConfirmingExclusion(about), []
         case ConfirmingExclusion(about), TeamSeen():
             return (Showing(about) if shown is not None and shown.me else state), []
+        case Showing(), TeamSeen():
+            return state, []
         case ConfirmingExclusion(about), (Chose("yes") | Said()) if _removes(event) and shown is not None:
             return Changing(about, "exclude"), [ExcludeMember(about)]
         case ConfirmingExclusion(about), Chose("no"):
@@ -192,6 +208,10 @@ def _changed(state: Changing, event: Event, facts: Facts) -> Step:
     """What became of it: said at the list; a refusal is said where it was asked for."""
     shown = _member(state.member_id, facts)
     match state, event:
+        case Changing(), TeamSeen():
+            return state, []
+        case Changing(_, change), TeamTouched(count):
+            return Listing(), [Say(f"team.changed.{change}" if count else f"team.refused.{change}", {"count": count})]
         case Changing(_, "exclude"), TeamChanged():
             return Listing(), [Say("team.changed.exclude", {"settings": SETTINGS})]
         case Changing(_, change), TeamChanged() if shown is not None:

@@ -77,6 +77,27 @@ class Ask:
     options: tuple[Option, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A field of a question, where a channel can show several at once: its label (a name in the texts), what is known.
+
+    `kind`: words are typed into it, or people or channels picked; then its value is their ids with commas between them.
+    """
+
+    name: str
+    label: str
+    value: str = ""
+    kind: Literal["text", "people", "channels"] = "text"
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody of a workspace, by the channel's own id."""
+
+    id: str
+    name: str
+
+
 # --- things that events and effects are about --------------------------------------------------------------------
 
 
@@ -140,7 +161,7 @@ class FileShared:
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """Several fields at once, from a page or a modal."""
+    """Several fields of the question last asked at once, from a window."""
 
     values: Mapping[str, str]
 
@@ -237,6 +258,33 @@ class TeamChanged:
 @dataclass(frozen=True, slots=True)
 class TeamRefused:
     """It was not done: `last_admin` (another has to be named first), `gone` (no member any more), `unreachable`."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TeamTouched:
+    """What was asked for all members is done, for so many of them."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class PeopleFound:
+    """Who of those that were picked can be invited. `all`: full members among them; `working`: can send already.
+
+    `more`: there are more than can be invited at once.
+    """
+
+    people: tuple[Person, ...]
+    all: int
+    working: int
+    more: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PeopleUnknown:
+    """Who was picked could not be looked up. `reason`: `later`, or `channel` (we are not in it, or it is gone)."""
 
     reason: str
 
@@ -584,6 +632,14 @@ class Excluded:
 
 
 @dataclass(frozen=True, slots=True)
+class Invited:
+    """An admin of an agency invites this person, who is a member from now on; `by`: the admin's name."""
+
+    agency: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
 class Reminded:
     """An admin asks to connect the e-mail."""
 
@@ -619,6 +675,9 @@ Answer = (
     | InvitationMade
     | TeamChanged
     | TeamRefused
+    | TeamTouched
+    | PeopleFound
+    | PeopleUnknown
     | AddressRefused
     | AddressDoubted
     | ServerFound
@@ -663,6 +722,7 @@ News = (
     | NumberReissued
     | MovedAway
     | Excluded
+    | Invited
     | Reminded
     | TestSlow
     | Lay
@@ -740,6 +800,25 @@ class SetRole:
 
     member_id: str
     role: Literal["member", "admin"]
+
+
+@dataclass(frozen=True, slots=True)
+class TestTeam:
+    """Test the mailboxes of all members, by an admin only; those that wait at once. TeamTouched."""
+
+    __test__ = False
+
+
+@dataclass(frozen=True, slots=True)
+class RemindTeam:
+    """Remind all members whose e-mail is not connected or broken, by an admin only. TeamTouched."""
+
+
+@dataclass(frozen=True, slots=True)
+class InvitePeople:
+    """Make these people of the admin's workspace members and write to each, one a second. TeamTouched."""
+
+    people: tuple[Person, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -906,11 +985,15 @@ class OpenCase:
 
 @dataclass(frozen=True, slots=True)
 class Speak:
-    """One message: what is said, then the question with its options. Made by `converse` alone."""
+    """One message: what is said, then the question with its options. Made by `converse` alone.
+
+    `inputs`: the question as fields that can be filled in at once, for a channel with windows.
+    """
 
     parts: tuple[Say, ...]
     question: str = ""
     options: tuple[Option, ...] = ()
+    inputs: tuple[Input, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -946,6 +1029,14 @@ class CheckServer:
 
 
 @dataclass(frozen=True, slots=True)
+class LookUpPeople:
+    """Find who these users are, and who is in these channels, of the workspace. PeopleFound or PeopleUnknown."""
+
+    users: tuple[str, ...]
+    channels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class EraseAtProvider:
     """Erase the message that was just received at the channel's provider: it may hold a secret."""
 
@@ -971,6 +1062,13 @@ class Start:
 
 
 @dataclass(frozen=True, slots=True)
+class FieldErrors:
+    """What was filled into a window does not fit: why, field by field. Spent at the edge, while the window is open."""
+
+    problems: tuple[tuple[str, Say], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class NoteQuestion:
     """A question was asked: in these words (empty: not to be kept), answered by this topic, or (empty) by none."""
 
@@ -993,6 +1091,9 @@ Record = (
     | PauseMember
     | ExcludeMember
     | SetRole
+    | TestTeam
+    | RemindTeam
+    | InvitePeople
     | SeeRoles
     | ActFor
     | LeaveAgency
@@ -1018,8 +1119,8 @@ Record = (
     | NoteQuestion
     | NotHelpful
 )
-Promised = Speak | Discover | TestLogin | CheckServer | EraseAtProvider | EraseEverything
-Effect = Say | Start | Record | Promised
+Promised = Speak | Discover | TestLogin | CheckServer | LookUpPeople | EraseAtProvider | EraseEverything
+Effect = Say | Start | FieldErrors | Record | Promised
 
 
 @dataclass(frozen=True, slots=True)

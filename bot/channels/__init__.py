@@ -1,5 +1,6 @@
 """What all channels share: who wrote what, and what became of a message. A channel reads, renders, sends."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -36,7 +37,7 @@ class Inbound:
     """One message as it came in; what it means is decided inside the turn.
 
     `message_id` is the provider's; `button` the id of a tapped choice; `name` what the person calls themselves; `media`
-    the files that came with it, at most 10.
+    the files that came with it, at most 10. `fields`: what was filled into a window, whose question `button` names.
     """
 
     message_id: str
@@ -46,6 +47,7 @@ class Inbound:
     kind: Kind = "text"
     name: str = ""
     media: tuple[Media, ...] = ()
+    fields: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

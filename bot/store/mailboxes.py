@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy import Text, bindparam, cast, delete, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from bot.store import files
@@ -102,6 +102,20 @@ def hosts_of(db: Connection, agency_id: UUID) -> list[str]:
     """The servers of all mailboxes of an agency, one for each mailbox."""
     query = select(mailbox.c.host).join(member, member.c.id == mailbox.c.member_id)
     return list(db.execute(query.where(member.c.agency_id == agency_id, member.c.removed_at.is_(None))).scalars())
+
+
+def working_in(db: Connection, agency_id: UUID) -> list[tuple[UUID, UUID]]:
+    """The mailboxes of an agency that work, each with one conversation of whoever acts for its member."""
+    query = (
+        select(mailbox.c.id, func.min(cast(conversation.c.id, Text)))
+        .join(member, member.c.id == mailbox.c.member_id)
+        .join(membership, membership.c.member_id == member.c.id)
+        .join(conversation, conversation.c.contact_id == membership.c.contact_id)
+        .where(member.c.agency_id == agency_id, member.c.removed_at.is_(None), mailbox.c.state == "works")
+        .group_by(mailbox.c.id)
+        .order_by(mailbox.c.id)
+    )
+    return [(row[0], UUID(row[1])) for row in db.execute(query)]
 
 
 def waiting_addresses(db: Connection, agency_id: UUID, cause: str) -> list[str]:

@@ -77,7 +77,15 @@ _waiting = (
 def members(db: Connection, agency_id: UUID) -> list[Row]:
     """The members of an agency with the verdict on their mailboxes, and how many mails wait there."""
     query = (
-        select(member, mailbox.c.address, mailbox.c.state, mailbox.c.cause, mailbox.c.host, _waiting.label("mails"))
+        select(
+            member,
+            mailbox.c.address,
+            mailbox.c.state,
+            mailbox.c.cause,
+            mailbox.c.who,
+            mailbox.c.host,
+            _waiting.label("mails"),
+        )
         .join(mailbox, mailbox.c.member_id == member.c.id, isouter=True)
         .where(member.c.agency_id == agency_id, member.c.removed_at.is_(None))
         .order_by(member.c.name)
@@ -191,6 +199,11 @@ def count_admins(db: Connection, agency_id: UUID) -> int:
     """How many admins an agency has; they stay locked, so that two cannot leave at once."""
     mine = (member.c.agency_id == agency_id, member.c.role == "admin", member.c.removed_at.is_(None))
     return len(db.execute(select(member.c.id).where(*mine).order_by(member.c.id).with_for_update()).all())
+
+
+def role_of(db: Connection, member_id: UUID) -> str:
+    """What a member may do."""
+    return str(db.execute(select(member.c.role).where(member.c.id == member_id)).scalar_one())
 
 
 def set_role(db: Connection, member_id: UUID, role: str) -> None:

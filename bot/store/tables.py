@@ -364,11 +364,13 @@ slack_state = Table(
     Column("expires_at", Moment, nullable=False, index=True),
 )
 
-# What a person has open in Slack: the home since when and at which page, and the window that follows the talk.
+# What a person has in Slack: their direct messages with us, the home since when and at which page, and the window that
+# follows the talk.
 slack_screen = Table(
     "slack_screen",
     metadata,
     _of("conversation", primary=True),
+    Column("dm", String(32), nullable=False, server_default=""),
     Column("home_at", Moment),
     Column("home_page", Integer, nullable=False, server_default="0"),
     Column("home_stale", Boolean, nullable=False, server_default=text("false")),

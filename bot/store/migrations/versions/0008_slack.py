@@ -63,6 +63,7 @@ def upgrade() -> None:
     op.create_index(op.f('ix_slack_state_expires_at'), 'slack_state', ['expires_at'], unique=False)
     op.create_table('slack_screen',
     sa.Column('conversation_id', sa.Uuid(), nullable=False),
+    sa.Column('dm', sa.String(length=32), server_default='', nullable=False),
     sa.Column('home_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('home_page', sa.Integer(), server_default='0', nullable=False),
     sa.Column('home_stale', sa.Boolean(), server_default=sa.text('false'), nullable=False),

@@ -1,0 +1,132 @@
+"""Slack's Web API, as far as a talk needs it. Nothing is repeated by itself: what Slack may have taken is `Unclear`.
+
+Methods: https://docs.slack.dev/reference/methods; limits: https://docs.slack.dev/apis/web-api/rate-limits.
+"""
+
+import http.client
+import logging
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.error import URLError
+
+from slack_sdk import WebClient
+from slack_sdk.errors import SlackApiError, SlackClientError
+
+from bot.channels import Later, Refused, SendError, Unclear
+
+PAGE = 200  # users or members of one page; Slack recommends no more than 200
+MAX_PAGES = 100
+TIMEOUT = 10  # seconds
+OPERATOR_WAIT = 300.0  # seconds: time to install the app again before something is tried again
+LONGEST_WAIT = 3600.0
+TOO_MANY = 429
+SERVER_FAULT = 500
+# The token is of no use any more: the app was removed, or its token revoked.
+DEAD_TOKEN = frozenset(
+    {"account_inactive", "invalid_auth", "not_authed", "token_expired", "token_revoked", "team_access_not_granted"}
+)
+# Nobody can be reached there any more.
+GONE = frozenset(
+    {"user_disabled", "user_not_found", "cannot_dm_bot", "is_archived", "channel_not_found", "messages_tab_disabled"}
+)
+PASSING = frozenset({"ratelimited", "rate_limited", "service_unavailable", "team_added_to_org", "accesslimited"})
+UNCLEAR = frozenset({"fatal_error", "internal_error", "request_timeout"})
+
+_log = logging.getLogger(__name__)
+
+
+class NoWorkspaceError(Refused):
+    """We have no token for this workspace, or Slack takes it no more. `team`: which."""
+
+    def __init__(self, team: str, code: str) -> None:
+        super().__init__(code, "we are not installed in that workspace any more")
+        self.team = team
+
+
+class SlackApi:
+    """Slack's API with the token of each workspace. Safe to share between threads."""
+
+    def __init__(self, token_of: Callable[[str], str], api_url: str = "", timeout: int = TIMEOUT) -> None:
+        """`token_of`: the token of a workspace; raises NoWorkspaceError. `api_url`: another base, ending in `/api`."""
+        self._token_of = token_of
+        # One context for all: each own one costs 45 ms. Without it urllib makes one for each request.
+        self._how: dict[str, Any] = {"timeout": timeout, "retry_handlers": [], "ssl": ssl.create_default_context()}
+        if api_url:
+            self._how |= {"base_url": f"{api_url}/", "ssl": None}
+
+    def call(self, team: str, method: str, **arguments: Any) -> dict[str, Any]:
+        """One request for a workspace. Raises Refused, Later, Unclear, NoWorkspaceError: free of its content."""
+        return self._call(team, self._token_of(team), method, arguments)
+
+    def bare(self, method: str, **arguments: Any) -> dict[str, Any]:
+        """One request without a token (`oauth.v2.access`). Raises like `call`."""
+        return self._call("", None, method, arguments)
+
+    def pages(self, team: str, method: str, of: str, **arguments: Any) -> Iterator[Any]:
+        """What lies under `of` on all pages of an answer. Raises like `call`."""
+        cursor = ""
+        for _ in range(MAX_PAGES):
+            more = {"cursor": cursor} if cursor else {}
+            answer = self.call(team, method, limit=PAGE, **arguments, **more)
+            yield from answer.get(of) or []
+            cursor = (answer.get("response_metadata") or {}).get("next_cursor") or ""
+            if not cursor:
+                return
+
+    def _call(self, team: str, token: str | None, method: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        client = WebClient(token=token, **self._how)
+        try:
+            answer = getattr(client, method.replace(".", "_"))(**arguments)
+        except SlackApiError as error:
+            raise _failure(team, method, error.response) from None
+        except (URLError, OSError, http.client.HTTPException) as error:
+            raise _broken(error) from None
+        except (SlackClientError, ValueError):
+            raise Unclear("no-json", "Slack answered with something else than JSON") from None
+        return dict(answer.data) if isinstance(answer.data, dict) else {}
+
+
+def _failure(team: str, method: str, response: Any) -> SendError:
+    """What a refusal of Slack's means for us."""
+    code, status = _code(response), int(getattr(response, "status_code", 200))
+    if status == TOO_MANY or code in PASSING:
+        return Later(code or "ratelimited", f"{method}: too many requests", _wished(response))
+    if status >= SERVER_FAULT or code in UNCLEAR:
+        return Unclear(code or str(status), f"{method}: Slack broke while it answered")
+    if code in DEAD_TOKEN:
+        return NoWorkspaceError(team, code)
+    if code == "missing_scope":
+        _log.error(
+            "Slack: the app lacks the scope %s for %s; install it again with the manifest", _needed(response), method
+        )
+        return Later(code, f"{method}: the app lacks a scope", OPERATOR_WAIT)
+    return Refused(code or str(status), f"{method} was refused")
+
+
+def _code(response: Any) -> str:
+    try:
+        code = str(response.get("error") or "")
+    except (AttributeError, TypeError, ValueError):  # a body that is no JSON
+        return ""
+    return code[:64]
+
+
+def _needed(response: Any) -> str:
+    return str(response.get("needed", "?"))[:100]
+
+
+def _wished(response: Any) -> float | None:
+    headers = getattr(response, "headers", None) or {}
+    told = next((value for name, value in headers.items() if name.lower() == "retry-after"), None)
+    told = str(told[0] if isinstance(told, list) and told else told)
+    return min(max(float(told), 1.0), LONGEST_WAIT) if told.isascii() and told.isdecimal() else None
+
+
+def _broken(error: Exception) -> SendError:
+    """Only what failed before a connection stood was surely not taken."""
+    reason = getattr(error, "reason", error)
+    if isinstance(reason, ConnectionRefusedError | socket.gaierror):
+        return Later("no-connection", f"Slack cannot be reached: {type(reason).__name__}")
+    return Unclear("broken", f"the connection to Slack broke: {type(reason).__name__}")

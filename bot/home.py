@@ -1,0 +1,33 @@
+"""The home in Slack: shown when it is opened, and again whenever it would not tell the truth any more."""
+
+from bot.channels import Identity, Later, Refused, SendError
+from bot.channels.slack.home import home_view
+from bot.facts import language
+from bot.handiwork import Again, Ended, Outcome, Tools, backoff, look
+from bot.store import slack
+from bot.store.engine import reading
+from bot.store.promises import Promise
+from flows import board
+
+MAX_TRIES = 5
+
+
+def show_home(tools: Tools, promise: Promise) -> Outcome:
+    """Publish what somebody is to see now; the next change shows it again."""
+    held = look(tools, promise)
+    if held is None or tools.slack is None or tools.glance is None:
+        return Ended("dropped")
+    with reading(tools.engine) as db:
+        screen = slack.screen(db, held.address or "")
+        known = tools.glance(db, held, tools.clock.now())
+    parts = board.home(known, screen.home_page if screen is not None else 0)
+    try:
+        tools.slack.channel.publish(Identity(held.channel, held.address), home_view(parts, language(held.language)))
+    except Refused as refusal:
+        return Ended("failed", words=str(refusal))
+    except SendError as failure:
+        if promise.attempt >= MAX_TRIES:
+            return Ended("failed", words=str(failure))
+        wished = failure.seconds if isinstance(failure, Later) else None
+        return Again(backoff(promise.attempt, wished), str(failure))
+    return Ended()

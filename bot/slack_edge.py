@@ -1,0 +1,226 @@
+"""What each of Slack's requests means: one turn, and what can be shown at once. Nothing here waits for Slack.
+
+A window needs the request's trigger, which lasts three seconds: it is opened beside the answer, by a few threads of
+our own, after the turn was committed. Where that fails the same question stands in the direct messages.
+"""
+
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+
+import structlog
+
+from bot.channels import Identity, Inbound, SendError
+from bot.channels.slack import read
+from bot.channels.slack.channel import Slack
+from bot.channels.slack.home import said
+from bot.channels.slack.render import window
+from bot.channels.slack.style import SlackStyle
+from bot.facts import FactReader, language
+from bot.screens import Screens
+from bot.store.engine import Engine
+from bot.turns import Taken, Turns
+from bot.workspaces import Workspaces
+from flows.board import HOME, PAGE_TURN, own, summary
+from flows.flow import GO
+from flows.speech import Message, Plain, render, sentence
+from flows.words import FieldErrors, Link, Speak
+
+OPENERS = 4  # windows that are opened at the same time
+MAX_OPENING = 50  # windows that wait to be opened; a trigger lasts three seconds, more would be too late anyway
+WAITING = "slack.waiting"  # the question of a window that only waits
+# The words behind /ally, in three languages, and where they lead; everything else is taken as said.
+SUBCOMMANDS: Mapping[str, str] = {
+    **dict.fromkeys(("", "menu"), f"{GO}menu"),
+    **dict.fromkeys(("connect", "conectar"), f"{GO}integrate"),
+    **dict.fromkeys(("invite", "convidar", "invitar"), f"{GO}invite"),
+    **dict.fromkeys(("team", "equipe", "equipo"), f"{GO}team"),
+    **dict.fromkeys(("test", "testar", "probar"), f"{GO}mailbox.test"),
+    **dict.fromkeys(("send", "enviar"), f"{GO}compose"),
+    **dict.fromkeys(("privacy", "privacidade", "privacidad"), f"{GO}privacy"),
+    **dict.fromkeys(("link", "vincular"), f"{GO}roles.link"),
+}
+HELP = frozenset({"help", "ajuda", "ayuda", "?"})
+STATUS = frozenset({"status", "estado"})
+JOIN = ("join ", "entrar ")
+_log = structlog.get_logger(__name__)
+
+Body = dict[str, Any]
+
+
+class SlackEdge:
+    """See `channels.slack.bolt.Answers`."""
+
+    def __init__(
+        self, engine: Engine, turns: Turns, facts: FactReader, workspaces: Workspaces, screens: Screens, channel: Slack,
+        now: Callable[[], datetime],
+    ) -> None:  # fmt: skip
+        self._engine = engine
+        self._turns = turns
+        self._facts = facts
+        self._workspaces = workspaces
+        self._screens = screens
+        self._channel = channel
+        self._now = now
+        self._openers = ThreadPoolExecutor(OPENERS, thread_name_prefix="slack-window")
+        self._room = threading.BoundedSemaphore(MAX_OPENING)
+
+    def known(self, team: str) -> str | None:
+        """Our own user in a workspace (it may not be known yet); None where we are not."""
+        row = self._workspaces.find(team)
+        return str(row.bot_user) if row is not None else None
+
+    # --- one method for each kind of request ---
+
+    def event(self, body: Body) -> None:
+        """See `Answers`."""
+        event = body.get("event") or {}
+        try:
+            match event.get("type"):
+                case "message":
+                    inbound = read.read_message(body)
+                    if inbound is not None:
+                        self._heard_in(inbound, str(event.get("channel", "")))
+                case "app_home_opened" if event.get("tab", "home") == "home":
+                    self._home_opened(read.identity(str(body.get("team_id", "")), str(event.get("user", ""))), 0)
+                case "app_uninstalled" | "tokens_revoked":
+                    self._left(str(body.get("team_id", "")), event)
+        except read.BadPayload as bad:
+            _log.warning("an event was not taken", why=str(bad))
+
+    def command(self, body: Body) -> str:
+        """See `Answers`."""
+        try:
+            words, inbound = read.read_command(body)
+        except read.BadPayload as bad:
+            _log.warning("a command was not taken", why=str(bad))
+            return sentence("slack.down", "en")
+        if words in HELP or words in STATUS:
+            return self._in_place(inbound.identity, words)
+        if words.startswith(JOIN):
+            inbound = Inbound(inbound.message_id, inbound.identity, inbound.text.partition(" ")[2], name=inbound.name)
+        elif words in SUBCOMMANDS:
+            button = f"{read.COMMAND}:{SUBCOMMANDS[words]}"
+            inbound = Inbound(inbound.message_id, inbound.identity, words, button, name=inbound.name)
+        taken = self._turns.receive(inbound)
+        if taken is not None:
+            self._open(inbound.identity, str(body.get("trigger_id", "")), taken, always=True)
+        return ""
+
+    def action(self, body: Body) -> None:
+        """See `Answers`. A tap on the home is answered in a window, because the messages are not in sight."""
+        try:
+            inbound = read.read_action(body)
+        except read.BadPayload as bad:
+            _log.warning("a tap was not taken", why=str(bad))
+            return
+        value = (inbound.button or "").removeprefix(f"{HOME}:")
+        if value.startswith(PAGE_TURN):
+            page = value.removeprefix(PAGE_TURN)
+            self._home_opened(inbound.identity, int(page) if page.isdecimal() else 0)
+            return
+        taken = self._turns.receive(inbound)
+        where = str((body.get("view") or {}).get("type", ""))
+        if taken is not None and where != "modal":  # a window that is open follows the talk
+            self._open(inbound.identity, str(body.get("trigger_id", "")), taken, always=where == "home")
+
+    def submission(self, body: Body) -> Body:
+        """See `Answers`. What does not fit is told at its field; else the window waits for what comes next."""
+        try:
+            inbound = read.read_submission(body)
+        except read.BadPayload as bad:
+            _log.warning("a window was not taken", why=str(bad))
+            return {}
+        taken = self._turns.receive(inbound)
+        if taken is None:
+            return {}
+        problems = [problem for one in taken.effects if isinstance(one, FieldErrors) for problem in one.problems]
+        if problems:
+            errors = {name: said(why, taken.language, Plain()) for name, why in problems}
+            return {"response_action": "errors", "errors": errors}
+        self._screens.view_opened(taken.conversation_id, str((body.get("view") or {}).get("id", "")))
+        view = window(self._shown(taken), self._channel.frame(taken.language))
+        return {"response_action": "update", "view": view}
+
+    def closed(self, body: Body) -> None:
+        """See `Answers`."""
+        try:
+            who = read.actor(body)
+        except read.BadPayload:
+            return
+        self._screens.view_closed(who.address or "", str((body.get("view") or {}).get("id", "")))
+
+    # --- what they have in common ---
+
+    def _heard_in(self, inbound: Inbound, channel: str) -> None:
+        if self._turns.receive(inbound) is not None and channel != self._screens.dm(inbound.identity.address or ""):
+            self._screens.noted_dm(inbound.identity.address or "", channel)
+
+    def _home_opened(self, who: Identity, page: int) -> None:
+        held = self._turns.known(who)
+        self._screens.home_opened(held.id, page)
+
+    def _left(self, team: str, event: Body) -> None:
+        if event.get("type") == "tokens_revoked" and not (event.get("tokens") or {}).get("bot"):
+            return  # only somebody's own token, of which we have none
+        _log.warning("the app was removed from a workspace", team=team)
+        self._workspaces.leave(team)
+
+    def _in_place(self, who: Identity, words: str) -> str:
+        """What is answered where it was asked, for its writer's eyes only."""
+        held = self._turns.known(who)
+        spoken = language(held.language)
+        if words in HELP:
+            return sentence("slack.help", spoken)
+        with self._engine.begin() as db:
+            known = self._facts.at_a_glance(db, held, self._now())
+        if not known.agency:
+            return sentence("slack.no_agency", spoken)
+        return said(summary(known) if known.role == "admin" else own(known), spoken)
+
+    def _open(self, who: Identity, trigger: str, taken: Taken, *, always: bool) -> None:
+        """Open a window with the question, where it has fields or (`always`) whatever it is; beside the answer."""
+        asked = _last_speak(taken)
+        if not trigger or not (always or (asked is not None and asked.inputs)):
+            return
+        if not self._room.acquire(blocking=False):
+            _log.warning("too many windows wait to be opened")
+            return
+        self._openers.submit(self._opened, who, trigger, taken)
+
+    def _opened(self, who: Identity, trigger: str, taken: Taken) -> None:
+        try:
+            team, _ = read.split(who.address or "")
+            view_id = self._channel.open(team, trigger, self._shown(taken))
+            if view_id:
+                self._screens.view_opened(taken.conversation_id, view_id)
+        except SendError as failure:
+            _log.info("a window was not opened", code=failure.code)
+        except Exception as error:  # noqa: BLE001 - an ornament: the question stands in the direct messages, too
+            _log.error("a window was not opened", kind=type(error).__name__)
+        finally:
+            self._room.release()
+
+    def _shown(self, taken: Taken) -> Message:
+        """What a window shows at once: the question, or that it waits; what follows is put into it as it is said."""
+        asked = _last_speak(taken)
+        if asked is None or _holds_a_link(asked):
+            return Message(sentence("slack.working", taken.language), (), taken.language, WAITING)
+        return render(asked, taken.language, SlackStyle(), lambda _link: "")
+
+
+def _last_speak(taken: Taken) -> Speak | None:
+    return next((one for one in reversed(taken.effects) if isinstance(one, Speak)), None)
+
+
+def _holds_a_link(speak: Speak) -> bool:
+    """A one-time link gets its address only when its message leaves."""
+    return any(isinstance(value, Link) for part in speak.parts for value in part.values.values())
+
+
+def messages_url(team: str, app_id: str) -> str:
+    """The way to our direct messages: https://docs.slack.dev/interactivity/deep-linking."""
+    return f"slack://app?team={quote(team)}&id={quote(app_id)}&tab=messages"

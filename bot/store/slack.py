@@ -1,0 +1,166 @@
+"""Slack's workspaces, and what people have open there."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import bindparam, delete, func, insert, or_, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from bot.store import promises
+from bot.store.engine import Connection, Row
+from bot.store.tables import (
+    agency,
+    contact,
+    conversation,
+    mailbox,
+    member,
+    membership,
+    slack_screen,
+    slack_state,
+    slack_workspace,
+)
+
+# --- workspaces -------------------------------------------------------------------------------------------------------
+
+_FIRST = 7_221_001  # the lock of whoever writes down the first workspace
+_WORKSPACE = (
+    select(slack_workspace, agency.c.language, agency.c.timezone)
+    .join(agency, agency.c.id == slack_workspace.c.agency_id, isouter=True)
+    .where(slack_workspace.c.team_id == bindparam("team"))
+)
+
+
+def workspace(db: Connection, team: str) -> Row | None:
+    """A workspace with its agency's language and time zone."""
+    return db.execute(_WORKSPACE, {"team": team}).one_or_none()
+
+
+def workspaces_of(db: Connection, agency_id: UUID) -> list[str]:
+    """The workspaces of an agency in which we still are."""
+    mine = (slack_workspace.c.agency_id == agency_id, slack_workspace.c.gone_at.is_(None))
+    return list(db.execute(select(slack_workspace.c.team_id).where(*mine).order_by(slack_workspace.c.at)).scalars())
+
+
+def all_workspaces(db: Connection) -> list[Row]:
+    """Every workspace that belongs to an agency and in which we still are."""
+    mine = (slack_workspace.c.agency_id.is_not(None), slack_workspace.c.gone_at.is_(None))
+    return list(db.execute(select(slack_workspace).where(*mine).order_by(slack_workspace.c.team_id)).all())
+
+
+def any_workspace(db: Connection) -> bool:
+    """Whether any workspace is known; of those who ask at once, one gets to make the first."""
+    db.execute(select(func.pg_advisory_xact_lock(_FIRST)))
+    return db.execute(select(slack_workspace.c.team_id).limit(1)).one_or_none() is not None
+
+
+def keep_workspace(db: Connection, team: str, at: datetime, **values: Any) -> None:
+    """A workspace in which we are, from now on or still."""
+    row = upsert(slack_workspace).values(team_id=team, at=at, **values)
+    kept = {**values, "gone_at": None}
+    db.execute(row.on_conflict_do_update(index_elements=[slack_workspace.c.team_id], set_=kept))
+
+
+def bind(db: Connection, team: str, agency_id: UUID) -> bool:
+    """Give a workspace to an agency; False: it belongs to another one."""
+    free = or_(slack_workspace.c.agency_id.is_(None), slack_workspace.c.agency_id == agency_id)
+    mine = update(slack_workspace).where(slack_workspace.c.team_id == team, free)
+    return db.execute(mine.values(agency_id=agency_id)).rowcount == 1
+
+
+def leave_workspace(db: Connection, team: str, at: datetime) -> list[UUID]:
+    """We are not in this workspace any more; the ids of its tokens, to be erased. Whose it is stays known."""
+    row = db.execute(select(slack_workspace).where(slack_workspace.c.team_id == team).with_for_update()).one_or_none()
+    if row is None:
+        return []
+    gone = {"gone_at": at, "token_id": None, "refresh_id": None, "token_until": None}
+    db.execute(update(slack_workspace).where(slack_workspace.c.team_id == team).values(gone))
+    return [one for one in (row.token_id, row.refresh_id) if one is not None]
+
+
+def claim_renewal(db: Connection, team: str, now: datetime, until: datetime) -> bool:
+    """Whether we are the one process that renews a workspace's token now: its refresh token is good once."""
+    free = or_(slack_workspace.c.renewing_until.is_(None), slack_workspace.c.renewing_until <= now)
+    mine = update(slack_workspace).where(slack_workspace.c.team_id == team, free)
+    return db.execute(mine.values(renewing_until=until)).rowcount == 1
+
+
+def working_in(db: Connection, agency_id: UUID, addresses: Sequence[str]) -> set[str]:
+    """Those of these Slack addresses whose member of the agency can send."""
+    query = (
+        select(contact.c.address)
+        .join(membership, membership.c.contact_id == contact.c.id)
+        .join(member, member.c.id == membership.c.member_id)
+        .join(mailbox, mailbox.c.member_id == member.c.id)
+        .where(contact.c.channel == "slack", contact.c.address.in_(addresses), member.c.agency_id == agency_id)
+        .where(member.c.removed_at.is_(None), mailbox.c.state == "works")
+    )
+    return {str(one) for one in db.execute(query).scalars()}
+
+
+# --- the way to Slack's consent page and back -------------------------------------------------------------------------
+
+
+def keep_state(db: Connection, state_hash: str, invitation_hash: str, language: str, expires_at: datetime) -> None:
+    """Remember that somebody left for Slack's consent page with this invitation."""
+    values = {"hash": state_hash, "invitation_hash": invitation_hash, "language": language, "expires_at": expires_at}
+    db.execute(insert(slack_state).values(values))
+
+
+def use_state(db: Connection, state_hash: str, now: datetime) -> Row | None:
+    """Use a state up: of two who come with the same one, one gets it. None: unknown, used or too late."""
+    mine = delete(slack_state).where(slack_state.c.hash == state_hash).returning(slack_state)
+    row = db.execute(mine).one_or_none()
+    return row if row is not None and row.expires_at > now else None
+
+
+def forget_states(db: Connection, now: datetime) -> None:
+    """Erase what was not used in time."""
+    db.execute(delete(slack_state).where(slack_state.c.expires_at <= now))
+
+
+# --- what people have open --------------------------------------------------------------------------------------------
+
+_SCREEN = (
+    select(slack_screen)
+    .join(conversation, conversation.c.id == slack_screen.c.conversation_id)
+    .join(contact, contact.c.id == conversation.c.contact_id)
+    .where(contact.c.channel == "slack", contact.c.address == bindparam("address"))
+)
+
+
+def screen(db: Connection, address: str) -> Row | None:
+    """What somebody has open."""
+    return db.execute(_SCREEN, {"address": address}).one_or_none()
+
+
+def note_screen(db: Connection, conversation_id: UUID, **values: Any) -> None:
+    """What somebody has open from now on."""
+    row = upsert(slack_screen).values(conversation_id=conversation_id, **values)
+    db.execute(row.on_conflict_do_update(index_elements=[slack_screen.c.conversation_id], set_=values))
+
+
+def window_closed(db: Connection, address: str, view_id: str = "") -> None:
+    """A window is open no more; `view_id`: only if it is still this one."""
+    mine = (
+        select(conversation.c.id)
+        .join(contact, contact.c.id == conversation.c.contact_id)
+        .where(contact.c.channel == "slack", contact.c.address == address)
+    )
+    this = (slack_screen.c.view_id == view_id,) if view_id else ()
+    where = (slack_screen.c.conversation_id.in_(mine), *this)
+    db.execute(update(slack_screen).where(*where).values(view_id="", view_at=None))
+
+
+def promise_homes(db: Connection, opened_since: datetime, now: datetime) -> int:
+    """Promise to show again each home that was opened since then and does not show the truth any more; how many."""
+    stale = (slack_screen.c.home_stale, slack_screen.c.home_at >= opened_since)
+    chosen = select(slack_screen.c.conversation_id).where(*stale).with_for_update(skip_locked=True).cte("chosen")
+    mine = update(slack_screen).where(slack_screen.c.conversation_id == chosen.c.conversation_id)
+    ids = list(db.execute(mine.values(home_stale=False).returning(slack_screen.c.conversation_id)).scalars())
+    for conversation_id in ids:
+        promises.one_at(db, conversation_id, promises.SHOW_HOME, now, now)
+    if ids:
+        promises.wake(db, {"work"})
+    return len(ids)

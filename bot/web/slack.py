@@ -1,0 +1,49 @@
+"""The route of Slack's requests: verified before Bolt sees them, bounded, then one turn."""
+
+from typing import TYPE_CHECKING
+
+from flask import Blueprint, Response, request
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from bot.channels.slack.bolt import bolt_app, genuine, handler
+from bot.slack_edge import SlackEdge
+
+if TYPE_CHECKING:
+    from slack_bolt import App
+
+    from bot.app import Parts
+
+MAX_BODY = 1024 * 1024  # bytes: a tap on a home brings the whole home along
+
+
+def edge(parts: "Parts") -> "tuple[SlackEdge, App]":
+    """What answers Slack's requests, over HTTP or a socket. Raises LookupError where Slack is not configured."""
+    slack = parts.slack
+    if slack is None:
+        raise LookupError("Slack is not configured")
+    answers = SlackEdge(
+        parts.engine, parts.turns, parts.facts, slack.workspaces, slack.screens, slack.channel, parts.clock.now
+    )
+    return answers, bolt_app(answers, answers.known)
+
+
+def slack_pages(parts: "Parts") -> Blueprint:
+    """The route `/slack/events`: events, interactions and commands. Without a signing secret it does not answer."""
+    secret = parts.settings.slack_signing_secret
+    bolt = handler(edge(parts)[1])
+    blueprint = Blueprint("slack", __name__)
+
+    def events() -> Response:
+        request.max_content_length = MAX_BODY
+        try:
+            body = request.get_data()
+        except RequestEntityTooLarge:
+            return Response("too large\n", 413, mimetype="text/plain")
+        stamp = request.headers.get("X-Slack-Request-Timestamp", "")
+        if not genuine(body, stamp, request.headers.get("X-Slack-Signature", ""), secret):
+            return Response("forbidden\n", 401, mimetype="text/plain")
+        answer: Response = bolt.handle(request)
+        return answer
+
+    blueprint.add_url_rule("/slack/events", "events", events, methods=["POST"])
+    return blueprint

@@ -1,0 +1,168 @@
+"""What somebody sees at a glance on their home screen. Pure: parts in order, in no channel's form."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+
+from flows.facts import Facts, Teammate
+from flows.flow import GO
+from flows.words import Code, Option, Say, Text, Values
+
+HOME = "home"  # the question of which its buttons are choices: one that no conversation asks
+PAGE = 30  # members on a page: a view holds 100 blocks
+PAGE_TURN = "page:"  # a choice that turns to this page
+SOON = 120  # days before a provider's policy ends from which on it is counted down
+# Who needs the admin's eye comes first.
+ORDER = ("broken", "waiting", "", "off", "works")
+
+
+@dataclass(frozen=True, slots=True)
+class Title:
+    """A heading."""
+
+    say: Say
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A paragraph."""
+
+    say: Say
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One thing with what can be done about it, in a menu at its side."""
+
+    says: tuple[Say, ...]
+    options: tuple[Option, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Buttons:
+    """Choices in a row."""
+
+    options: tuple[Option, ...]
+
+
+Part = Title | Words | Line | Buttons
+
+
+def home(facts: Facts, page: int = 0) -> tuple[Part, ...]:
+    """The home of an admin (`facts.team` holds the members), of a member, or of somebody whom no agency knows."""
+    if not facts.agency:
+        return Title(Say("home.hello", {"operator": facts.house.operator})), Words(Say("home.stranger"))
+    return tuple(_of_an_admin(facts, page) if facts.role == "admin" else _of_a_member(facts))
+
+
+def summary(facts: Facts) -> Say:
+    """The agency in one sentence: how many can send, and how many cannot."""
+    states = Counter(one.state for one in facts.team)
+    counted: Values = {
+        "agency": facts.agency,
+        "all": len(facts.team),
+        "works": states["works"],
+        "waiting": states["waiting"],
+        "stuck": states["broken"],
+        "paused": states["off"],
+        "missing": states[""],
+    }
+    return Say("home.summary", counted)
+
+
+def _of_a_member(facts: Facts) -> Iterator[Part]:
+    yield Title(Say("home.agency", {"agency": facts.agency}))
+    yield Words(own(facts))
+    yield Buttons(_own_buttons(facts))
+
+
+def own(facts: Facts) -> Say:
+    """Somebody's own e-mail in one sentence."""
+    if facts.mailbox is None:
+        return Say("home.own_missing")
+    known: Values = {
+        "address": Code(facts.mailbox.account.address),
+        "state": Text(f"mailbox.state.{facts.mailbox.state}"),
+    }
+    return Say("home.own", known)
+
+
+def _own_buttons(facts: Facts) -> tuple[Option, ...]:
+    if facts.mailbox is None:
+        return Option(f"{GO}mailbox", "menu.button.setup"), Option(f"{GO}person", "menu.button.person")
+    write = (Option(f"{GO}compose", "menu.button.write"),) if facts.mailbox.state == "works" else ()
+    return (*write, Option(f"{GO}mailbox.manage", "menu.button.mailbox"), Option(f"{GO}card", "menu.button.card"))
+
+
+def _of_an_admin(facts: Facts, page: int) -> Iterator[Part]:
+    yield Title(Say("home.agency", {"agency": facts.agency}))
+    yield Words(_server(facts))
+    if countdown := _countdown(facts, facts.now.date()):
+        yield Words(countdown)
+    yield Words(summary(facts))
+    yield Buttons(tuple(_agency_buttons(facts)))
+    last = max(len(facts.team) - 1, 0) // PAGE
+    here = min(max(page, 0), last)
+    for one in _sorted(facts.team)[here * PAGE : (here + 1) * PAGE]:
+        yield Line(_described(one), tuple(_choices(one)))
+    turns = [(here - 1, "home.button.earlier")] * (here > 0) + [(here + 1, "home.button.more")] * (here < last)
+    if turns:
+        yield Buttons(tuple(Option(f"{PAGE_TURN}{to}", label) for to, label in turns))
+    yield Words(own(facts))
+    yield Buttons(_own_buttons(facts))
+
+
+def _server(facts: Facts) -> Say:
+    if facts.agency_server is None:
+        return Say("home.no_server")
+    server = facts.agency_server
+    return Say("home.server", {"host": Code(server.host), "port": Code(str(server.port))})
+
+
+def _countdown(facts: Facts, today: date) -> Say | None:
+    """How long the agency's provider still takes passwords, where that ends soon."""
+    until = facts.provider.until if facts.provider is not None else None
+    if facts.provider is None or until is None or not 0 <= (until - today).days <= SOON:
+        return None
+    return Say("home.countdown", {"provider": facts.provider.name, "days": (until - today).days, "until": until})
+
+
+def _agency_buttons(facts: Facts) -> Iterator[Option]:
+    """Everybody is invited once the admin's own e-mail works: what does not work for them will work for nobody."""
+    if facts.mailbox is not None and facts.mailbox.state == "works":
+        yield Option(f"{GO}invite", "home.button.invite")
+    yield Option(f"{GO}integrate", "home.button.change" if facts.agency_server else "home.button.connect")
+    if any(one.state in {"works", "waiting"} for one in facts.team):
+        yield Option(f"{GO}team.test", "home.button.test")
+    if any(one.state in {"", "broken"} and not one.me for one in facts.team):
+        yield Option(f"{GO}team.remind_all", "home.button.remind_all")
+    yield Option(f"{GO}team", "menu.button.team")
+
+
+def _sorted(team: tuple[Teammate, ...]) -> list[Teammate]:
+    return sorted(team, key=lambda one: (ORDER.index(one.state), one.name.casefold()))
+
+
+def _described(one: Teammate) -> tuple[Say, ...]:
+    """A member in two lines: who, and whether they can send; else why not, and who can do something about it."""
+    who: Values = {"name": one.name, "mark": Text(f"home.mark.{one.state or 'none'}")}
+    if not one.address:
+        return (Say("home.member_missing", who),)
+    known: Values = {**who, "address": Code(one.address), "state": Text(f"team.state.{one.state or 'none'}")}
+    if not one.cause:
+        return (Say("home.member", known),)
+    waits = Text(f"home.who.{one.who}" if one.who else "home.who.user")
+    return (Say("home.member_why", {**known, "why": Text(f"home.cause.{one.cause}"), "who": waits}),)
+
+
+def _choices(one: Teammate) -> Iterator[Option]:
+    if one.state in {"", "waiting", "broken"} and not one.me:
+        yield Option(f"{GO}team.remind.{one.id}", "team.button.remind")
+    if one.state == "works":
+        yield Option(f"{GO}team.pause.{one.id}", "team.button.pause")
+    if one.state == "off":
+        yield Option(f"{GO}team.resume.{one.id}", "team.button.resume")
+    if not one.me:
+        yield Option(f"{GO}team.exclude.{one.id}", "team.button.exclude")
+    yield Option(f"{GO}team.show.{one.id}", "home.button.show")
