@@ -5,7 +5,19 @@ from datetime import datetime, timedelta
 from sqlalchemy import insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from bot.store import access, conversations, entrances, files, limits, mailboxes, people, promises, questions, secrets
+from bot.store import (
+    access,
+    conversations,
+    entrances,
+    files,
+    limits,
+    mailboxes,
+    people,
+    promises,
+    questions,
+    secrets,
+    slack,
+)
 from bot.store.engine import Connection
 from bot.store.tables import audit, content, message
 
@@ -16,8 +28,10 @@ KEEP_FILES = timedelta(days=7)  # a draft may wait so long
 
 
 def sweep(db: Connection, now: datetime, retention: timedelta) -> None:
-    """Erase what has had its time, and see that lost webhooks are looked for."""
+    """Erase what has had its time, and see that lost webhooks are looked for and no token lapses."""
     promises.once(db, "work", promises.RECONCILE, now + RECONCILE_EVERY, now)
+    if slack.to_be_renewed(db, now):
+        promises.once(db, "work", promises.RENEW_TOKENS, now, now)
     secrets.forget_expired(db, now)
     promises.forget_ended(db, now - KEEP_ENDED)
     mailboxes.forget_links(db, now - KEEP_LINKS)
@@ -28,6 +42,7 @@ def sweep(db: Connection, now: datetime, retention: timedelta) -> None:
     entrances.forget_old(db, now)
     files.forget_old(db, now - KEEP_FILES)
     people.forget_invitations(db, now - retention)
+    slack.forget_states(db, now)
 
 
 def said(db: Connection, promise_id: int, provider_id: str) -> None:
