@@ -5,12 +5,25 @@ from datetime import datetime, timedelta
 from sqlalchemy import insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from bot.store import access, conversations, entrances, files, limits, mailboxes, people, promises, questions, secrets
+from bot.store import (
+    access,
+    conversations,
+    entrances,
+    files,
+    limits,
+    mailboxes,
+    people,
+    promises,
+    questions,
+    secrets,
+    slack,
+)
 from bot.store.engine import Connection
 from bot.store.tables import audit, content, message
 
 KEEP_ENDED = timedelta(days=7)  # promises that ended: long enough to see what happened
 RECONCILE_EVERY = timedelta(minutes=5)
+LOOK_AROUND_EVERY = timedelta(days=1)
 KEEP_LINKS = timedelta(days=1)
 KEEP_FILES = timedelta(days=7)  # a draft may wait so long
 
@@ -18,6 +31,9 @@ KEEP_FILES = timedelta(days=7)  # a draft may wait so long
 def sweep(db: Connection, now: datetime, retention: timedelta) -> None:
     """Erase what has had its time, and see that lost webhooks are looked for."""
     promises.once(db, "work", promises.RECONCILE, now + RECONCILE_EVERY, now)
+    if slack.all_workspaces(db):
+        promises.once(db, "work", promises.LOOK_AROUND, now + LOOK_AROUND_EVERY, now)
+    slack.forget_states(db, now)
     secrets.forget_expired(db, now)
     promises.forget_ended(db, now - KEEP_ENDED)
     mailboxes.forget_links(db, now - KEEP_LINKS)
