@@ -69,6 +69,9 @@ class Channel(Protocol):
     def typing(self, message_id: str) -> None:
         """Show that an answer is on its way."""
 
+    def window(self, to: Identity) -> Callable[[Message], None] | None:
+        """A way to show something in the window that the person has open; None without. It raises nothing of theirs."""
+
     def erase(self, message_id: str) -> None:
         """Erase what a person sent at the provider. Raises Later or Refused."""
 

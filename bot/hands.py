@@ -34,12 +34,14 @@ from bot.handiwork import (
 from bot.home import show_home
 from bot.invite_hands import follow_up, look_up
 from bot.limits import Allowed, Exhausted
+from bot.look_around import look_around
 from bot.mail.wire import discover as finding
 from bot.mail.wire import send, sent_folder
 from bot.mail.wire.account import BadCredential
 from bot.mail.wire.addresses import BadAddress, normalise
 from bot.mail.wire.guard import GuardError
 from bot.mail.wire.probe import Failed, check_server, test_login
+from bot.progress import Progress
 from bot.proofs import Proving, TakenError, file_copy, prove
 from bot.records import RETEST_AFTER
 from bot.safe import WAITING
@@ -264,20 +266,30 @@ def _tested(tools: Tools, promise: Promise, wanted: TestLogin, held: Held, secre
     still = _typing(tools, held)
     account = wanted.account
     try:
-        result = test_login(
-            on_the_wire(account), secret.reveal(), network=tools.network, provider=family_of(tools, account)
-        )
-        if isinstance(result, Failed):
-            return _login_failed(result, account)
-        worked = replace(account, server=Server(result.server.host, result.server.port, result.server.security))
-        if not wanted.mail:
-            return Ended(event=LoginWorked(worked, result.repaired, size=result.size))
-        return prove(Proving(tools, promise, held, worked, secret, result.repaired, result.size))
+        with _progress(tools, held, wanted) as progress:
+            result = test_login(
+                on_the_wire(account),
+                secret.reveal(),
+                network=tools.network,
+                provider=family_of(tools, account),
+                watch=progress.passed,
+            )
+            if isinstance(result, Failed):
+                return _login_failed(result, account)
+            worked = replace(account, server=Server(result.server.host, result.server.port, result.server.security))
+            if not wanted.mail:
+                return Ended(event=LoginWorked(worked, result.repaired, size=result.size))
+            return prove(Proving(tools, promise, held, worked, secret, result.repaired, result.size))
     except TakenError:
         return Again(LEASES[promise.lane].total_seconds(), "another process tests it")
     finally:
         cancel()
         still()
+
+
+def _progress(tools: Tools, held: Held, wanted: TestLogin) -> Progress:
+    show = tools.channels[held.channel].window(_identity(held))
+    return Progress(show, wanted.account.address, language(held.language), mail=wanted.mail)
 
 
 def _login_failed(failed: Failed, account: Account) -> Ended:
@@ -679,6 +691,7 @@ HANDS: dict[str, Hand] = {
     promises.RECONCILE: reconcile,
     promises.RENEW_TOKENS: renew_tokens,
     promises.FOLLOW_UP: follow_up,
+    promises.LOOK_AROUND: look_around,
     promises.SHOW_HOME: show_home,
     "LookUpPeople": look_up,
 }

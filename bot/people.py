@@ -50,6 +50,11 @@ def _likely_language(db: Connection, identity: Identity) -> str:
     return guess_language(identity.address, identity.external_id)
 
 
+def told_number(held: Held) -> str:
+    """What tells an admin who that is: their number; in Slack the name has to do, ids are for machines."""
+    return "Slack" if held.channel == SLACK else held.address or "?"
+
+
 def _same_person(db: Connection, identity: Identity, found: list[Held], now: datetime) -> Held | None:
     """Whom these identities mean. The second id is the stronger one: numbers are issued again to other people.
 

@@ -39,11 +39,11 @@ class Settings(BaseModel):
     twilio_whatsapp_from: str = Field(default="", pattern=r"^((whatsapp:)?\+[0-9]{6,15})?$")
     twilio_messaging_service_sid: str = Field(default="", pattern=r"^(MG[0-9a-f]{32})?$")
     twilio_api_url: str = ""
-    slack_bot_token: str = Field(default="", pattern=r"^(xoxb-[A-Za-z0-9-]+)?$", repr=False)
+    slack_bot_token: str = Field(default="", pattern=r"^(xoxb-[A-Za-z0-9_-]+)?$", repr=False)
     slack_client_id: str = Field(default="", pattern=r"^([0-9]+\.[0-9]+)?$")
     slack_client_secret: str = Field(default="", repr=False)
     slack_signing_secret: str = Field(default="", repr=False)
-    slack_app_token: str = Field(default="", pattern=r"^(xapp-[A-Za-z0-9-]+)?$", repr=False)
+    slack_app_token: str = Field(default="", pattern=r"^(xapp-[A-Za-z0-9_-]+)?$", repr=False)
     slack_api_url: str = ""
     templates: Literal["on", "off"] = "off"
     template_limit: int = Field(default=100, ge=0, le=100_000)

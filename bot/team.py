@@ -74,7 +74,9 @@ def ask_access(scene: Scene, wanted: AskAccess, limits: Limits, facts: FactReade
     asked = agency_id if agency_id and people_store.admins(db, agency_id) else None
     request = access.ask(db, held.id, agency_name=wanted.agency, address=wanted.address, agency_id=asked, at=now)
     if asked is not None:
-        tell_admins(db, asked, AccessWanted(str(request), held.name or "?", held.address or "?", wanted.address), now)
+        tell_admins(
+            db, asked, AccessWanted(str(request), held.name or "?", people.told_number(held), wanted.address), now
+        )
     else:
         conversations.open_case(db, held.id, "access", now)
     return AccessAsked()
@@ -120,7 +122,7 @@ def decided(db: Connection, request: Row, agency_id: UUID | None, role: str, now
 
 def joined_by_group(scene: Scene, agency_id: UUID, member_id: UUID) -> None:
     """Tell the admins who came in with an invitation that is for many."""
-    news = MemberJoined(str(member_id), scene.held.name or "?", scene.held.address or "?")
+    news = MemberJoined(str(member_id), scene.held.name or "?", people.told_number(scene.held))
     tell_admins(scene.db, agency_id, news, scene.now, besides=scene.held.id)
 
 

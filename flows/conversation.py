@@ -64,6 +64,7 @@ from flows.words import (
     MailRefused,
     MailUnknown,
     MailWaits,
+    MemberDeactivated,
     MemberDiffers,
     MemberJoined,
     MemberLeft,
@@ -695,7 +696,7 @@ def _news(envelope: Envelope, event: News, facts: Facts) -> Turn:
             return _news_of_the_mailbox(envelope, event, facts)
         case AdminNeeded() | MemberDiffers():
             return _news_for_an_admin(envelope, event)
-        case AccessWanted() | MemberJoined() | MemberLeft() | NumberReissued():
+        case AccessWanted() | MemberJoined() | MemberLeft() | MemberDeactivated() | NumberReissued():
             return _news_of_somebody(envelope, event)
         case AccessGranted() | AccessDeclined() | Excluded() | MovedAway() | Invited() | Reminded():
             return _news_of_a_membership(envelope, event, facts)
@@ -747,13 +748,19 @@ def _news_for_an_admin(envelope: Envelope, event: AdminNeeded | MemberDiffers) -
     return Turn(envelope, tuple(said), ask=True, offer=(done,))
 
 
-def _news_of_somebody(envelope: Envelope, event: AccessWanted | MemberJoined | MemberLeft | NumberReissued) -> Turn:
+def _news_of_somebody(
+    envelope: Envelope, event: AccessWanted | MemberJoined | MemberLeft | MemberDeactivated | NumberReissued
+) -> Turn:
     """To an admin, who says whether this person belongs to the agency, or has to do something in Ally."""
     if isinstance(event, MemberLeft):
         todo: Values = {"name": event.name, "settings": Text("ally.settings")}
         return Turn(envelope, (Say("news.member_left", todo),), ask=True)
     if isinstance(event, NumberReissued):
         return Turn(envelope, (Say("news.number_reissued", {"name": event.name}),), ask=True)
+    if isinstance(event, MemberDeactivated):
+        remove = Option(f"{GO}team.exclude.{event.member_id}", "news.button.remove")
+        said = Say("news.deactivated", {"name": event.name})
+        return Turn(envelope, (said,), ask=True, offer=(remove, Option(NOTED, "news.button.keep")))
     about: Values = {"name": event.name, "number": Code(event.number)}
     if isinstance(event, AccessWanted):
         said = Say("news.access_wanted", {**about, "address": Code(event.address)})

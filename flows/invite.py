@@ -33,6 +33,11 @@ _ID = re.compile(r"[A-Z][A-Z0-9]{1,30}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
+class Untested:
+    """The admin's own e-mail does not work yet; we wait for whether others are invited all the same."""
+
+
+@dataclass(frozen=True, slots=True)
 class Picking:
     """We wait for the people and channels that are picked in the window."""
 
@@ -57,14 +62,17 @@ class Inviting:
     """They are being made members; answered within the turn, so that nobody is ever asked here."""
 
 
-State = Picking | Looking | Previewing | Inviting | Done
+State = Untested | Picking | Looking | Previewing | Inviting | Done
 
 
 def start(_entry: str, facts: Facts) -> tuple[State, list[Effect]]:
     """Picking is for admins in a workspace; elsewhere an invitation is words to be forwarded."""
     if facts.role != "admin":
         return Done(), [Say("team.only_admins")]
-    return (Picking(), []) if facts.workspace else (Done(), [Start("team", "invite")])
+    if not facts.workspace:
+        return Done(), [Start("team", "invite")]
+    works = facts.mailbox is not None and facts.mailbox.state == "works"
+    return (Picking() if works else Untested()), []
 
 
 def step(state: State, event: Event, facts: Facts) -> Step:
@@ -72,11 +80,15 @@ def step(state: State, event: Event, facts: Facts) -> Step:
     if facts.role != "admin":
         return Done(), [Say("team.only_admins")]
     match state, event:
+        case Untested(), Chose("mine"):
+            return Done(), [Start("mailbox", "manage" if facts.mailbox else "")]
+        case Untested(), Chose("anyway"):
+            return Picking(), []
         case Picking(), Filled(values):
             return _picked(values)
         case Picking(), Chose("words"):
             return Done(), [Start("team", "invite")]
-        case ((Picking() | Previewing()), Chose("menu")):
+        case ((Untested() | Picking() | Previewing()), Chose("menu")):
             return Done(), []
         case Looking(), PeopleFound(people, everybody, working, more):
             if not people:
@@ -119,6 +131,9 @@ def ask(state: State, facts: Facts) -> Ask:
         return Ask(
             "preview", name, values, (Option("yes", "invite.button.yes"), Option("no", "invite.button.no"), menu)
         )
+    if isinstance(state, Untested):
+        options = (Option("mine", "invite.button.mine"), Option("anyway", "invite.button.anyway"), menu)
+        return Ask("untested", "invite.untested", {}, options)
     if isinstance(state, Picking):
         return Ask("whom", "invite.whom", {}, (Option("words", "invite.button.words"), menu))
     return Ask("busy", "mailbox.busy")
@@ -134,7 +149,7 @@ def inputs(state: State) -> tuple[Input, ...]:
 
 FLOW = Flow(
     "invite",
-    (Picking, Looking, Previewing, Inviting),
+    (Untested, Picking, Looking, Previewing, Inviting),
     start,
     step,
     ask,

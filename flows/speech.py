@@ -29,6 +29,10 @@ class Style(Protocol):
     def quote(self, text: str) -> str:
         """The person's own words, on lines of their own."""
 
+    @property
+    def place(self) -> str:
+        """Where the texts hold sentences that are said otherwise on this channel; empty where none are."""
+
 
 @dataclass(frozen=True, slots=True)
 class Button:
@@ -108,9 +112,9 @@ def render(speak: Speak, language: Language, style: Style, url: Callable[[Link],
 
 
 def _say(say: Say, language: Language, style: Style, url: Callable[[Link], str]) -> str:
-    return texts(language)[say.name].format(
-        **{name: _value(value, language, style, url) for name, value in say.values.items()}
-    )
+    known = texts(language)
+    template = known.get(f"{style.place}.{say.name}") or known[say.name]
+    return template.format(**{name: _value(value, language, style, url) for name, value in say.values.items()})
 
 
 def _value(value: Value, language: Language, style: Style, url: Callable[[Link], str]) -> str:
@@ -145,6 +149,8 @@ def _day(day: date, language: Language) -> str:
 
 class Plain:
     """The style of a transcript or a terminal: nothing is escaped."""
+
+    place = ""
 
     def plain(self, text: str) -> str:
         """Words as they are."""

@@ -109,18 +109,30 @@ def start(entry: str, facts: Facts) -> tuple[State, list[Effect]]:
     if facts.role != "admin":
         return Done(), [Say("team.only_admins")]
     wanted, _, about = entry.partition(".")
-    first: dict[str, tuple[State, list[Effect]]] = {
-        "exclude": (ConfirmingExclusion(about), []),
-        "show": (Showing(about), []),
-        "invite": (Inviting(), []),
-        "test": (Changing("", wanted), [TestTeam()]),
-        "remind_all": (Changing("", wanted), [RemindTeam()]),
-        "remind": (Changing(about, wanted), [RemindMember(about)]),
-        "pause": (Changing(about, wanted), [PauseMember(about, off=True)]),
-        "resume": (Changing(about, wanted), [PauseMember(about, off=False)]),
-    }
-    state, effects = first.get(wanted, (Listing(), []))
-    return state, [SeeTeam(), *effects]
+    match wanted:
+        case "exclude":
+            return ConfirmingExclusion(about), [SeeTeam()]
+        case "show":
+            return Showing(about), [SeeTeam()]
+        case "invite":
+            return Inviting(), [SeeTeam()]
+        case _ if (change := _change(wanted, about)) is not None:
+            return Changing(about, wanted), [SeeTeam(), change]
+    return Listing(), [SeeTeam()]
+
+
+def _change(wanted: str, about: str) -> Effect | None:
+    """What is done at once, with one member or with all."""
+    match wanted:
+        case "test":
+            return TestTeam()
+        case "remind_all":
+            return RemindTeam()
+        case "remind":
+            return RemindMember(about)
+        case "pause" | "resume":
+            return PauseMember(about, off=wanted == "pause")
+    return None
 
 
 def step(state: State, event: Event, facts: Facts) -> Step:

@@ -612,6 +612,14 @@ class MemberLeft:
 
 
 @dataclass(frozen=True, slots=True)
+class MemberDeactivated:
+    """To an admin: a member's account in the workspace was deactivated, but they belong to the agency still."""
+
+    member_id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class NumberReissued:
     """To an admin: a member's phone number belongs to another account now; the member has to prove who they are."""
 
@@ -733,6 +741,7 @@ News = (
     | AccessDeclined
     | MemberJoined
     | MemberLeft
+    | MemberDeactivated
     | NumberReissued
     | MovedAway
     | Excluded

@@ -137,6 +137,9 @@ class Recorder:
         """Remember."""
         self.typed.append(message_id)
 
+    def window(self, to: Identity) -> None:
+        """None is open."""
+
     def erase(self, message_id: str) -> None:
         """Remember, or fail as the test wishes."""
         if self.erase_failures:

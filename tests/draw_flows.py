@@ -13,7 +13,7 @@ from pathlib import Path
 FLOWS = Path(__file__).parent.parent / "flows"
 DRAWN = FLOWS / "diagrams"
 END = "[*]"
-NAMES = ("welcome", "menu", "mailbox", "card", "integrate", "team", "roles", "compose", "privacy")
+NAMES = ("welcome", "menu", "mailbox", "card", "integrate", "team", "invite", "roles", "compose", "privacy")
 
 
 @dataclass

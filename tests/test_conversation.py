@@ -39,7 +39,6 @@ from flows.words import (
     EraseSecret,
     FileLost,
     FileShared,
-    Filled,
     Judged,
     Lay,
     LinkRefused,
@@ -571,7 +570,7 @@ def test_somebody_who_is_no_member_any_more_is_asked_for_a_code():
 def test_a_stranger_can_ask_for_erasure_but_starts_no_other_flow():
     player = Player()
     player.write("hi")
-    assert EN["talk.closed"] in player._message("x", "menu.choosing:go:mailbox.manage", "text")
+    assert EN["welcome.door"] in player._message("x", "menu.choosing:go:mailbox.manage", "text")
     assert "Shall I erase all of it?" in player.write("erase")
     assert EN["privacy.kept"] in player.tap("keep")
     assert player.envelope.flow == "welcome"
@@ -693,7 +692,6 @@ def test_an_answer_that_nobody_waits_for_changes_nothing():
     player = member()
     before = player.envelope
     assert player.happens(LoginWorked(ANA)) == ""
-    assert player.happens(Filled({})) == ""
     assert player.envelope == before
 
 

@@ -39,7 +39,7 @@ def test_what_belongs_together_is_one_message_with_the_question_at_its_end():
     speak = Speak((Say("talk.left"), Say("mailbox.stuck")), "mailbox.stuck", (Option("retry", "mailbox.button.retry"),))
     message = render(speak, "en", Plain(), lambda _: "")
     body = f"{texts('en')['talk.left']}\n\n{texts('en')['mailbox.stuck']}"
-    assert message == Message(body, (Button("mailbox.stuck:retry", "Try again"),), "en")
+    assert message == Message(body, (Button("mailbox.stuck:retry", "Try again"),), "en", "mailbox.stuck")
 
 
 def test_every_kind_of_value_passes_through_the_channel_s_style():

@@ -16,13 +16,13 @@ import yaml
 from bot.mail.knowledge.explain import causes
 from bot.mail.knowledge.providers import Hint
 from bot.mail.wire.certificate import Detail
-from flows import compose, integrate, mailbox, remedies, welcome
+from flows import board, compose, integrate, invite, mailbox, remedies, welcome
 from flows.conversation import FLOWS
 from flows.facts import Mailbox, MailboxState, Role, Teammate
 from flows.saved import VERSION, load_envelope
 from flows.speech import label, texts
 from flows.team import ConfirmingExclusion, Listing, Showing
-from flows.words import LANGUAGES, LoginFailed, MailAccepted, Server, Speak
+from flows.words import LANGUAGES, LoginFailed, MailAccepted, Person, Server, Speak
 from tests.flowkit import ADDRESS, ANA, CODE, GMAIL, WORKS, Player, facts, shown
 
 ROOT = Path(__file__).parent.parent
@@ -118,7 +118,8 @@ def used_names():
         for field in form.fields
     }
     everything = re.compile("|".join(patterns))
-    return {name for name in OURS if everything.fullmatch(name)} | forms
+    elsewhere = {f"slack.{name}" for name in OURS}  # the same sentences, said otherwise in Slack
+    return {name for name in OURS if everything.fullmatch(name)} | forms | (elsewhere & set(OURS))
 
 
 def test_every_sentence_is_used():
@@ -198,6 +199,8 @@ def questions():
             yield f"team {one.name}", FLOWS["team"].ask(state, facts(role="admin", team=TEAM))
     for page in (0, 1):
         yield "team", FLOWS["team"].ask(Listing(page), facts(role="admin", team=TEAM))
+    people = (Person("U1", "Ana"),)
+    yield "invite", FLOWS["invite"].ask(invite.Previewing(people, 3, 1), facts(role="admin"))
     for state in more:
         yield str(state), mailbox.FLOW.ask(state, facts(provider=GMAIL))
 
@@ -212,8 +215,23 @@ def test_every_question_fits_into_whatsapp_s_buttons_or_list(language):
         assert all(0 < size(one) <= most for one in labels), (name, labels)
 
 
+def on_homes():
+    """Every choice on every kind of home."""
+    many = tuple(Teammate(f"m{number}", f"Fulana {number}", "member") for number in range(3 * board.PAGE))
+    for known in (
+        facts(),
+        facts(mailbox=WORKS),
+        facts(role="admin", team=TEAM),
+        facts(role="admin", team=TEAM, mailbox=WORKS, agency_server=ANA.server),
+        facts(role="admin", team=many),
+    ):
+        for part in board.home(known, 1):
+            yield from getattr(part, "options", ())
+
+
 def test_every_label_stands_on_a_button():
     shown_somewhere = {option.label for _, asked in questions() for option in asked.options}
+    shown_somewhere |= {option.label for option in on_homes()}
     labels = {name for name in OURS if ".button." in f".{name}"}
     # The conversation's own, the news', and those below an answer of the guide
     own = {"talk.button.command", "talk.button.text", "menu.button.switched_on"}

@@ -819,5 +819,6 @@ def test_every_promise_of_the_flows_has_its_lane_and_its_hand():
     assert set(bot.turns.LANES.values()) <= set(LEASES)
     assert {*HANDS} == {kind.__name__ for kind in get_args(Promised)} | {
         "SendMail", promises.NUDGE, promises.RECONCILE, promises.RETEST, promises.TELL, promises.FILE_COPY,
-        promises.FETCH_FILE, promises.MAIL_CODE,
+        promises.FETCH_FILE, promises.MAIL_CODE, promises.FOLLOW_UP, promises.SHOW_HOME,
+        promises.LOOK_AROUND,
     }  # fmt: skip

@@ -61,6 +61,9 @@ class Terminal:
     def typing(self, message_id: str) -> None:
         """A terminal shows no typing."""
 
+    def window(self, to: Identity) -> None:
+        """A terminal has no windows."""
+
     def erase(self, message_id: str) -> None:
         """What was typed in a terminal stays there."""
 

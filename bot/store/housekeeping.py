@@ -23,6 +23,7 @@ from bot.store.tables import audit, content, message
 
 KEEP_ENDED = timedelta(days=7)  # promises that ended: long enough to see what happened
 RECONCILE_EVERY = timedelta(minutes=5)
+LOOK_AROUND_EVERY = timedelta(days=1)
 KEEP_LINKS = timedelta(days=1)
 KEEP_FILES = timedelta(days=7)  # a draft may wait so long
 
@@ -32,6 +33,9 @@ def sweep(db: Connection, now: datetime, retention: timedelta) -> None:
     promises.once(db, "work", promises.RECONCILE, now + RECONCILE_EVERY, now)
     if slack.to_be_renewed(db, now):
         promises.once(db, "work", promises.RENEW_TOKENS, now, now)
+    if slack.all_workspaces(db):
+        promises.once(db, "work", promises.LOOK_AROUND, now + LOOK_AROUND_EVERY, now)
+    slack.forget_states(db, now)
     secrets.forget_expired(db, now)
     promises.forget_ended(db, now - KEEP_ENDED)
     mailboxes.forget_links(db, now - KEEP_LINKS)
@@ -42,7 +46,6 @@ def sweep(db: Connection, now: datetime, retention: timedelta) -> None:
     entrances.forget_old(db, now)
     files.forget_old(db, now - KEEP_FILES)
     people.forget_invitations(db, now - retention)
-    slack.forget_states(db, now)
 
 
 def said(db: Connection, promise_id: int, provider_id: str) -> None:

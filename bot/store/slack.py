@@ -138,6 +138,22 @@ def working_in(db: Connection, agency_id: UUID, addresses: Sequence[str]) -> set
     return {str(one) for one in db.execute(query).scalars()}
 
 
+def members_of(db: Connection, team: str, agency_id: UUID) -> list[Row]:
+    """The contacts of a workspace who belong to its agency: address, contact, member, name, since when they are gone."""
+    query = (
+        select(
+            contact.c.address, contact.c.id.label("contact_id"), contact.c.gone_at, member.c.id.label("member_id"),
+            member.c.name,
+        )
+        .join(membership, membership.c.contact_id == contact.c.id)
+        .join(member, member.c.id == membership.c.member_id)
+        .where(contact.c.channel == "slack", contact.c.address.startswith(f"{team}.", autoescape=True))
+        .where(member.c.agency_id == agency_id, member.c.removed_at.is_(None))
+        .order_by(member.c.name)
+    )  # fmt: skip
+    return list(db.execute(query).all())
+
+
 # --- the way to Slack's consent page and back -------------------------------------------------------------------------
 
 

@@ -9,9 +9,8 @@ from bot.channels.slack.bolt import bolt_app, genuine, handler
 from bot.slack_edge import SlackEdge
 
 if TYPE_CHECKING:
-    from slack_bolt import App
-
     from bot.app import Parts
+    from bot.channels.slack.bolt import App
 
 MAX_BODY = 1024 * 1024  # bytes: a tap on a home brings the whole home along
 

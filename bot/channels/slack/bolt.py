@@ -11,7 +11,8 @@ from functools import partial
 from typing import Any, Protocol
 
 import structlog
-from slack_bolt import App, BoltResponse
+from slack_bolt import App as App  # noqa: PLC0414 - others may name it without the library
+from slack_bolt import BoltResponse
 from slack_bolt.adapter.flask import SlackRequestHandler
 from slack_bolt.adapter.socket_mode import SocketModeHandler
 from slack_bolt.authorization import AuthorizeResult

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Protocol
 
 from bot.channels import Accepted, Identity, Inbound, Refused, SendError
@@ -71,15 +72,17 @@ class Slack:
         channel = str(answer.get("channel", ""))
         if channel and channel != self._screens.dm(known):
             self._screens.noted_dm(known, channel)
-        self.follow(to, message)
+        if show := self.window(to):
+            show(message)
         return Accepted(f"{channel}:{answer.get('ts', '')}"[:64])
 
-    def follow(self, to: Identity, message: Message) -> None:
-        """Show a message in the window that the person has open, if any. An ornament: it raises nothing of Slack's."""
+    def window(self, to: Identity) -> Callable[[Message], None] | None:
+        """A way to show something in the window that is open; None without. It raises nothing of Slack's."""
         known = to.address or ""
         view_id = self._screens.view(known)
-        if not view_id:
-            return
+        return partial(self._follow, known, view_id) if view_id else None
+
+    def _follow(self, known: str, view_id: str, message: Message) -> None:
         try:
             self.update(split(known)[0], view_id, message)
         except Refused as refusal:

@@ -92,11 +92,11 @@ def read_action(body: Payload) -> Inbound:
 
 
 def read_submission(body: Payload) -> Inbound:
-    """A filled-in window: its fields by name. Sent twice, it has the same id."""
+    """A filled-in window: its fields by name. Sent twice it has the same id, filled in again after an error another."""
     view = body.get("view") or {}
     values = (view.get("state") or {}).get("values") or {}
     typed = {str(name): _filled(inputs[VALUE]) for name, inputs in list(values.items())[:MAX_FIELDS] if VALUE in inputs}
-    at = f"{view.get('id', '')} {view.get('hash', '')}"
+    at = f"{view.get('id', '')} {view.get('hash', '')} {body.get('trigger_id', '')}"
     button = f"{view.get('callback_id', '')}:"
     return Inbound(_message_id(at), _actor(body), " / ".join(typed.values()), button, name=_name(body), fields=typed)
 

@@ -13,6 +13,8 @@ _HARMLESS = str.maketrans(_ENTITIES | {mark: f"{_HAIR}{mark}{_HAIR}" for mark in
 class SlackStyle:
     """`flows.speech.Style` for Slack's mrkdwn."""
 
+    place = "slack"
+
     def plain(self, text: str) -> str:
         """Words of a person or the world; none of their signs makes bold, a link or a mention."""
         return text.translate(_HARMLESS)

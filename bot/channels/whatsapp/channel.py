@@ -43,6 +43,9 @@ class WhatsApp:
         """Show that an answer is on its way, under the person's last message."""
         self._twilio.typing(message_id)
 
+    def window(self, to: Identity) -> None:
+        """WhatsApp has no windows."""
+
     def erase(self, message_id: str) -> None:
         """Erase what a person sent. Raises Later or Refused."""
         self._twilio.erase(message_id)

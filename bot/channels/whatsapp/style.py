@@ -12,6 +12,8 @@ _HARMLESS = str.maketrans({mark: f"{_HAIR}{mark}{_HAIR}" for mark in "*_~"} | {"
 class WhatsAppStyle:
     """`flows.speech.Style` for WhatsApp."""
 
+    place = ""
+
     def plain(self, text: str) -> str:
         """Words of a person or the world; none of their signs makes bold, italic, struck or mono."""
         return text.translate(_HARMLESS)

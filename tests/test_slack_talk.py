@@ -1,0 +1,67 @@
+"""Slack as its people meet it: the same talk as on WhatsApp, with buttons, windows and a home."""
+
+import pytest
+
+from bot.store import tables
+from tests.botkit import ADDRESS, table_of_providers
+from tests.slackkit import ANA, BIA, TEAM, SlackKit
+
+
+@pytest.fixture
+def kit(database_url, tmp_path):
+    with SlackKit(database_url, tmp_path, providers=table_of_providers(tmp_path)) as made:
+        yield made
+
+
+def test_the_admin_claims_the_workspace_with_the_invitation(kit):
+    kit.claim()
+    assert "You are now connected to Agência Sol" in kit.read(BIA)
+    (workspace,) = kit.rows(tables.slack_workspace)
+    assert (workspace.team_id, workspace.agency_id) == (TEAM, kit.agency)
+
+
+def test_a_direct_message_is_answered_with_buttons_that_work(kit):
+    kit.claim()
+    assert "Which e-mail address" in kit.read(BIA)
+    assert "What would you like to do?" in kit.written(BIA, "menu")
+    assert "Shall I erase all of it?" in kit.tapped(BIA, "My data")
+    assert "Nothing was erased" in kit.tapped(BIA, "Keep it")
+
+
+def test_connecting_begins_in_a_window_with_the_address_as_a_field(kit):
+    kit.claim()
+    kit.written(BIA, "menu")
+    kit.tapped(BIA, "Connect my e-mail")
+    assert "E-mail address" in kit.window(BIA, "Which e-mail address")
+    kit.slack.type_in(TEAM, BIA, {"address": "no address"})
+    kit.slack.submit(TEAM, BIA)
+    assert "no complete e-mail address" in kit.slack.field_errors(TEAM, BIA)["address"]
+    kit.slack.type_in(TEAM, BIA, {"address": ADDRESS})
+    kit.slack.submit(TEAM, BIA)
+    assert "One moment" in kit.window(BIA)
+    kit.work()
+    assert "/s/" in kit.window(BIA)
+    assert "/s/" in kit.read(BIA)
+
+
+def test_a_home_shows_the_agency_at_a_glance(kit):
+    kit.claim()
+    shown = kit.home(BIA)
+    assert "Agência Sol" in shown
+    assert "0 of 1 can send" in shown
+    assert kit.home(ANA)
+
+
+def test_people_are_invited_where_they_are(kit):
+    kit.claim()
+    kit.slack.command(TEAM, BIA, "invite")
+    kit.window(BIA, "shall we connect yours first?")
+    kit.tapped(BIA, "Invite anyway", "modal")
+    kit.window(BIA, "Pick people")
+    kit.slack.type_in(TEAM, BIA, {"people": [ANA]})
+    kit.slack.submit(TEAM, BIA)
+    kit.work()
+    assert "People picked: 1" in kit.read(BIA)
+    kit.tapped(BIA, "Yes, write to them")
+    assert "Bia" in kit.read(ANA)
+    assert "Which e-mail address" in kit.tapped(ANA, "Connect")
