@@ -29,7 +29,7 @@ from bot.vault import Secret
 from bot.workspaces import Workspaces
 from flows.facts import Facts
 from flows.speech import Message, Style
-from flows.words import Account, Event, Server
+from flows.words import Account, Event, Link, Server
 
 IMAPS = 993
 
@@ -162,6 +162,12 @@ def look(tools: Tools, promise: Promise) -> Held | None:
         return None
     with reading(tools.engine) as db:
         return conversations.look(db, promise.conversation_id)
+
+
+def armed(tools: Tools, link: Link) -> str:
+    """A new address of a one-time link, good from now on."""
+    with tools.engine.begin() as db:
+        return f"{tools.public_url}/s/{tools.links.arm(db, UUID(link.id))}"
 
 
 def family_of(tools: Tools, account: Account) -> str | None:

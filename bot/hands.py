@@ -24,6 +24,7 @@ from bot.handiwork import (
     Hand,
     Outcome,
     Tools,
+    armed,
     backoff,
     family_of,
     imap_of,
@@ -61,7 +62,6 @@ from flows.words import (
     Discover,
     Event,
     Lay,
-    Link,
     LoginFailed,
     LoginWorked,
     MailAccepted,
@@ -151,12 +151,7 @@ def _identity(held: Held) -> Identity:
 def _message(tools: Tools, promise: Promise, held: Held) -> Message:
     said: Speak = saved.load(promise.payload["effect"])
     style = tools.channels[held.channel].style
-    return render(said, language(held.language), style, lambda link: _armed(tools, link))
-
-
-def _armed(tools: Tools, link: Link) -> str:
-    with tools.engine.begin() as db:
-        return f"{tools.public_url}/s/{tools.links.arm(db, UUID(link.id))}"
+    return render(said, language(held.language), style, partial(armed, tools))
 
 
 def _already_said(tools: Tools, promise: Promise, held: Held) -> str | None:

@@ -113,6 +113,7 @@ class Taken:
     conversation_id: UUID
     language: Language
     effects: tuple[Effect, ...] = ()
+    ticket: int = 0
 
 
 class Turns:
@@ -151,6 +152,17 @@ class Turns:
         """The conversation of somebody who did not write: made where there is none. Raises DatabaseDown."""
         with self._engine.begin() as db:
             return people.who(db, identity, "", self._clock.now())
+
+    def asks_now(self, conversation_id: UUID, since: int) -> Speak | None:
+        """The question of a conversation, if it is another one than that of this ticket. Nothing is changed."""
+        with self._engine.begin() as db:
+            held = conversations.look(db, conversation_id)
+            if held is None or held.ticket == since:
+                return None
+            envelope = _envelope(held)
+            known = self._facts.read(db, held, envelope, self._clock.now()).facts
+        asked = close(Turn(envelope, ask=True), known).effects
+        return next((one for one in asked if isinstance(one, Speak)), None)
 
     def result(self, db: Connection, conversation_id: UUID, event: Event, ticket: int) -> None:
         """What became of a promise, in the transaction that ends the promise. A late answer is dropped here."""
@@ -203,7 +215,7 @@ class Turns:
             standing = replace(standing, facts=replace(standing.facts, question=question))
         heard = self._heard(db, held, envelope, standing, inbound, now)
         closed = self._run(db, held, envelope, standing, heard, now, by_person=True)
-        return Taken(held.id, standing.facts.language, closed.effects)
+        return Taken(held.id, standing.facts.language, closed.effects, closed.envelope.ticket)
 
     def _question(self, envelope: Envelope, inbound: Inbound, now: datetime) -> Question | None:
         """What a message asks of the guide, if it may be a question at all."""

@@ -139,7 +139,7 @@ def working_in(db: Connection, agency_id: UUID, addresses: Sequence[str]) -> set
 
 
 def members_of(db: Connection, team: str, agency_id: UUID) -> list[Row]:
-    """The contacts of a workspace who belong to its agency: address, contact, member, name, since when they are gone."""
+    """The contacts of a workspace who belong to its agency, with their members, and since when they are gone."""
     query = (
         select(
             contact.c.address, contact.c.id.label("contact_id"), contact.c.gone_at, member.c.id.label("member_id"),

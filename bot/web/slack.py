@@ -1,11 +1,13 @@
 """The route of Slack's requests: verified before Bolt sees them, bounded, then one turn."""
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from bot.channels.slack.bolt import bolt_app, genuine, handler
+from bot.handiwork import armed
 from bot.slack_edge import SlackEdge
 
 if TYPE_CHECKING:
@@ -21,7 +23,14 @@ def edge(parts: "Parts") -> "tuple[SlackEdge, App]":
     if slack is None:
         raise LookupError("Slack is not configured")
     answers = SlackEdge(
-        parts.engine, parts.turns, parts.facts, slack.workspaces, slack.screens, slack.channel, parts.clock.now
+        parts.engine,
+        parts.turns,
+        parts.facts,
+        slack.workspaces,
+        slack.screens,
+        slack.channel,
+        parts.clock.now,
+        partial(armed, parts.tools),
     )
     return answers, bolt_app(answers, answers.known)
 
@@ -29,8 +38,10 @@ def edge(parts: "Parts") -> "tuple[SlackEdge, App]":
 def slack_pages(parts: "Parts") -> Blueprint:
     """The route `/slack/events`: events, interactions and commands. Without a signing secret it does not answer."""
     secret = parts.settings.slack_signing_secret
-    bolt = handler(edge(parts)[1])
+    answers, app = edge(parts)
+    bolt = handler(app)
     blueprint = Blueprint("slack", __name__)
+    blueprint.record_once(lambda state: state.app.extensions.update(slack=answers))
 
     def events() -> Response:
         request.max_content_length = MAX_BODY
