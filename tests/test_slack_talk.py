@@ -2,6 +2,7 @@
 
 import pytest
 
+from bot import commands
 from bot.playground.plays import Play
 from bot.store import tables
 from tests.botkit import ADDRESS, table_of_providers
@@ -97,3 +98,17 @@ def test_a_window_that_was_closed_is_left_alone(database_url, tmp_path):
         play.play(CONNECTING.replace("Bia's page", "Bia closes the window\nBia's page"))
         shown = [str(seen.arguments) for seen in play.theatre.slack.standin.requests if seen.method == "views.update"]
     assert not [one for one in shown if "Testing ana@sandbox.test" in one or "It works!" in one]
+
+
+# --- the operator -----------------------------------------------------------------------------------------------------
+
+
+def test_an_operator_lists_the_workspaces_and_takes_one_from_its_agency(kit):
+    kit.claim()
+    (listed,) = commands.workspaces(kit.parts)
+    assert (listed["workspace"], listed["agency"], listed["left"]) == (TEAM, "Agência Sol", False)
+    commands.release_workspace(kit.parts, TEAM)
+    assert commands.workspaces(kit.parts)[0]["agency"] == ""
+    assert "I need to know your agency" in kit.written(BIA, "menu")
+    with pytest.raises(commands.CannotBe, match="There is no workspace T0NONE"):
+        commands.release_workspace(kit.parts, "T0NONE")
