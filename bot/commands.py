@@ -34,7 +34,8 @@ def add_agency(parts: Parts, name: str, language: Language, zone: str, admin: st
             raise CannotBe(f"There is an agency called {name} already.")
         agency_id = people_store.add_agency(db, name, language, zone, now)
         made = people.invite(db, agency_id, role="admin", name=admin, language=language, uses=1, now=now)
-    return {"agency": name, "id": str(agency_id), **invitation_texts(parts, made, language)}
+    texts = invitation_texts(parts, made, language)
+    return {"agency": name, "id": str(agency_id), **texts, **install_link(parts, made, "admin")}
 
 
 def invite(parts: Parts, agency: str, role: str, name: str, uses: int) -> dict[str, Any]:
@@ -43,7 +44,8 @@ def invite(parts: Parts, agency: str, role: str, name: str, uses: int) -> dict[s
     with parts.engine.begin() as db:
         row = _agency(db, agency)
         made = people.invite(db, row.id, role=role, name=name, language=row.language, uses=uses, now=parts.clock.now())
-    return {"agency": row.name, "role": role, "uses": uses, **invitation_texts(parts, made, row.language)}
+    texts = invitation_texts(parts, made, row.language)
+    return {"agency": row.name, "role": role, "uses": uses, **texts, **install_link(parts, made, role)}
 
 
 def _check_name(name: str) -> None:
@@ -55,6 +57,12 @@ def invitation_texts(parts: Parts, made: people.Invitation, language: Language) 
     """The code, the wa.me link whose text holds it, and words to forward with it."""
     link, forward = forward_text(parts.settings.twilio_whatsapp_from, made.code, language)
     return {"code": made.code, "expires_at": _moment(made.expires_at), "link": link, "forward": forward}
+
+
+def install_link(parts: Parts, made: people.Invitation, role: str) -> dict[str, str]:
+    """The page on which an admin adds us to their own Slack workspace, where many can be added."""
+    many = role == "admin" and parts.slack is not None and parts.slack.workspaces.installable
+    return {"slack": f"{parts.settings.url}/slack/install?code={made.code}"} if many else {}
 
 
 def _agency(db: Connection, name: str) -> Row:

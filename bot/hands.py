@@ -50,6 +50,7 @@ from bot.store import conversations, mailboxes, people, promises, secrets
 from bot.store.conversations import Held
 from bot.store.engine import Connection, DatabaseDown, Row, reading
 from bot.store.promises import Promise
+from bot.store.slack import to_be_renewed
 from bot.vault import Secret, Unopenable
 from flows import saved
 from flows.speech import Message, render
@@ -460,6 +461,22 @@ def reconcile(tools: Tools, promise: Promise) -> Outcome:
     return Ended(words=f"{found} found")
 
 
+def renew_tokens(tools: Tools, promise: Promise) -> Outcome:
+    """Renew the tokens of workspaces in which nobody says anything: a chain that lapses can only be made anew."""
+    with reading(tools.engine) as db:
+        due = to_be_renewed(db, tools.clock.now()) if tools.slack is not None else []
+    failed = 0
+    for team in due:
+        try:
+            if tools.slack is not None:
+                tools.slack.workspaces.token_of(team)
+        except SendError as failure:
+            failed += not isinstance(failure, Refused)
+    if failed:
+        return Again(backoff(promise.attempt, longest=600.0), f"{failed} of {len(due)} were not renewed")
+    return Ended(words=f"{len(due)} looked at")
+
+
 # --- erasing ----------------------------------------------------------------------------------------------------------
 
 
@@ -667,6 +684,7 @@ HANDS: dict[str, Hand] = {
     promises.FETCH_FILE: fetch_file,
     promises.MAIL_CODE: mail_code,
     promises.RECONCILE: reconcile,
+    promises.RENEW_TOKENS: renew_tokens,
     promises.FOLLOW_UP: follow_up,
     promises.LOOK_AROUND: look_around,
     promises.SHOW_HOME: show_home,

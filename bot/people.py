@@ -169,6 +169,35 @@ def join(db: Connection, held: Held, code: str, limits: Limits, now: datetime) -
     return Joining(Joined(found.agency), found.agency_id if for_many else None, new if for_many else None)
 
 
+def usable_by_admin(invited: people.Invited | None, now: datetime) -> bool:
+    """Whether an invitation makes somebody an admin now."""
+    return invited is not None and invited.role == "admin" and invited.uses_left > 0 and invited.expires_at > now
+
+
+def code_hash(code: str) -> str:
+    """What is stored of an invitation's code."""
+    return _hash(code)
+
+
+def join_as_admin(db: Connection, held: Held, invited: people.Invited, hashed: str, now: datetime) -> UUID | None:
+    """Somebody who holds an admin's invitation (by its hash) acts as an admin from now on; the member.
+
+    Who is an admin of that agency already needs no use of it. None: it is of no use any more.
+    """
+    known = people.membership_in(db, held.contact_id, invited.agency_id)
+    if known is None or people.role_of(db, known) != "admin":
+        if not usable_by_admin(invited, now):
+            return None
+        people.use_invitation(db, hashed)
+    if known is None:
+        known = people.add_member(
+            db, held.contact_id, invited.agency_id, invited.name or held.name or "-", "admin", now
+        )
+    people.set_role(db, known, "admin")
+    people.act_for(db, held.contact_id, known, invited.language)
+    return known
+
+
 def belongs(db: Connection, held: Held, agency_id: UUID, *, claims: bool = False) -> bool:
     """Whether somebody may act for this agency where they write from: a Slack workspace belongs to one agency.
 

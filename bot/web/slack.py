@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from bot.channels.slack.bolt import bolt_app, genuine, handler
+from bot.channels.slack.bolt import bolt_app, genuine, handler, socket
+from bot.channels.slack.line import Line
 from bot.handiwork import armed
 from bot.slack_edge import SlackEdge
 
@@ -33,6 +34,15 @@ def edge(parts: "Parts") -> "tuple[SlackEdge, App]":
         partial(armed, parts.tools),
     )
     return answers, bolt_app(answers, answers.known)
+
+
+def slack_line(parts: "Parts") -> Line | None:
+    """The line of Socket Mode, not opened yet; None without SLACK_APP_TOKEN."""
+    token, api_url = parts.settings.slack_app_token, parts.settings.slack_api_url
+    if not token or parts.slack is None:
+        return None
+    app = edge(parts)[1]
+    return Line(lambda: socket(app, token, api_url))
 
 
 def slack_pages(parts: "Parts") -> Blueprint:
