@@ -9,7 +9,7 @@ from bot.app import Parts
 from bot.hands import forget
 from bot.mail.wire.guard import BadHost, ascii_host
 from bot.settings import timezone
-from bot.store import access, conversations, questions
+from bot.store import access, conversations, housekeeping, questions, slack
 from bot.store import people as people_store
 from bot.store.engine import Connection, Row, reading
 from bot.team import decided, end_membership, forward_text
@@ -258,3 +258,26 @@ def _plain(value: object) -> object:
 
 def _moment(when: datetime) -> str:
     return when.astimezone().isoformat(timespec="seconds")
+
+
+# --- Slack ------------------------------------------------------------------------------------------------------------
+
+
+def workspaces(parts: Parts) -> list[dict[str, Any]]:
+    """The Slack workspaces, each with the agency that it belongs to."""
+    with reading(parts.engine) as db:
+        rows = slack.every_workspace(db)
+    return [
+        {"workspace": row.team_id, "name": row.name, "agency": row.agency or "", "since": _moment(row.at),
+         "left": row.gone_at is not None}
+        for row in rows
+    ]  # fmt: skip
+
+
+def release_workspace(parts: Parts, team: str) -> dict[str, Any]:
+    """Take a workspace from its agency: the next admin who comes with an invitation gets it. Raises CannotBe."""
+    with parts.engine.begin() as db:
+        if not slack.release(db, team):
+            raise CannotBe(f"There is no workspace {team}; python -m bot workspace list shows them.")
+        housekeeping.audit_entry(db, parts.clock.now(), actor="operator", action="workspace_released", subject=team)
+    return {"workspace": team, "agency": ""}

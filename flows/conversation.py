@@ -833,7 +833,7 @@ def close(turn: Turn, facts: Facts) -> Closed:
     envelope = replace(envelope, asked=Asked(question, shown))
     ask = Say("talk.anything_else") if turn.briefly else Say(asked.name, asked.values)
     speak = Speak((*says, ask), question, options, () if envelope.doubt else _inputs(envelope))
-    if _fits(speak, facts.language):
+    if facts.workspace or _fits(speak, facts.language):  # a message in a workspace holds as much as it has to
         return Closed(envelope, (speak, *others))
     return Closed(envelope, (*_speak(says), replace(speak, parts=(ask,)), *others))
 

@@ -72,6 +72,22 @@ def bind(db: Connection, team: str, agency_id: UUID) -> bool:
     return db.execute(mine.values(agency_id=agency_id)).rowcount == 1
 
 
+def every_workspace(db: Connection) -> list[Row]:
+    """All workspaces that were ever heard of, with the names of their agencies."""
+    query = select(slack_workspace, agency.c.name.label("agency"))
+    joined = query.join(agency, agency.c.id == slack_workspace.c.agency_id, isouter=True)
+    return list(db.execute(joined.order_by(slack_workspace.c.team_id)).all())
+
+
+def release(db: Connection, team: str) -> bool:
+    """A workspace belongs to no agency any more, and nobody in it acts for one; False: it is not known."""
+    theirs = (contact.c.channel == "slack", contact.c.address.startswith(f"{team}.", autoescape=True))
+    db.execute(delete(membership).where(membership.c.contact_id.in_(select(contact.c.id).where(*theirs))))
+    db.execute(update(contact).where(*theirs).values(member_id=None))
+    mine = update(slack_workspace).where(slack_workspace.c.team_id == team)
+    return db.execute(mine.values(agency_id=None)).rowcount == 1
+
+
 def locked(db: Connection, team: str) -> Row | None:
     """A workspace, held until the transaction ends."""
     return db.execute(select(slack_workspace).where(slack_workspace.c.team_id == team).with_for_update()).one_or_none()
