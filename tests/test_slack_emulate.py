@@ -193,7 +193,7 @@ def test_a_message_with_buttons_is_taken_and_found_again(kit):
     accepted = channel.send(to, message, 7, lambda: None)
     assert re.fullmatch(r"D[A-Z0-9]+:\d+\.\d+", accepted.provider_id)
     assert channel.find(to, message, since) == accepted.provider_id
-    assert channel.find(to, Message("Something else"), since) is None
+    assert channel.find(to, Message("Something else", (), "en"), since) is None
 
 
 def test_a_home_is_shown(kit):
