@@ -182,7 +182,7 @@ def try_team(scene: Scene, _wanted: TestTeam) -> Event:
     working = mailboxes.working_in(scene.db, agency_id)
     for nth, (mailbox_id, conversation_id) in enumerate(working):
         due = scene.now + nth * TESTS_APART
-        promises.one_at(scene.db, conversation_id, promises.WATCH, due, scene.now, {"mailbox": str(mailbox_id)})
+        promises.watch(scene.db, conversation_id, mailbox_id, due, scene.now)
     promises.wake(scene.db, {"work"})
     _audit(scene, "tested_team", agency_id)
     return TeamTouched(waiting + len(working))

@@ -84,7 +84,16 @@ MAX_FILE_NAME = 100
 MAX_LINE = 2_000  # characters of one line in the transcript
 MAX_UNFINISHED = 100  # promises of one conversation; beyond it nothing more is heard until some are kept
 UNNOTICED = frozenset(
-    {"EraseAtProvider", promises.NUDGE, promises.TELL, promises.FILE_COPY, promises.MAIL_CODE}
+    {
+        "EraseAtProvider",
+        promises.NUDGE,
+        promises.TELL,
+        promises.FILE_COPY,
+        promises.MAIL_CODE,
+        promises.WATCH,
+        promises.WARN,
+        promises.ADMIN_WARNING,
+    }
 )  # nobody waits for these: a failure is the operator's
 LANES: dict[type, str] = {
     Speak: "speak",
@@ -198,6 +207,8 @@ class Turns:
         if held.unfinished >= MAX_UNFINISHED:
             _log.warning("too much is still to be done for this conversation", conversation=str(held.id))
             return Taken(held.id, language(held.language))
+        if held.held_back:
+            promises.they_write(db, held.id, now)
         name = inbound.name or held.name
         people_store.touch(
             db,

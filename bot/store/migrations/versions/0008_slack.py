@@ -31,7 +31,13 @@ begin
     return null;
 end $$
 """
-WATCHED = ('mailbox', 'member', 'agency', 'invitation')
+WATCHED = {
+    # Not when it was seen to work: that changes with every mail, and no home shows it.
+    'mailbox': 'insert or delete or update of address, user_name, host, port, security, state, cause, who, version',
+    'member': 'insert or update or delete',
+    'agency': 'insert or update or delete',
+    'invitation': 'insert or update or delete',
+}
 
 
 def upgrade() -> None:
@@ -76,12 +82,20 @@ def upgrade() -> None:
     op.add_column('contact', sa.Column('gone_at', sa.DateTime(timezone=True), nullable=True))
     op.add_column('mailbox', sa.Column('worked_at', sa.DateTime(timezone=True), nullable=True))
     op.add_column('mailbox', sa.Column('warned_at', sa.DateTime(timezone=True), nullable=True))
+    op.add_column('mailbox', sa.Column('doubt', sa.String(length=8), server_default='', nullable=False))
+    op.add_column('mailbox', sa.Column('doubted_at', sa.DateTime(timezone=True), nullable=True))
     op.execute("update mailbox set worked_at = since where state = 'works'")
     op.create_index('ix_mailbox_worked', 'mailbox', ['worked_at'], unique=False, postgresql_where=sa.text("state = 'works'"))
+    op.create_index('uq_promise_watch', 'promise', [sa.text("(payload ->> 'mailbox')")], unique=True, postgresql_where=sa.text("kind = 'watch' and state in ('todo', 'doing')"))
+    op.create_table('template_month',
+    sa.Column('month', sa.String(length=7), nullable=False),
+    sa.Column('sent', sa.Integer(), nullable=False),
+    sa.PrimaryKeyConstraint('month', name=op.f('pk_template_month'))
+    )
     op.execute(STALE)
-    for table in WATCHED:
+    for table, when in WATCHED.items():
         op.execute(
-            f"create trigger slack_home_is_stale after insert or update or delete on {table} "
+            f"create trigger slack_home_is_stale after {when} on {table} "
             "for each row execute function slack_home_is_stale()"
         )
     op.execute("update compatible set schema = 8, oldest_code = 1")
@@ -91,7 +105,11 @@ def downgrade() -> None:
     for table in WATCHED:
         op.execute(f"drop trigger slack_home_is_stale on {table}")
     op.execute("drop function slack_home_is_stale()")
+    op.drop_table('template_month')
+    op.drop_index('uq_promise_watch', table_name='promise')
     op.drop_index('ix_mailbox_worked', table_name='mailbox')
+    op.drop_column('mailbox', 'doubted_at')
+    op.drop_column('mailbox', 'doubt')
     op.drop_column('mailbox', 'warned_at')
     op.drop_column('mailbox', 'worked_at')
     op.drop_column('contact', 'gone_at')
