@@ -6,6 +6,7 @@ from uuid import UUID
 
 from bot import people
 from bot.app import Parts
+from bot.channels import SendError
 from bot.hands import forget
 from bot.mail.wire.guard import BadHost, ascii_host
 from bot.settings import timezone
@@ -281,3 +282,13 @@ def release_workspace(parts: Parts, team: str) -> dict[str, Any]:
             raise CannotBe(f"There is no workspace {team}; python -m bot workspace list shows them.")
         housekeeping.audit_entry(db, parts.clock.now(), actor="operator", action="workspace_released", subject=team)
     return {"workspace": team, "agency": ""}
+
+
+def templates(parts: Parts) -> list[dict[str, Any]]:
+    """Make the three templates in three languages, ask WhatsApp to approve them, and say how that stands."""
+    if parts.templates is None:
+        raise CannotBe("TWILIO_ACCOUNT_SID: it is needed here; templates are made in a Twilio account.")
+    try:
+        return parts.templates.submit_all()
+    except SendError as failure:
+        raise CannotBe(f"Twilio did not do it: {failure}") from None

@@ -18,7 +18,20 @@ from bot.clock import Clock
 from bot.store.engine import Connection, Engine
 from bot.store.limits import PostgresStorage
 
-Name = Literal["access", "code", "discovery", "entrance", "install", "live_test", "link", "mail", "page", "proof"]
+Name = Literal[
+    "access",
+    "admin_warning",
+    "code",
+    "discovery",
+    "entrance",
+    "install",
+    "live_test",
+    "link",
+    "mail",
+    "page",
+    "proof",
+    "watch",
+]
 
 # For each act its subjects, in the order of `allow`'s keys and of locking, and how often it may be done for each. No
 # window is longer than a day, and none allows more than 200: that bounds a row. A changed limit begins at zero.
@@ -43,6 +56,10 @@ LIMITS: dict[Name, dict[str, str]] = {
     # Mail written by hand does not come faster; a stolen phone stays far below the 500 a day after which Gmail
     # makes a personal account wait (https://support.google.com/mail/answer/22839). MAILS_PER_HOUR, MAILS_PER_DAY.
     "mail": {"mailbox": "20 per hour; 100 per day"},
+    # Quiet tests of mailboxes that work: half of what a host may see of us stays for people who wait for a test.
+    "watch": {"host": "2 per minute; 30 per hour"},
+    # Messages to an agency's admins about all mailboxes that wait for the same cause.
+    "admin_warning": {"agency and cause": "1 per day"},
     # Looking up one-time pages: a whole office may stand behind one source.
     "page": {"source": "60 per minute"},
 }

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import bindparam, delete, exists, func, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from bot.store import promises
@@ -14,9 +14,11 @@ from bot.store.tables import (
     agency,
     contact,
     conversation,
+    in_state,
     mailbox,
     member,
     membership,
+    promise,
     slack_screen,
     slack_state,
     slack_workspace,
@@ -224,14 +226,38 @@ def window_closed(db: Connection, address: str, view_id: str = "") -> None:
     db.execute(update(slack_screen).where(*where).values(view_id="", view_at=None))
 
 
+def stale_homes(db: Connection, opened_since: datetime) -> list[UUID]:
+    """The conversations whose home was opened since then and does not show the truth any more.
+
+    Not those whose home is being shown, or waits to be: Slack may have asked for patience.
+    """
+    return list(db.execute(_STALE, {"since": opened_since}).scalars())
+
+
+_waits = exists().where(
+    promise.c.conversation_id == slack_screen.c.conversation_id,
+    promise.c.kind == promises.SHOW_HOME,
+    in_state(promise, "todo", "doing"),
+)
+_STALE = (
+    select(slack_screen.c.conversation_id)
+    .where(slack_screen.c.home_stale, slack_screen.c.home_at >= bindparam("since"), ~_waits)
+    .with_for_update(skip_locked=True)
+)
+
+
 def promise_homes(db: Connection, opened_since: datetime, now: datetime) -> int:
-    """Promise to show again each home that was opened since then and does not show the truth any more; how many."""
-    stale = (slack_screen.c.home_stale, slack_screen.c.home_at >= opened_since)
-    chosen = select(slack_screen.c.conversation_id).where(*stale).with_for_update(skip_locked=True).cte("chosen")
-    mine = update(slack_screen).where(slack_screen.c.conversation_id == chosen.c.conversation_id)
-    ids = list(db.execute(mine.values(home_stale=False).returning(slack_screen.c.conversation_id)).scalars())
+    """Promise to show each of these again; how many."""
+    ids = stale_homes(db, opened_since)
     for conversation_id in ids:
-        promises.one_at(db, conversation_id, promises.SHOW_HOME, now, now)
+        promises.add(db, conversation_id, [promises.Wanted("work", promises.SHOW_HOME, now)], now)
     if ids:
         promises.wake(db, {"work"})
     return len(ids)
+
+
+def begin_home(db: Connection, conversation_id: UUID) -> int:
+    """A home is about to be shown, with all that has changed until now; which page of it."""
+    mine = update(slack_screen).where(slack_screen.c.conversation_id == conversation_id)
+    page = db.execute(mine.values(home_stale=False).returning(slack_screen.c.home_page)).scalar_one_or_none()
+    return page or 0

@@ -62,7 +62,10 @@ def slack_pages(parts: "Parts") -> Blueprint:
         stamp = request.headers.get("X-Slack-Request-Timestamp", "")
         if not genuine(body, stamp, request.headers.get("X-Slack-Signature", ""), secret):
             return Response("forbidden\n", 401, mimetype="text/plain")
-        answer: Response = bolt.handle(request)
+        try:
+            answer: Response = bolt.handle(request)
+        except ValueError:  # Bolt reads the body before its error handler stands
+            return Response("bad request\n", 400, mimetype="text/plain")
         return answer
 
     blueprint.add_url_rule("/slack/events", "events", events, methods=["POST"])
