@@ -7,6 +7,7 @@ from datetime import date
 
 from flows.facts import Facts, Teammate
 from flows.flow import GO
+from flows.remedies import SECRET_CAUSES
 from flows.words import Code, Option, Say, Text, Values
 
 HOME = "home"  # the question of which its buttons are choices: one that no conversation asks
@@ -112,11 +113,16 @@ def own(facts: Facts) -> Say:
 def _own_buttons(facts: Facts) -> tuple[Option, ...]:
     if facts.mailbox is None:
         return Option(f"{GO}mailbox", "menu.button.setup"), Option(f"{GO}person", "menu.button.person")
-    first = {
-        "works": (Option(f"{GO}compose", "menu.button.write"),),
-        "broken": (Option(f"{GO}mailbox.password", "mailbox.button.password"),),
-    }.get(facts.mailbox.state, ())
-    return (*first, Option(f"{GO}mailbox.manage", "menu.button.mailbox"), Option(f"{GO}card", "menu.button.card"))
+    state, cause = facts.mailbox.state, facts.mailbox.cause
+    write = (Option(f"{GO}compose", "menu.button.write"),) if state == "works" else ()
+    mendable = state == "broken" and (not cause or cause in SECRET_CAUSES)
+    password = (Option(f"{GO}mailbox.password", "mailbox.button.password"),) if mendable else ()
+    return (
+        *write,
+        *password,
+        Option(f"{GO}mailbox.manage", "menu.button.mailbox"),
+        Option(f"{GO}card", "menu.button.card"),
+    )
 
 
 def _of_an_admin(facts: Facts, page: int) -> Iterator[Part]:

@@ -31,8 +31,8 @@ from flows.words import (
 )
 
 QUESTION = "menu.choosing"
-OFTEN = ("setup", "write", "mailbox", "card", "integrate", "team", "person")
-SELDOM = ("roles", "language", "privacy")  # choices that need not be in sight where there is a place for more
+OFTEN = ("setup", "write", "mailbox", "integrate", "team", "person")
+SELDOM = ("card", "roles", "language", "privacy")  # choices that need not be in sight where there is a place for more
 LANGUAGE_OPTIONS = (Option("en", words="English"), Option("pt", words="Português"), Option("es", words="Español"))
 
 

@@ -346,19 +346,16 @@ def sheet(some: list[Screen], *, columns: int = 1) -> str:
     return blocks_page.page(f'<div class="sheet">{shown}</div>', title="Slack", style=style)
 
 
-def draw(folder: Path, only: list[str]) -> int:
+def draw(folder: Path, only: list[str], browser: Any) -> int:
     """Write a page and sheets of each group, and pictures of single ones if only some are wanted; how many screens."""
     chosen = [one for one in screens() if not only or any(word in one.id or word == one.group for word in only)]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium_path(), args=QUIET)
-        for language in LANGUAGES:
-            for group in sorted({one.group for one in chosen}):
-                some = [one for one in chosen if (one.language, one.group) == (language, group)]
-                folder.joinpath(language).mkdir(parents=True, exist_ok=True)
-                _draw_sheets(browser, folder / language, group, some)
-                if only:
-                    _draw_each(browser, folder / language, some)
-        browser.close()
+    for language in LANGUAGES:
+        for group in sorted({one.group for one in chosen}):
+            some = [one for one in chosen if (one.language, one.group) == (language, group)]
+            folder.joinpath(language).mkdir(parents=True, exist_ok=True)
+            _draw_sheets(browser, folder / language, group, some)
+            if only:
+                _draw_each(browser, folder / language, some)
     return len(chosen)
 
 
@@ -382,6 +379,12 @@ def _draw_each(browser: Any, folder: Path, some: list[Screen]) -> None:
         page.close()
 
 
+def main(folder: Path, only: list[str]) -> None:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium_path(), args=QUIET)
+        sys.stdout.write(f"{draw(folder, only, browser)} screens in {folder}\n")
+        browser.close()
+
+
 if __name__ == "__main__":
-    where = Path(sys.argv[1]) if len(sys.argv) > 1 else Path("var/slack-screens")
-    sys.stdout.write(f"{draw(where, sys.argv[2:])} screens in {where}\n")
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path("var/slack-screens"), sys.argv[2:])
