@@ -98,7 +98,7 @@ def screens() -> Iterator[Screen]:
 
 
 def frame(language: Language) -> Frame:
-    return Frame(*(sentence(f"slack.{name}", language) for name in ("title", "submit", "close")))
+    return Frame(*(sentence(f"slack.{name}", language) for name in ("title", "submit", "close", "written")))
 
 
 def _spoken(group: str, name: str, language: Language, speak: Speak) -> Iterator[Screen]:

@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 
 from bot.channels.slack.home import home_view
-from bot.channels.slack.render import render
+from bot.channels.slack.render import Frame, render, window
 from bot.playground.slack_screen import shown
 from flows import board
 from flows.facts import Mailbox, Teammate
-from flows.speech import Button, Message
+from flows.speech import Button, Entry, Message
 from tests.flowkit import ANA, WORKS, facts
 
 BIA = Teammate("m0", "Bia", "admin", "bia@agency.test", "works", me=True)
@@ -64,6 +64,14 @@ def test_other_questions_have_their_choices_in_one_row():
 
 def test_a_long_text_is_never_folded_by_slack():
     assert all(block["expand"] for block in render(Message("x\n\n" * 2000, (), "en")).blocks)
+
+
+def test_a_window_says_where_to_write_what_it_has_no_field_for():
+    frame = Frame("Title", "Next", "Close", "Write there.")
+    assert "Write there." in shown(window(Message("To whom?", (), "en", "compose.to"), frame))
+    field = (Entry("address", "Address"),)
+    assert "Write there." not in shown(window(Message("Which?", (), "en", "mailbox.address", field), frame))
+    assert "Write there." not in shown(window(Message("One moment", (), "en", "slack.waiting"), frame))
 
 
 def test_a_new_admin_is_told_the_one_thing_to_do_and_no_numbers():

@@ -15,6 +15,7 @@ MAX_TITLE = 24  # characters of a window's title and of its two buttons
 MAX_INPUT_LABEL = 2_000
 MAX_TYPED = 320  # characters of one field; an address has no more
 NEXT = frozenset({"setup", f"{GO}mailbox"})  # choices that are what there is to be done now, where they stand first
+OWN = "slack."  # questions of windows that only show something
 VALUE = "value"  # the action id of a field's input; the block id is the field's name
 
 Block = dict[str, Any]
@@ -36,11 +37,12 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What stands around a window: its title and the words on its two buttons."""
+    """The words around a window: title, two buttons, and where to write what it has no field for."""
 
     title: str
     submit: str
     close: str
+    written: str = ""
 
 
 def render(message: Message) -> Outgoing:
@@ -59,6 +61,8 @@ def window(message: Message, frame: Frame) -> dict[str, Any]:
         "callback_id": message.question,
         "blocks": [*sections(message.body), *map(_input, message.entries), *actions(message.buttons)],
     }
+    if frame.written and not message.entries and message.question and not message.question.startswith(OWN):
+        view["blocks"].append({"type": "context", "elements": [plain(frame.written, MAX_LABEL)]})
     return {**view, "submit": plain(frame.submit, MAX_TITLE)} if message.entries else view
 
 
