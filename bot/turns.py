@@ -84,7 +84,15 @@ MAX_FILE_NAME = 100
 MAX_LINE = 2_000  # characters of one line in the transcript
 MAX_UNFINISHED = 100  # promises of one conversation; beyond it nothing more is heard until some are kept
 UNNOTICED = frozenset(
-    {"EraseAtProvider", promises.NUDGE, promises.TELL, promises.FILE_COPY, promises.MAIL_CODE}
+    {
+        "EraseAtProvider",
+        promises.NUDGE,
+        promises.TELL,
+        promises.FILE_COPY,
+        promises.MAIL_CODE,
+        promises.FOLLOW_UP,
+        promises.SHOW_HOME,
+    }
 )  # nobody waits for these: a failure is the operator's
 LANES: dict[type, str] = {
     Speak: "speak",
