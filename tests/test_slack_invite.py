@@ -1,10 +1,12 @@
 """Inviting people where they are, reminding them, and looking after who has left the workspace."""
 
+from itertools import pairwise
+
 import pytest
 
 from bot.invite import MOST
-from bot.store import slack, tables
 from bot.store import people as people_store
+from bot.store import slack, tables
 from bot.team import end_membership
 from flows.speech import texts
 from tests.botkit import table_of_providers
@@ -118,7 +120,7 @@ def test_of_a_large_channel_two_hundred_are_written_to_and_the_rest_is_told(kit)
     kit.tapped(BIA, "Yes, write to them")
     assert len(members(kit)) == MOST + 1
     dues = sorted(row.due_at for row in kit.promised("tell"))
-    assert {(later - earlier).total_seconds() for earlier, later in zip(dues, dues[1:], strict=False)} == {1.0}
+    assert {(later - earlier).total_seconds() for earlier, later in pairwise(dues)} == {1.0}
     for seconds in (10, 50, 150):
         kit.clock.move(seconds=seconds)
         kit.work(rounds=500)
