@@ -5,6 +5,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
+import structlog
+
 from flows.speech import Message, sentence
 from flows.words import Language
 
@@ -16,7 +18,10 @@ STEPS: dict[str, frozenset[str]] = {
     "auth": frozenset({"auth"}),
     "mail": frozenset({"mail"}),
 }
+PATIENCE = 2.0  # seconds that the end of a test waits for what is being shown, lest it be shown above the answer
 QUESTION = "slack.testing"  # the question of a window that only shows how far the test is
+
+_log = structlog.get_logger(__name__)
 
 
 class Progress:
@@ -47,7 +52,7 @@ class Progress:
             self._over = True
             self._news.notify()
         if self._show is not None:
-            self._thread.join()
+            self._thread.join(PATIENCE)
 
     def passed(self, stage: str, seconds: float, *, ok: bool) -> None:
         """A stage of the test has ended; see `mail.wire.smtp.Watch`."""
@@ -60,7 +65,10 @@ class Progress:
 
     def _run(self) -> None:
         while (message := self._next()) is not None and self._show is not None:
-            self._show(message)
+            try:
+                self._show(message)
+            except Exception as error:  # noqa: BLE001 - an ornament: the answer comes by itself
+                _log.info("progress was not shown", kind=type(error).__name__)
 
     def _next(self) -> Message | None:
         """What is to be shown next; None: the test is over."""

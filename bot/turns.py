@@ -93,6 +93,8 @@ UNNOTICED = frozenset(
         promises.WATCH,
         promises.WARN,
         promises.ADMIN_WARNING,
+        promises.FOLLOW_UP,
+        promises.SHOW_HOME,
     }
 )  # nobody waits for these: a failure is the operator's
 LANES: dict[type, str] = {
