@@ -561,7 +561,11 @@ def test_what_only_the_person_can_mend_at_the_server_is_believed_after_a_day_and
     replies(kit, WORKS)
     kit.clock.move(hours=6)
     kit.work()
-    assert words("news.mailbox_works") in kit.bodies()[-1]
+    kit.clock.time = datetime(2026, 3, 9, 15, tzinfo=UTC)  # Monday: good news come by day, too
+    kit.work()
+    kit.say("menu")
+    kit.work()
+    assert any(words("news.mailbox_works") in body for body in kit.bodies()[-2:])
 
 
 def test_a_mailbox_whose_secret_is_gone_is_told_without_asking_the_server(at):
@@ -1035,3 +1039,14 @@ def test_it_is_told_in_the_persons_language(at, language):
     assert texts(language)["cause.wrong_credentials"] in kit.bodies()[-1]
     assert texts(language)["news.watch_erased"] in kit.bodies()[-1]
     assert words("news.watch_broke", language) in kit.bodies()[-1]
+
+
+def test_who_writes_at_the_weekend_is_told_then_and_not_on_monday(at):
+    kit = watched(at)
+    kit.clock.time = datetime(2026, 3, 7, 15, tzinfo=UTC)  # a Saturday
+    broken(kit)
+    kit.work()
+    assert told(kit) == []
+    kit.say("menu")
+    kit.work()
+    assert len(told(kit)) == 1

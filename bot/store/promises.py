@@ -11,7 +11,24 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Executable, Integer, and_, bindparam, cast, delete, exists, func, insert, select, text, update
+from sqlalchemy import (
+    ColumnElement,
+    Executable,
+    FromClause,
+    Integer,
+    and_,
+    bindparam,
+    cast,
+    delete,
+    exists,
+    func,
+    insert,
+    literal_column,
+    or_,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as upsert
 
@@ -177,12 +194,18 @@ def watch(db: Connection, conversation_id: UUID, mailbox_id: UUID, due_at: datet
 
 def they_write(db: Connection, conversation_id: UUID, at: datetime) -> None:
     """What waited for somebody to write is due now: they do."""
-    mine = (promise.c.conversation_id == conversation_id, promise.c.kind.in_([TELL, WARN]), in_state(promise, "todo"))
+    mine = (promise.c.conversation_id == conversation_id, in_state(promise, "todo"))
     values = {
         "due_at": func.least(promise.c.due_at, at),
         "payload": promise.c.payload.op("||")(cast({"wrote": True}, JSONB)),
     }
-    db.execute(update(promise).where(*mine, promise.c.attempt > 0).values(values))
+    db.execute(update(promise).where(*mine, held_back(promise)).values(values))
+
+
+def held_back(promises: FromClause) -> ColumnElement[bool]:
+    """Whether news wait for somebody to write: they were tried in vain, or are to be said unasked, by day."""
+    warned = promises.c.kind == literal_column(f"'{WARN}'")
+    return or_(warned, and_(promises.c.kind == literal_column(f"'{TELL}'"), promises.c.attempt > 0))
 
 
 def note(db: Connection, promise_id: int, **facts: Any) -> None:
