@@ -260,6 +260,27 @@ def invite(agency_name: str, role: str, name: str, uses: int, wants_json: bool) 
 
 
 @main.group()
+def workspace() -> None:
+    """Slack workspaces: each belongs to one agency."""
+
+
+@workspace.command("list")
+@as_json
+def workspace_list(wants_json: bool) -> None:  # noqa: FBT001
+    """List all workspaces."""
+    _listed(commands.workspaces, wants_json)
+
+
+@workspace.command("release")
+@click.argument("team")
+@as_json
+def workspace_release(team: str, wants_json: bool) -> None:  # noqa: FBT001
+    """Take a workspace (T...) from its agency; everybody in it has to come in again."""
+    with _joined() as parts:
+        _answer(commands.release_workspace(parts, team), wants_json)
+
+
+@main.group()
 def mailbox() -> None:
     """Mailboxes."""
 

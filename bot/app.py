@@ -40,6 +40,7 @@ from bot.web.headers import secure
 from bot.web.playground import playground
 from bot.web.secret_page import secret_page
 from bot.web.slack import slack_pages
+from bot.web.slack_install import slack_install
 from bot.worker import Worker
 from bot.workspaces import Workspaces
 from flows.facts import House
@@ -296,6 +297,7 @@ def create_app(parts: Parts) -> Flask:
     app.register_blueprint(pages.pages(parts))
     if parts.slack is not None:
         app.register_blueprint(slack_pages(parts))
+    app.register_blueprint(slack_install(parts))
     if settings.playground_url:
         app.register_blueprint(playground(parts))
     return app

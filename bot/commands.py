@@ -10,7 +10,7 @@ from bot.channels import SendError
 from bot.hands import forget
 from bot.mail.wire.guard import BadHost, ascii_host
 from bot.settings import timezone
-from bot.store import access, conversations, questions
+from bot.store import access, conversations, housekeeping, questions, slack
 from bot.store import people as people_store
 from bot.store.engine import Connection, Row, reading
 from bot.team import decided, end_membership, forward_text
@@ -35,7 +35,8 @@ def add_agency(parts: Parts, name: str, language: Language, zone: str, admin: st
             raise CannotBe(f"There is an agency called {name} already.")
         agency_id = people_store.add_agency(db, name, language, zone, now)
         made = people.invite(db, agency_id, role="admin", name=admin, language=language, uses=1, now=now)
-    return {"agency": name, "id": str(agency_id), **invitation_texts(parts, made, language)}
+    texts = invitation_texts(parts, made, language)
+    return {"agency": name, "id": str(agency_id), **texts, **install_link(parts, made, "admin")}
 
 
 def invite(parts: Parts, agency: str, role: str, name: str, uses: int) -> dict[str, Any]:
@@ -44,7 +45,8 @@ def invite(parts: Parts, agency: str, role: str, name: str, uses: int) -> dict[s
     with parts.engine.begin() as db:
         row = _agency(db, agency)
         made = people.invite(db, row.id, role=role, name=name, language=row.language, uses=uses, now=parts.clock.now())
-    return {"agency": row.name, "role": role, "uses": uses, **invitation_texts(parts, made, row.language)}
+    texts = invitation_texts(parts, made, row.language)
+    return {"agency": row.name, "role": role, "uses": uses, **texts, **install_link(parts, made, role)}
 
 
 def _check_name(name: str) -> None:
@@ -56,6 +58,12 @@ def invitation_texts(parts: Parts, made: people.Invitation, language: Language) 
     """The code, the wa.me link whose text holds it, and words to forward with it."""
     link, forward = forward_text(parts.settings.twilio_whatsapp_from, made.code, language)
     return {"code": made.code, "expires_at": _moment(made.expires_at), "link": link, "forward": forward}
+
+
+def install_link(parts: Parts, made: people.Invitation, role: str) -> dict[str, str]:
+    """The page on which an admin adds us to their own Slack workspace, where many can be added."""
+    many = role == "admin" and parts.slack is not None and parts.slack.workspaces.installable
+    return {"slack": f"{parts.settings.url}/slack/install?code={made.code}"} if many else {}
 
 
 def _agency(db: Connection, name: str) -> Row:
@@ -251,6 +259,29 @@ def _plain(value: object) -> object:
 
 def _moment(when: datetime) -> str:
     return when.astimezone().isoformat(timespec="seconds")
+
+
+# --- Slack ------------------------------------------------------------------------------------------------------------
+
+
+def workspaces(parts: Parts) -> list[dict[str, Any]]:
+    """The Slack workspaces, each with the agency that it belongs to."""
+    with reading(parts.engine) as db:
+        rows = slack.every_workspace(db)
+    return [
+        {"workspace": row.team_id, "name": row.name, "agency": row.agency or "", "since": _moment(row.at),
+         "left": row.gone_at is not None}
+        for row in rows
+    ]  # fmt: skip
+
+
+def release_workspace(parts: Parts, team: str) -> dict[str, Any]:
+    """Take a workspace from its agency: the next admin who comes with an invitation gets it. Raises CannotBe."""
+    with parts.engine.begin() as db:
+        if not slack.release(db, team):
+            raise CannotBe(f"There is no workspace {team}; python -m bot workspace list shows them.")
+        housekeeping.audit_entry(db, parts.clock.now(), actor="operator", action="workspace_released", subject=team)
+    return {"workspace": team, "agency": ""}
 
 
 def templates(parts: Parts) -> list[dict[str, Any]]:

@@ -30,7 +30,7 @@ from bot.vault import Secret
 from bot.workspaces import Workspaces
 from flows.facts import Facts
 from flows.speech import Message, Style
-from flows.words import Account, Event, Server
+from flows.words import Account, Event, Link, Server
 
 IMAPS = 993
 # How long a lane's promises may take at most; then their worker counts as dead, and they are done again.
@@ -166,6 +166,12 @@ def look(tools: Tools, promise: Promise) -> Held | None:
         return None
     with reading(tools.engine) as db:
         return conversations.look(db, promise.conversation_id)
+
+
+def armed(tools: Tools, link: Link) -> str:
+    """A new address of a one-time link, good from now on."""
+    with tools.engine.begin() as db:
+        return f"{tools.public_url}/s/{tools.links.arm(db, UUID(link.id))}"
 
 
 def family_of(tools: Tools, account: Account) -> str | None:

@@ -25,6 +25,7 @@ from bot.handiwork import (
     Hand,
     Outcome,
     Tools,
+    armed,
     backoff,
     family_of,
     imap_of,
@@ -52,6 +53,7 @@ from bot.store import conversations, mailboxes, people, promises, secrets
 from bot.store.conversations import Held
 from bot.store.engine import Connection, DatabaseDown, Row, reading
 from bot.store.promises import Promise
+from bot.store.slack import to_be_renewed
 from bot.unasked import MAX_TELL_TRIES, TELL_AGAIN, say_template, warning
 from bot.vault import Secret, Unopenable
 from bot.watch import admin_warning, is_watched, told_later, watch
@@ -65,7 +67,6 @@ from flows.words import (
     Discover,
     Event,
     Lay,
-    Link,
     LoginFailed,
     LoginWorked,
     MailAccepted,
@@ -119,12 +120,7 @@ def speak(tools: Tools, promise: Promise) -> Outcome:
 def _message(tools: Tools, promise: Promise, held: Held) -> Message:
     said: Speak = saved.load(promise.payload["effect"])
     style = tools.channels[held.channel].style
-    return render(said, language(held.language), style, lambda link: _armed(tools, link))
-
-
-def _armed(tools: Tools, link: Link) -> str:
-    with tools.engine.begin() as db:
-        return f"{tools.public_url}/s/{tools.links.arm(db, UUID(link.id))}"
+    return render(said, language(held.language), style, partial(armed, tools))
 
 
 def _as_listed(tools: Tools, promise: Promise, held: Held) -> Message:
@@ -412,6 +408,22 @@ def reconcile(tools: Tools, promise: Promise) -> Outcome:
     return Ended(words=f"{found} found")
 
 
+def renew_tokens(tools: Tools, promise: Promise) -> Outcome:
+    """Renew the tokens of workspaces in which nobody says anything: a chain that lapses can only be made anew."""
+    with reading(tools.engine) as db:
+        due = to_be_renewed(db, tools.clock.now()) if tools.slack is not None else []
+    failed = 0
+    for team in due:
+        try:
+            if tools.slack is not None:
+                tools.slack.workspaces.token_of(team)
+        except SendError as failure:
+            failed += not isinstance(failure, Refused)
+    if failed:
+        return Again(backoff(promise.attempt, longest=600.0), f"{failed} of {len(due)} were not renewed")
+    return Ended(words=f"{len(due)} looked at")
+
+
 # --- erasing ----------------------------------------------------------------------------------------------------------
 
 
@@ -620,6 +632,7 @@ HANDS: dict[str, Hand] = {
     promises.FETCH_FILE: fetch_file,
     promises.MAIL_CODE: mail_code,
     promises.RECONCILE: reconcile,
+    promises.RENEW_TOKENS: renew_tokens,
     promises.FOLLOW_UP: follow_up,
     promises.LOOK_AROUND: look_around,
     promises.SHOW_HOME: show_home,

@@ -19,7 +19,18 @@ from bot.store.engine import Connection, Engine
 from bot.store.limits import PostgresStorage
 
 Name = Literal[
-    "access", "code", "discovery", "entrance", "live_test", "link", "mail", "page", "proof", "admin_warning", "watch"
+    "access",
+    "admin_warning",
+    "code",
+    "discovery",
+    "entrance",
+    "install",
+    "live_test",
+    "link",
+    "mail",
+    "page",
+    "proof",
+    "watch",
 ]
 
 # For each act its subjects, in the order of `allow`'s keys and of locking, and how often it may be done for each. No
@@ -29,6 +40,8 @@ LIMITS: dict[Name, dict[str, str]] = {
     "access": {"contact": "3 per day"},
     # Tries of a join code: a person mistypes one or two, a machine that guesses needs thousands.
     "code": {"contact": "5 per hour"},
+    # Invitation codes tried on the page that adds us to Slack: a person opens it and goes on, a few times.
+    "install": {"source": "30 per hour"},
     # Codes of six digits that are shown for linking, guessed by whoever: together one in ten thousand an hour.
     "entrance": {"everybody": "100 per hour"},
     # Mails with a code to a mailbox that somebody says is theirs.

@@ -5,6 +5,7 @@ our own, after the turn was committed. Where that fails the same question stands
 """
 
 import threading
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -29,8 +30,10 @@ from flows.flow import GO
 from flows.speech import Message, Plain, render, sentence
 from flows.words import FieldErrors, Link, Speak
 
-OPENERS = 4  # windows that are opened at the same time
+OPENERS = 8  # windows that are opened at the same time
+ARRIVED = 0.5  # seconds by which an answer of ours has surely reached Slack
 MAX_OPENING = 50  # windows that wait to be opened; a trigger lasts three seconds, more would be too late anyway
+MAX_PAGE = 10_000  # of a home; one that does not exist is the last
 WAITING = "slack.waiting"  # the question of a window that only waits
 # The words behind /ally, in three languages, and where they lead; everything else is taken as said.
 SUBCOMMANDS: Mapping[str, str] = {
@@ -56,8 +59,9 @@ class SlackEdge:
 
     def __init__(
         self, engine: Engine, turns: Turns, facts: FactReader, workspaces: Workspaces, screens: Screens, channel: Slack,
-        now: Callable[[], datetime],
+        now: Callable[[], datetime], address_of: Callable[[Link], str],
     ) -> None:  # fmt: skip
+        """`address_of`: a new address of a one-time link, which a window shows as the message does."""
         self._engine = engine
         self._turns = turns
         self._facts = facts
@@ -65,13 +69,20 @@ class SlackEdge:
         self._screens = screens
         self._channel = channel
         self._now = now
+        self._address_of = address_of
         self._openers = ThreadPoolExecutor(OPENERS, thread_name_prefix="slack-window")
-        self._room = threading.BoundedSemaphore(MAX_OPENING)
+        self._lock = threading.Lock()
+        self._showing = 0
 
     def known(self, team: str) -> str | None:
         """Our own user in a workspace (it may not be known yet); None where we are not."""
         row = self._workspaces.find(team)
         return str(row.bot_user) if row is not None else None
+
+    @property
+    def showing(self) -> int:
+        """How many windows are being opened or brought up to date beside the answers, or wait for that."""
+        return self._showing
 
     # --- one method for each kind of request ---
 
@@ -85,7 +96,7 @@ class SlackEdge:
                     if inbound is not None:
                         self._heard_in(inbound, str(event.get("channel", "")))
                 case "app_home_opened" if event.get("tab", "home") == "home":
-                    self._home_opened(read.identity(str(body.get("team_id", "")), str(event.get("user", ""))), 0)
+                    self._home_opened(read.read_home(body), 0)
                 case "app_uninstalled" | "tokens_revoked":
                     self._left(str(body.get("team_id", "")), event)
         except read.BadPayload as bad:
@@ -120,7 +131,7 @@ class SlackEdge:
         value = (inbound.button or "").removeprefix(f"{HOME}:")
         if value.startswith(PAGE_TURN):
             page = value.removeprefix(PAGE_TURN)
-            self._home_opened(inbound.identity, int(page) if page.isdecimal() else 0)
+            self._home_opened(inbound.identity, min(int(page), MAX_PAGE) if page.isdecimal() else 0)
             return
         taken = self._turns.receive(inbound)
         where = str((body.get("view") or {}).get("type", ""))
@@ -141,9 +152,11 @@ class SlackEdge:
         if problems:
             errors = {name: said(why, taken.language, Plain()) for name, why in problems}
             return {"response_action": "errors", "errors": errors}
-        self._screens.view_opened(taken.conversation_id, str((body.get("view") or {}).get("id", "")))
-        view = window(self._shown(taken), self._channel.frame(taken.language))
-        return {"response_action": "update", "view": view}
+        view_id = str((body.get("view") or {}).get("id", ""))
+        self._screens.view_opened(taken.conversation_id, view_id)
+        # What is said meanwhile may reach the window before this answer does, which would then stand above it.
+        self._begin(self._catch_up_late, inbound.identity, view_id, taken)
+        return {"response_action": "update", "view": window(self._shown(taken), self._channel.frame(taken.language))}
 
     def closed(self, body: Body) -> None:
         """See `Answers`."""
@@ -186,39 +199,57 @@ class SlackEdge:
         asked = _last_speak(taken)
         if not trigger or not (always or (asked is not None and asked.inputs)):
             return
-        if not self._room.acquire(blocking=False):
-            _log.warning("too many windows wait to be opened")
-            return
-        self._openers.submit(self._opened, who, trigger, taken)
+        self._begin(self._opened, who, trigger, taken)
 
     def _opened(self, who: Identity, trigger: str, taken: Taken) -> None:
+        view_id = self._channel.open(read.split(who.address or "")[0], trigger, self._shown(taken))
+        self._screens.view_opened(taken.conversation_id, view_id)
+        self._catch_up(who, view_id, taken)
+
+    def _begin(self, show: Callable[[Identity, str, Taken], None], who: Identity, how: str, taken: Taken) -> None:
+        """Show something beside the answer, if not too much waits already."""
+        with self._lock:
+            if self._showing >= MAX_OPENING:
+                _log.warning("too many windows wait to be opened")
+                return
+            self._showing += 1
+        self._openers.submit(self._shown_beside, show, who, how, taken)
+
+    def _shown_beside(
+        self, show: Callable[[Identity, str, Taken], None], who: Identity, how: str, taken: Taken
+    ) -> None:
         try:
-            team, _ = read.split(who.address or "")
-            view_id = self._channel.open(team, trigger, self._shown(taken))
-            if view_id:
-                self._screens.view_opened(taken.conversation_id, view_id)
+            show(who, how, taken)
         except SendError as failure:
-            _log.info("a window was not opened", code=failure.code)
+            _log.info("a window was not shown", code=failure.code)
         except Exception as error:  # noqa: BLE001 - an ornament: the question stands in the direct messages, too
-            _log.error("a window was not opened", kind=type(error).__name__)
+            _log.error("a window was not shown", kind=type(error).__name__)
         finally:
-            self._room.release()
+            with self._lock:
+                self._showing -= 1
+
+    def _catch_up_late(self, who: Identity, view_id: str, taken: Taken) -> None:
+        time.sleep(ARRIVED)
+        self._catch_up(who, view_id, taken)
+
+    def _catch_up(self, who: Identity, view_id: str, taken: Taken) -> None:
+        """Show what is asked by now, where the talk went on before the window stood."""
+        asked = self._turns.asks_now(taken.conversation_id, taken.ticket)
+        if asked is None:
+            return
+        message = render(asked, taken.language, SlackStyle(), self._address_of)
+        self._channel.update(read.split(who.address or "")[0], view_id, message)
 
     def _shown(self, taken: Taken) -> Message:
         """What a window shows at once: the question, or that it waits; what follows is put into it as it is said."""
         asked = _last_speak(taken)
-        if asked is None or _holds_a_link(asked):
+        if asked is None:
             return Message(sentence("slack.working", taken.language), (), taken.language, WAITING)
-        return render(asked, taken.language, SlackStyle(), lambda _link: "")
+        return render(asked, taken.language, SlackStyle(), self._address_of)
 
 
 def _last_speak(taken: Taken) -> Speak | None:
     return next((one for one in reversed(taken.effects) if isinstance(one, Speak)), None)
-
-
-def _holds_a_link(speak: Speak) -> bool:
-    """A one-time link gets its address only when its message leaves."""
-    return any(isinstance(value, Link) for part in speak.parts for value in part.values.values())
 
 
 def messages_url(team: str, app_id: str) -> str:

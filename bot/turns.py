@@ -122,6 +122,7 @@ class Taken:
     conversation_id: UUID
     language: Language
     effects: tuple[Effect, ...] = ()
+    ticket: int = 0
 
 
 class Turns:
@@ -160,6 +161,17 @@ class Turns:
         """The conversation of somebody who did not write: made where there is none. Raises DatabaseDown."""
         with self._engine.begin() as db:
             return people.who(db, identity, "", self._clock.now())
+
+    def asks_now(self, conversation_id: UUID, since: int) -> Speak | None:
+        """The question of a conversation, if it is another one than that of this ticket. Nothing is changed."""
+        with self._engine.begin() as db:
+            held = conversations.look(db, conversation_id)
+            if held is None or held.ticket == since:
+                return None
+            envelope = _envelope(held)
+            known = self._facts.read(db, held, envelope, self._clock.now()).facts
+        asked = close(Turn(envelope, ask=True), known).effects
+        return next((one for one in asked if isinstance(one, Speak)), None)
 
     def result(self, db: Connection, conversation_id: UUID, event: Event, ticket: int) -> None:
         """What became of a promise, in the transaction that ends the promise. A late answer is dropped here."""
@@ -214,7 +226,7 @@ class Turns:
             standing = replace(standing, facts=replace(standing.facts, question=question))
         heard = self._heard(db, held, envelope, standing, inbound, now)
         closed = self._run(db, held, envelope, standing, heard, now, by_person=True)
-        return Taken(held.id, standing.facts.language, closed.effects)
+        return Taken(held.id, standing.facts.language, closed.effects, closed.envelope.ticket)
 
     def _question(self, envelope: Envelope, inbound: Inbound, now: datetime) -> Question | None:
         """What a message asks of the guide, if it may be a question at all."""
@@ -291,7 +303,9 @@ class Turns:
         after = closed.envelope
         if awaits_secret(envelope) and not awaits_secret(after):
             mailboxes.close_links(db, held.id, now)
-        lines: list[tuple[str, str, int | None]] = [("in", heard.line, None)] if heard.line else []
+        refused = any(isinstance(effect, FieldErrors) for effect in closed.effects)
+        line = HIDDEN if refused else heard.line  # what does not fit into its field may be a password
+        lines: list[tuple[str, str, int | None]] = [("in", line, None)] if line else []
         promised = [effect for effect in closed.effects if not isinstance(effect, FieldErrors)]
         lines += self._promise(db, held, promised, standing.facts.language, after.ticket, now)
         if by_person and (worth_a_nudge(after) or worth_a_nudge(envelope)):
@@ -359,7 +373,8 @@ class Turns:
                 return None
             held = people.who(db, inbound.identity, inbound.name, now)
             envelope = _envelope(held)
-            secretive = awaits_secret(envelope) or envelope.lost or looks_like_a_leak(inbound.text)
+            window = inbound.fields is not None  # whose fields are kept nowhere: it cannot be replayed
+            secretive = window or awaits_secret(envelope) or envelope.lost or looks_like_a_leak(inbound.text)
             pasted = looks_like_an_error(inbound.text)
             shown = redact(inbound.text) if pasted else written(inbound.text[:MAX_LINE])
             text = HIDDEN if secretive or private(envelope) else shown

@@ -74,6 +74,8 @@ class Worker:
     def _look(self, told: Collection[str]) -> None:
         """Start what is due in the lanes we were told of; untold, and once a second whatever we were told, in all."""
         whole = time.monotonic() - self._looked >= LOOK
+        if self._tools.slack is not None and (whole or not told or "work" in told):
+            self._tools.slack.screens.renew_homes()
         self._start(self._places if whole or not told else told)
         if whole:  # behind the start: somebody waits for that
             self._looked = time.monotonic()

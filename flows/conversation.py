@@ -84,6 +84,8 @@ from flows.words import (
     SetLanguage,
     SetMessages,
     Shared,
+    SlackAdded,
+    SlackLeft,
     Speak,
     Start,
     Tapped,
@@ -698,6 +700,12 @@ def _news(envelope: Envelope, event: News, facts: Facts) -> Turn:
             return _news_of_somebody(envelope, event)
         case AccessGranted() | AccessDeclined() | Excluded() | MovedAway() | Invited() | Reminded():
             return _news_of_a_membership(envelope, event, facts)
+        case SlackAdded(agency):
+            intro = () if envelope.greeted else (_intro(facts),)
+            home = _at_home(replace(envelope, greeted=True, lost=False), facts)
+            return Turn(home, (*intro, Say("news.slack_added", {"agency": agency})), ask=True)
+        case SlackLeft(workspace):
+            return Turn(envelope, (Say("news.slack_left", {"workspace": workspace}),), ask=True)
         case TestSlow():
             return Turn(envelope, (Say("news.test_slow"),) if isinstance(envelope.state, mailbox.Testing) else ())
         case Lay():
@@ -855,7 +863,7 @@ def close(turn: Turn, facts: Facts) -> Closed:
     envelope = replace(envelope, asked=Asked(question, shown))
     ask = Say("talk.anything_else") if turn.briefly else Say(asked.name, asked.values)
     speak = Speak((*says, ask), question, options, () if envelope.doubt else _inputs(envelope))
-    if _fits(speak, facts.language):
+    if facts.workspace or _fits(speak, facts.language):  # a message in a workspace holds as much as it has to
         return Closed(envelope, (speak, *others))
     return Closed(envelope, (*_speak(says), replace(speak, parts=(ask,)), *others))
 

@@ -660,6 +660,20 @@ class Reminded:
 
 
 @dataclass(frozen=True, slots=True)
+class SlackAdded:
+    """The person has added us to their Slack workspace, and is an admin of the agency that it belongs to."""
+
+    agency: str
+
+
+@dataclass(frozen=True, slots=True)
+class SlackLeft:
+    """For an agency's admins elsewhere: we are not in their Slack workspace any more."""
+
+    workspace: str
+
+
+@dataclass(frozen=True, slots=True)
 class TestSlow:
     """A live test takes longer than five seconds."""
 
@@ -738,6 +752,8 @@ News = (
     | Excluded
     | Invited
     | Reminded
+    | SlackAdded
+    | SlackLeft
     | TestSlow
     | Lay
     | TurnFailed

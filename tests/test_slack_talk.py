@@ -2,6 +2,8 @@
 
 import pytest
 
+from bot import commands
+from bot.playground.plays import Play
 from bot.store import tables
 from tests.botkit import ADDRESS, table_of_providers
 from tests.slackkit import ANA, BIA, TEAM, SlackKit
@@ -65,3 +67,48 @@ def test_people_are_invited_where_they_are(kit):
     kit.tapped(BIA, "Yes, write to them")
     assert "Bia" in kit.read(ANA)
     assert "Which e-mail address" in kit.tapped(ANA, "Connect")
+
+
+# --- the live test, step by step --------------------------------------------------------------------------------------
+
+CONNECTING = """people: Bia in Slack
+Bia has an admin's invitation in en
+Bia: {invitation}
+Bia: /ally connect
+Bia fills in: address = ana@sandbox.test
+Bia's page: right password
+"""
+
+
+def test_the_window_shows_each_step_of_the_test_and_then_the_result(database_url, tmp_path):
+    play = Play(tmp_path, database_url)
+    with play.theatre:
+        play.play(CONNECTING)
+        standin = play.theatre.slack.standin
+        shown = [standin.shown(seen.arguments["view"]) for seen in standin.requests if seen.method == "views.update"]
+    testing = [one for one in shown if "Testing ana@sandbox.test" in one]
+    assert "… find the mail server" in testing[0]
+    assert "· sign in" in testing[0]
+    assert "It works!" in shown[-1]
+
+
+def test_a_window_that_was_closed_is_left_alone(database_url, tmp_path):
+    play = Play(tmp_path, database_url)
+    with play.theatre:
+        play.play(CONNECTING.replace("Bia's page", "Bia closes the window\nBia's page"))
+        shown = [str(seen.arguments) for seen in play.theatre.slack.standin.requests if seen.method == "views.update"]
+    assert not [one for one in shown if "Testing ana@sandbox.test" in one or "It works!" in one]
+
+
+# --- the operator -----------------------------------------------------------------------------------------------------
+
+
+def test_an_operator_lists_the_workspaces_and_takes_one_from_its_agency(kit):
+    kit.claim()
+    (listed,) = commands.workspaces(kit.parts)
+    assert (listed["workspace"], listed["agency"], listed["left"]) == (TEAM, "Agência Sol", False)
+    commands.release_workspace(kit.parts, TEAM)
+    assert commands.workspaces(kit.parts)[0]["agency"] == ""
+    assert "I need to know your agency" in kit.written(BIA, "menu")
+    with pytest.raises(commands.CannotBe, match="There is no workspace T0NONE"):
+        commands.release_workspace(kit.parts, "T0NONE")

@@ -19,20 +19,32 @@
     Bia sends the invitation that Ana was given     Bia types the digits that Ana was shown
     Bia types the digits mailed to ana@sandbox.test
 
+People may be in Slack, too; what they see there is written down with where they see it:
+
+    people: Bia in Slack, Ana +5511999990001
+    Bia: oi                                         Bia: /ally invite
+    Bia taps: 2                                     Bia taps in the window: 1
+    Bia fills in: address = ana@sandbox.test        Bia picks: Ana, Carla
+    Bia opens the home                              Bia chooses at home: Test all mailboxes
+    Bia chooses at home for Ana: Pause sending      (Carla is deactivated in Slack)
+
 Lines that begin with four blanks are the assistant's; playing writes them anew, so that a play that still says the
 same is unchanged.
 """
 
+import html
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from bot.channels import Identity
 from bot.channels.terminal import render
 from bot.playground.mail import INBOX, SENT
+from bot.playground.slack import Bubble, SlackStandIn
+from bot.playground.slack_stage import CHANNEL, TEAM, address, user_id
 from bot.playground.theatre import Theatre
 from flows.reading import invitation_code, six_digits
 from flows.speech import Message, sentence
@@ -60,8 +72,13 @@ class Actor:
 
     name: str
     number: str
+    slack: bool = False
+    seen: int = 0  # messages in Slack that stand in the play already
+    shown: str = ""  # the window or the home as it stands in the play already
     invitation: str = ""
     last: Message | None = None
+    home: str = ""  # of theirs in Slack, opened a moment ago and not yet in the play
+    notes: int = 0  # for their eyes only, that stand in the play already
     link: str = ""
     code: str = ""  # of an invitation, in the last message that had one
     said: list[Message] = field(default_factory=list)
@@ -100,12 +117,45 @@ class Play:
 
     def _heard(self) -> Iterator[str]:
         for actor in self._actors.values():
-            self.theatre.settle(actor.number)
+            self.theatre.settle(actor.number, "slack" if actor.slack else "terminal")
         for actor in self._actors.values():
             whom = f" (to {actor.name})" if len(self._actors) > 1 else ""
             for message in actor.said:
                 yield from self._written(f"bot{whom}: ", render(message))
             actor.said.clear()
+            if actor.slack:
+                yield from self._heard_in_slack(actor)
+
+    def _heard_in_slack(self, actor: Actor) -> Iterator[str]:
+        """New direct messages; then the window, where it shows something else than the last one of these."""
+        slack = self._slack()
+        user = user_id(actor.name)
+        bubbles = [one for one in slack.dm(TEAM, user) if not one.mine]
+        for bubble in bubbles[actor.seen :]:
+            actor.bodies.append(bubble.text)
+            actor.code = invitation_code(bubble.text) or actor.code
+            if found := LINK.search(bubble.text):
+                actor.link = found.group()
+            yield from self._written(f"bot (to {actor.name}, in Slack): ", _numbered(bubble))
+        last = plain_words(bubbles[-1].shown) if bubbles else ""
+        actor.seen = len(bubbles)
+        if actor.home:
+            yield from self._written(f"home ({actor.name}): ", actor.home)
+            actor.home = ""
+        yield from self._written_window(actor, last)
+        for note in slack.ephemerals(TEAM, user)[actor.notes :]:
+            actor.notes += 1
+            yield from self._written(f"note ({actor.name}): ", plain_words(note.text))
+
+    def _written_window(self, actor: Actor, last: str) -> Iterator[str]:
+        slack, user = self._slack(), user_id(actor.name)
+        view = slack.modal(TEAM, user)
+        shown = plain_words(slack.shown(view)) if view is not None else ""
+        fresh, actor.shown = shown not in {"", actor.shown} and not _same_words(shown, last), shown
+        if fresh:
+            yield from self._written(f"window ({actor.name}): ", shown)
+        for field_name, why in slack.field_errors(TEAM, user).items():
+            yield from self._written(f"window ({actor.name}), {field_name}: ", why)
 
     def _written(self, who: str, words: str) -> Iterator[str]:
         first, *rest = self._steady(words).splitlines()
@@ -132,6 +182,61 @@ class Play:
     def _people(self, named: str) -> None:
         for name, number in re.findall(r"(\w+) (\+\d+)", named):
             self._actors[name] = Actor(name, number)
+        in_slack = re.findall(r"(\w+) in Slack", named)
+        for name in in_slack:
+            self._actors[name] = Actor(name, address(name), slack=True)
+        if in_slack:
+            self.theatre.workspace(in_slack)
+
+    def _slack(self) -> SlackStandIn:
+        if self.theatre.slack is None:
+            raise BadPlay("Nobody in this play is in Slack; the line `people: Bia in Slack` is missing.")
+        return self.theatre.slack.standin
+
+    def _tap_in_window(self, name: str, number: str) -> None:
+        view = self._slack().modal(TEAM, user_id(name))
+        choices = self._slack().buttons(view) if view is not None else ()
+        if int(number) > len(choices):
+            raise BadPlay(f"{name} has no button {number} in a window.")
+        self._slack().tap(TEAM, user_id(name), choices[int(number) - 1][0], where="modal")
+
+    def _fill_window(self, name: str, filled: str) -> None:
+        ports = {one: str(port) for one, port in self.theatre.sandbox.ports.items()}
+        pairs = [pair.partition("=") for pair in filled.format(**ports).split(",")]
+        self._submit(name, {key.strip(): value.strip() for key, _, value in pairs})
+
+    def _pick(self, name: str, picked: str) -> None:
+        names = [one.strip() for one in picked.split(",")]
+        channels = [CHANNEL] if "the channel" in names else []
+        people = [user_id(one) for one in names if one != "the channel"]
+        chosen: dict[str, list[str]] = {"people": people, "channels": channels}
+        self._submit(name, {key: value for key, value in chosen.items() if value})
+
+    def _submit(self, name: str, values: Mapping[str, str | Sequence[str]]) -> None:
+        try:
+            self._slack().type_in(TEAM, user_id(name), values)
+            self._slack().submit(TEAM, user_id(name))
+        except LookupError as missing:
+            raise BadPlay(f"{name} cannot fill that in: {missing}") from None
+
+    def _open_home(self, name: str) -> None:
+        self._slack().open_home(TEAM, user_id(name))
+        self.theatre.settle(self._actor(name).number, "slack")
+        shown = self._slack().home(TEAM, user_id(name))
+        self._actor(name).home = plain_words(self._slack().shown(shown)) if shown is not None else ""
+
+    def _choose_at_home(self, name: str, whom: str | None, label: str) -> None:
+        value = label
+        if whom:
+            value = _option_of(self._slack().home(TEAM, user_id(name)) or {}, whom, label)
+        self._slack().tap(TEAM, user_id(name), value, where="home")
+
+    def _deactivate(self, name: str) -> None:
+        self._slack().deactivate(TEAM, user_id(name))
+
+    def _close_window(self, name: str) -> None:
+        self._slack().close_modal(TEAM, user_id(name), everything=True)
+        self._actor(name).shown = ""
 
     def _invite(self, name: str, admin: str, spoken: str) -> None:
         actor = self._actor(name)
@@ -183,7 +288,13 @@ class Play:
         actor, ports = self._actor(name), self.theatre.sandbox.ports
         text = words.replace("{invitation}", actor.invitation).replace("\\n", "\n")
         text = text.replace("{submission}", str(ports["submission"])).replace("{smtps}", str(ports["smtps"]))
-        self.theatre.say(actor.number, text.replace("{right password}", self._password(actor)), actor.name)
+        text = text.replace("{right password}", self._password(actor))
+        if not actor.slack:
+            self.theatre.say(actor.number, text, actor.name)
+        elif text.startswith("/ally"):
+            self._slack().command(TEAM, user_id(name), text.removeprefix("/ally").strip())
+        else:
+            self._slack().say(TEAM, user_id(name), text)
 
     def _actor(self, name: str) -> Actor:
         if name not in self._actors:
@@ -195,9 +306,18 @@ class Play:
 
     def _tap(self, name: str, number: str) -> None:
         actor = self._actor(name)
+        if actor.slack:
+            self._tap_in_slack(actor, int(number))
+            return
         if actor.last is None or int(number) > len(actor.last.buttons):
             raise BadPlay(f"{actor.name} has no button {number} to tap.")
         self.theatre.say(actor.number, f"[{actor.last.buttons[int(number) - 1].id}]", actor.name)
+
+    def _tap_in_slack(self, actor: Actor, number: int) -> None:
+        bubbles = [one for one in self._slack().dm(TEAM, user_id(actor.name)) if one.buttons]
+        if not bubbles or number > len(bubbles[-1].buttons):
+            raise BadPlay(f"{actor.name} has no button {number} to tap.")
+        self._slack().tap(TEAM, user_id(actor.name), bubbles[-1].buttons[number - 1][0], ts=bubbles[-1].ts)
 
     def _fill_in(self, name: str, what: str) -> None:
         actor = self._actor(name)
@@ -225,6 +345,13 @@ class Play:
     # What may stand in a play, the narrower first.
     LINES: ClassVar[tuple[tuple[str, Callable[..., None]], ...]] = (
         (r"people: (.+)", _people),
+        (r"(\w+) taps in the window: (\d+)", _tap_in_window),
+        (r"(\w+) fills in: (.+)", _fill_window),
+        (r"(\w+) picks: (.+)", _pick),
+        (r"(\w+) opens the home", _open_home),
+        (r"(\w+) closes the window", _close_window),
+        (r"(\w+) chooses at home(?: for (\w+))?: (.+)", _choose_at_home),
+        (r"\((\w+) is deactivated in Slack\)", _deactivate),
         (r"(\w+) has (an|an admin's|a group's) invitation in (\w\w)", _invite),
         (r"\(in (\w\w)\)", _speak),
         (r"\(support (founds the agency|declines the wish) of (\w+)\)", _answer_wish),
@@ -247,3 +374,28 @@ class Play:
         (r"\(inbox of (\S+): (.+)\)", _look_into),
         (r"(\w+): (.+)", _say),
     )
+
+
+def plain_words(text: str) -> str:
+    """What a person reads of Slack's marks."""
+    return html.unescape(text).replace("*", "").replace("`", "").replace("\u200a", "")
+
+
+def _numbered(bubble: Bubble) -> str:
+    choices = [f"  {number} {label}" for number, (_, _, label) in enumerate(bubble.buttons, start=1)]
+    return "\n".join([plain_words(bubble.text), *choices])
+
+
+def _same_words(window: str, message: str) -> bool:
+    """Whether a window shows no more than the message that was just said."""
+    return bool(message) and set(message.split()) <= set(window.split())
+
+
+def _option_of(view: Mapping[str, Any], whom: str, label: str) -> str:
+    """The value of a choice in the menu beside somebody's line."""
+    for block in view.get("blocks") or []:
+        text = str((block.get("text") or {}).get("text", ""))
+        for option in (block.get("accessory") or {}).get("options") or []:
+            if f"*{whom}*" in text and option["text"]["text"] == label:
+                return str(option["value"])
+    raise BadPlay(f"There is no {label} for {whom} at home.")

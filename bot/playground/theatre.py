@@ -6,7 +6,7 @@ the clock, which can be moved.
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -23,6 +23,7 @@ from bot.clock import MovableClock
 from bot.database import migrated
 from bot.links import LinkBook
 from bot.playground.mail import MAILBOXES, Sandbox
+from bot.playground.slack_stage import SlackStage
 from bot.playground.stage import mail_settings
 from bot.settings import Settings, load
 from bot.store import conversations, promises
@@ -73,6 +74,7 @@ class Theatre:
         self._heard = 0
         self._ids: dict[str, str] = {}
         self._terminal = Terminal(show)
+        self.slack: SlackStage | None = None
 
     def __enter__(self) -> Self:
         self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -92,6 +94,8 @@ class Theatre:
 
     def _begin(self) -> None:
         self.parts = join(self._settings(), self._database, clock=self.clock, channels={CHANNEL: self._terminal})
+        if self.slack is not None:
+            self.slack.serve(self.parts)
         self._worker = create_worker(self.parts)
         self._thread = threading.Thread(target=self._worker.run, name="worker", daemon=True)
         self._thread.start()
@@ -110,9 +114,15 @@ class Theatre:
 
     def _settings(self) -> Settings:
         mail = mail_settings(self.sandbox, self._home, self._played)
-        return load({"DATA_DIR": str(self._home), "PORT": str(self._port), **mail})
+        slack = self.slack.settings(self._home, f"http://127.0.0.1:{self._port}") if self.slack is not None else {}
+        return load({"DATA_DIR": str(self._home), "PORT": str(self._port), **mail, **slack})
 
     # --- what the stage is set with ---
+
+    def workspace(self, names: Sequence[str]) -> None:
+        """From now on these people are in a Slack workspace, and so is the bot."""
+        self.slack = self._stack.enter_context(SlackStage(names, self.clock.now))
+        self.restart()
 
     def cast(self, provider: str, domain: str) -> None:
         """From now on the sandbox plays a real provider (an id of the table) for the addresses of a domain."""
@@ -186,17 +196,17 @@ class Theatre:
         """Let time pass at once."""
         self.clock.move(by)
 
-    def settle(self, who: str) -> None:
+    def settle(self, who: str, channel: str = CHANNEL) -> None:
         """Wait until everything that is due for somebody has been done. Raises TimeoutError."""
         until = time.monotonic() + SETTLE_TIME
-        while self._busy(who):
+        while self._busy(who, channel) or (self.slack is not None and self.slack.busy()):
             if time.monotonic() > until:
                 raise TimeoutError(f"something promised to {who} is still not done")
             time.sleep(LOOK)
 
-    def _busy(self, who: str) -> bool:
+    def _busy(self, who: str, channel: str) -> bool:
         with reading(self.parts.engine) as db:
-            found = conversations.id_by_address(db, CHANNEL, who)
+            found = conversations.id_by_address(db, channel, who)
             return found is not None and self._due(found)
 
     def _due(self, conversation_id: UUID) -> bool:

@@ -49,6 +49,7 @@ ADMIN_WARNING = "admin_warning"  # to an agency's admins: all mailboxes that wai
 TEMPLATE = "template"  # said in the words that WhatsApp approved
 LOOK_AROUND = "look_around"  # who has left the workspaces
 FOLLOW_UP = "follow_up"  # whether somebody who was invited has connected
+RENEW_TOKENS = "renew_tokens"  # of Slack's workspaces, where nobody needs one
 SHOW_HOME = "show_home"  # what somebody has open in Slack, as it is now
 ERASE_AT_PROVIDER = "EraseAtProvider"  # the name of the talk's own effect
 

@@ -23,7 +23,7 @@ from tests.bench.tarpits import HOSTS, Tarpits
 from tests.bench.turn import TEXT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import psutil
 
@@ -37,6 +37,7 @@ SLOWEST = 1.3
 IN_FLIGHT = 500
 MOST_MEMORY = 1.5
 MEGABYTE = 1_000_000
+Pair = tuple[float, float]
 LATE = -1  # a ticket that no question has: what becomes of the test is not told
 
 
@@ -45,9 +46,19 @@ def latency(site: Site, rounds: int) -> list[Row]:
     with Tarpits(site.home) as tarpits, joined(site.ours) as parts:
         site.start_ours("serve", **_mail(tarpits))
         _webhooks(site, 1.0)
-        calm, troubled = zip(*(_alternate(site, parts, tarpits) for _ in range(rounds)), strict=True)
+        _slack_events(site, 3.0)  # until each of its people has been heard once
+        measured = [_alternate(site, parts, tarpits) for _ in range(rounds)]
         site.stop("serve")
-    return [Row(f"webhook p95 while {TESTS} live tests hang", "ms", troubled, calm, SLOWEST)]
+    names = ("webhook", "Slack acknowledgement")
+    return [
+        Row(f"{name} p95 while {TESTS} live tests hang", "ms", *_columns(measured, place), SLOWEST)
+        for place, name in enumerate(names)
+    ]
+
+
+def _columns(measured: Sequence[tuple[Pair, Pair]], place: int) -> tuple[list[float], list[float]]:
+    """What was measured while tests hang, and while none does, of one kind of request."""
+    return [troubled[place] for _, troubled in measured], [calm[place] for calm, _ in measured]
 
 
 def memory(site: Site, rounds: int) -> list[Row]:
@@ -70,13 +81,19 @@ def _mail(tarpits: Tarpits) -> dict[str, str]:
     }
 
 
-def _alternate(site: Site, parts: Parts, tarpits: Tarpits) -> tuple[float, float]:
-    """The p95 of webhooks in milliseconds, without and with live tests that hang."""
-    calm = _webhooks(site, SECONDS)
+def _alternate(site: Site, parts: Parts, tarpits: Tarpits) -> tuple[Pair, Pair]:
+    """The p95 of webhooks and of Slack's events in milliseconds, without and with live tests that hang."""
+    calm = _webhooks(site, SECONDS), _slack_events(site, SECONDS)
     with _live_tests(site, parts, tarpits, TESTS):
         tarpits.wait_for(PLACES)
-        troubled = _webhooks(site, SECONDS)
+        troubled = _webhooks(site, SECONDS), _slack_events(site, SECONDS)
     return calm, troubled
+
+
+def _slack_events(site: Site, seconds: float) -> float:
+    count = int(seconds * A_SECOND)
+    events = [site.slack.event(site.ours.base, f"U{number % 50:04d}", TEXT) for number in range(count)]
+    return 1000 * quantile(paced(site.ours.base, events, 1 / A_SECOND), 0.95)
 
 
 def _webhooks(site: Site, seconds: float) -> float:

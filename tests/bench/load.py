@@ -1,8 +1,11 @@
-"""Webhooks as Twilio sends them, over connections that are kept alive."""
+"""Webhooks as Twilio and Slack send them, over connections that are kept alive."""
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import itertools
+import json
 import socket
 import threading
 import time
@@ -49,6 +52,34 @@ class Account:
             f"POST /whatsapp HTTP/1.1\r\nHost: {urlsplit(base).netloc}\r\nUser-Agent: TwilioProxy/1.1\r\n"
             f"X-Twilio-Signature: {sign(f'{base}/whatsapp', form, self.token)}\r\nContent-Length: {len(body)}\r\n"
             "Content-Type: application/x-www-form-urlencoded; charset=UTF-8\r\n\r\n"
+        )
+        return head.encode() + body
+
+
+@dataclass(frozen=True, slots=True)
+class SlackApp:
+    """The app in Slack whose events these are."""
+
+    secret: str
+    team: str = "T0BENCH"
+
+    def event(self, base: str, user: str, text: str) -> bytes:
+        """One signed request, in bytes: this user writes this text in the direct messages."""
+        number = next(_numbers)
+        message = {
+            "type": "message", "channel_type": "im", "channel": f"D{user}", "user": user, "text": text,
+            "ts": f"{number}.000100", "team": self.team, "user_team": self.team,
+        }  # fmt: skip
+        whole = {
+            "type": "event_callback", "event_id": f"Ev{number:010d}", "team_id": self.team, "api_app_id": "A0BENCH",
+            "authorizations": [{"team_id": self.team}], "event": message,
+        }  # fmt: skip
+        body, stamp = json.dumps(whole).encode(), str(int(time.time()))
+        signed = hmac.new(self.secret.encode(), f"v0:{stamp}:".encode() + body, hashlib.sha256).hexdigest()
+        head = (
+            f"POST /slack/events HTTP/1.1\r\nHost: {urlsplit(base).netloc}\r\nContent-Type: application/json\r\n"
+            f"X-Slack-Request-Timestamp: {stamp}\r\nX-Slack-Signature: v0={signed}\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n"
         )
         return head.encode() + body
 

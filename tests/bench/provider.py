@@ -1,4 +1,4 @@
-"""Twilio as the bench needs it: takes every request at once and notes when it came.
+"""Twilio and Slack as the bench needs them: takes every request at once and notes when it came.
 
 Not the stand-in of the playground: that one checks and remembers everything, which costs more than what is measured.
 """
@@ -14,6 +14,7 @@ from typing import Self
 from urllib.parse import parse_qs
 
 PATIENCE = 20.0  # seconds until a message must have come
+SLACK = "/api/"  # where its methods lie
 MAX_LINE = 8_192
 
 
@@ -48,6 +49,8 @@ class Provider:
                 self._arrived[parse_qs(body.decode())["To"][0]].append(at)
                 self._changed.notify_all()
         time.sleep(self.answer_after)
+        if path.startswith(SLACK):
+            return json.dumps({"ok": True, "channel": "D0BENCH", "ts": f"{time.monotonic():.6f}"}).encode()
         return json.dumps({"sid": f"SM{time.monotonic_ns():032x}", "status": "queued", "success": True}).encode()
 
     def arrivals(self, number: str, count: int) -> list[float]:
@@ -87,6 +90,8 @@ class _Session(socketserver.StreamRequestHandler):
             while (line := self.rfile.readline(MAX_LINE)).strip():
                 name, _, value = line.partition(b":")
                 length = int(value) if name.lower() == b"content-length" else length
-            answer = self.server.provider.take(start.split()[1].decode(), self.rfile.read(length))
-            head = f"HTTP/1.1 201 Created\r\nContent-Type: application/json\r\nContent-Length: {len(answer)}\r\n\r\n"
+            path = start.split()[1].decode()
+            answer = self.server.provider.take(path, self.rfile.read(length))
+            status = "200 OK" if path.startswith(SLACK) else "201 Created"
+            head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(answer)}\r\n\r\n"
             self.wfile.write(head.encode() + answer)

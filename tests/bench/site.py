@@ -32,7 +32,7 @@ from bot.store.embedded import Embedded
 from bot.store.engine import connect, reading
 from bot.vault import new_key
 from tests import database
-from tests.bench.load import Account
+from tests.bench.load import Account, SlackApp
 from tests.bench.provider import Provider
 
 if TYPE_CHECKING:
@@ -89,6 +89,7 @@ class Site:
             self.postgres = stack.enter_context(Embedded(self.home / "postgres"))
             self.provider = stack.enter_context(Provider())
             self.account = Account(f"AC{os.urandom(16).hex()}", os.urandom(16).hex(), "whatsapp:+15550100000")
+            self.slack = SlackApp(os.urandom(16).hex())
             self.ours, self.floor = self._sides(self.postgres)
             stack.callback(self.ours.engine.dispose)
             stack.callback(self.floor.engine.dispose)
@@ -108,6 +109,9 @@ class Site:
             "TWILIO_AUTH_TOKEN": self.account.token,
             "TWILIO_WHATSAPP_FROM": self.account.sender,
             "TWILIO_API_URL": self.provider.url,
+            "SLACK_BOT_TOKEN": "xoxb-bench",
+            "SLACK_SIGNING_SECRET": self.slack.secret,
+            "SLACK_API_URL": f"{self.provider.url}/api",
             "SUPPORT_CONTACT": "https://wa.me/15550100999",
             "PRIVACY_URL": "https://bench.test/privacy",
             "LOG_FORMAT": "json",

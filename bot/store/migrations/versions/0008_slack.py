@@ -9,11 +9,21 @@ branch_labels = None
 depends_on = None
 
 # Whatever changes a mailbox, a member or an agency, by whichever hand: what people of that agency have open in Slack
-# does not show the truth any more.
+# does not show the truth any more. So it is for whoever belongs to another agency from now on, or to none. A worker is
+# told when that is committed. Once in each transaction the row is written, stale or not: who shows the home then waits for
+# that transaction's end, instead of showing what was true before it.
 STALE = """
 create function slack_home_is_stale() returns trigger language plpgsql as $$
 declare changed uuid;
 begin
+    if tg_table_name = 'contact' then
+        update slack_screen set home_stale = true
+        where home_at is not null and xmin <> pg_current_xact_id()::xid and conversation_id in (
+            select id from conversation where contact_id = new.id
+        );
+        if found then notify ally_promises, 'work'; end if;
+        return null;
+    end if;
     if tg_table_name = 'mailbox' then
         select agency_id into changed from member where id = coalesce(new.member_id, old.member_id);
     elsif tg_table_name = 'agency' then
@@ -22,12 +32,13 @@ begin
         changed := coalesce(new.agency_id, old.agency_id);
     end if;
     update slack_screen set home_stale = true
-    where not home_stale and home_at is not null and conversation_id in (
+    where home_at is not null and xmin <> pg_current_xact_id()::xid and conversation_id in (
         select conversation.id from conversation
         join contact on contact.id = conversation.contact_id
         join member on member.id = contact.member_id
         where member.agency_id = changed
     );
+    if found then notify ally_promises, 'work'; end if;
     return null;
 end $$
 """
@@ -98,11 +109,16 @@ def upgrade() -> None:
             f"create trigger slack_home_is_stale after {when} on {table} "
             "for each row execute function slack_home_is_stale()"
         )
+    op.execute(
+        "create trigger slack_home_is_stale after update of member_id, language on contact for each row "
+        "when (old.member_id is distinct from new.member_id or old.language <> new.language) "
+        "execute function slack_home_is_stale()"
+    )
     op.execute("update compatible set schema = 8, oldest_code = 1")
 
 
 def downgrade() -> None:
-    for table in WATCHED:
+    for table in (*WATCHED, 'contact'):
         op.execute(f"drop trigger slack_home_is_stale on {table}")
     op.execute("drop function slack_home_is_stale()")
     op.drop_table('template_month')
