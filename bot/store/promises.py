@@ -178,9 +178,14 @@ def one_at(
         add(db, conversation_id, [Wanted("work", kind, due_at, payload or {})], at)
 
 
-def watch(db: Connection, conversation_id: UUID, mailbox_id: UUID, due_at: datetime, at: datetime) -> None:
-    """Promise to look whether a mailbox still works; one promise at most, moved where it would come later."""
-    payload = {"mailbox": str(mailbox_id)}
+def watch(
+    db: Connection, conversation_id: UUID, mailbox_id: UUID, due_at: datetime, at: datetime, *, swept: bool = False
+) -> None:
+    """Promise to look whether a mailbox still works; one promise at most, moved where it would come later.
+
+    `swept`: nobody asked for it, it stands in the row of those that come one after the other.
+    """
+    payload = {"mailbox": str(mailbox_id), "swept": swept}
     values = {"conversation_id": conversation_id, "lane": "work", "kind": WATCH, "payload": payload}
     row = upsert(promise).values(**values, due_at=due_at, created_at=at)
     db.execute(
