@@ -23,8 +23,9 @@ bench: .venv/test           ## ours against a floor, in the same run
 chaos: .venv/test           ## kill -9 at random, then an audit of what was lost, doubled, out of order
 	@$(BIN)/python -m tests.chaos $(CHAOS)
 
-world:                      ## the system's packages that the fourth ring needs (Debian)
+world: .venv/test           ## what the fourth ring needs: the system's packages (Debian), an emulator of Slack
 	apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q postfix dovecot-imapd dovecot-lmtpd dnsmasq chromium
+	$(BIN)/python -m tests.emulator
 
 lock:                       ## newest stable releases, pinned with hashes
 	@deploy/lock

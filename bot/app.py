@@ -275,7 +275,7 @@ def _slack(settings: Settings, engine: Engine, clock: Clock, safe: Safe) -> Slac
 
 
 def _frame(language: Language) -> Frame:
-    return Frame(*(sentence(f"slack.{name}", language) for name in ("title", "submit", "close")))
+    return Frame(*(sentence(f"slack.{name}", language) for name in ("title", "submit", "close", "written")))
 
 
 def create_app(parts: Parts) -> Flask:

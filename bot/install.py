@@ -155,6 +155,7 @@ class Installer:
         self._workspaces.keep(db, given.team, answer, name=given.name, app_id=given.app_id, bot_user=given.bot_user)
         if not slack.bind(db, given.team, invited.agency_id):
             raise _NotTakenError("taken")
+        slack.installed(db, given.team, now)
         held = people.who(db, Identity(CHANNEL, address(given.team, given.installer)), name, now)
         member_id = people.join_as_admin(db, held, invited, way.invitation_hash, now)
         if member_id is None:

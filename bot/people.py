@@ -152,17 +152,15 @@ def join(db: Connection, held: Held, code: str, limits: Limits, now: datetime) -
     found = people.invitation_by_hash(db, _hash(code))
     if found is None:
         return Joining(JoinRefused("unknown"))
-    good = found.uses_left > 0 and found.expires_at > now
-    if not belongs(db, held, found.agency_id, claims=found.role == "admin" and good):
-        return Joining(JoinRefused("workspace"))
+    useless = "expired" if found.expires_at <= now else "used" if found.uses_left < 1 else ""
+    if not belongs(db, held, found.agency_id, claims=found.role == "admin" and not useless):
+        return Joining(JoinRefused(useless or "workspace"))
     known = people.membership_in(db, contact_id, found.agency_id)
     if known is not None:
         people.act_for(db, contact_id, known, found.language)
         return Joining(Joined(found.agency))
-    if found.expires_at <= now:
-        return Joining(JoinRefused("expired"))
-    if found.uses_left < 1:
-        return Joining(JoinRefused("used"))
+    if useless:
+        return Joining(JoinRefused(useless))
     people.use_invitation(db, _hash(code))
     new = people.add_member(db, contact_id, found.agency_id, found.name or held.name or "-", found.role, now)
     people.act_for(db, contact_id, new, found.language)

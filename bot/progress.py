@@ -78,4 +78,4 @@ class Progress:
         lines = (
             sentence(f"slack.stage.{sign}", self._language, what=name) for sign, name in zip(signs, named, strict=True)
         )
-        return [intro, *lines]
+        return [intro, *lines, "", sentence("slack.stage.outro", self._language)]

@@ -98,7 +98,7 @@ class SlackEdge:
                 case "app_home_opened" if event.get("tab", "home") == "home":
                     self._home_opened(read.read_home(body), 0)
                 case "app_uninstalled" | "tokens_revoked":
-                    self._left(str(body.get("team_id", "")), event)
+                    self._left(str(body.get("team_id", "")), event, body.get("event_time"))
         except read.BadPayload as bad:
             _log.warning("an event was not taken", why=str(bad))
 
@@ -176,11 +176,11 @@ class SlackEdge:
         held = self._turns.known(who)
         self._screens.home_opened(held.id, page)
 
-    def _left(self, team: str, event: Body) -> None:
+    def _left(self, team: str, event: Body, told_at: object) -> None:
         if event.get("type") == "tokens_revoked" and not (event.get("tokens") or {}).get("bot"):
             return  # only somebody's own token, of which we have none
         _log.warning("the app was removed from a workspace", team=team)
-        self._workspaces.leave(team)
+        self._workspaces.leave(team, float(told_at) if isinstance(told_at, int | float) else None)
 
     def _in_place(self, who: Identity, words: str) -> str:
         """What is answered where it was asked, for its writer's eyes only."""

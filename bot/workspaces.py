@@ -130,15 +130,20 @@ class Workspaces:
 
     # --- leaving ---
 
-    def leave(self, team: str) -> None:
+    def leave(self, team: str, told_at: float | None = None) -> None:
         """The app was removed from a workspace, or its token revoked: the tokens are erased, its admins are told.
 
-        With the one token of the settings only an operator can do something.
+        `told_at`: when that was, as Slack says. An event that was repeated until after the app was installed again
+        removes nothing. With the one token of the settings only an operator can do something.
         """
         if self._token.reveal():
             self._alarm("removed")
             return
         with self._engine.begin() as db:
+            row = slack.locked(db, team)
+            if row is not None and told_at is not None and told_at < int(row.at.timestamp()):
+                _log.info("the app was removed before it was installed again", team=team)
+                return
             self._leave(db, team)
 
     def _leave(self, db: Connection, team: str) -> None:

@@ -160,7 +160,7 @@ class Envelope:
 class Turn:
     """What one event led to: the new envelope, what to do, and whether the question is to be asked.
 
-    `briefly`: below an answer the menu is not shown again, but what it offers still works.
+    `briefly`: below an answer the menu is not shown again, but what it offers still works. `asking`: what is said then.
     """
 
     envelope: Envelope
@@ -168,6 +168,7 @@ class Turn:
     ask: bool = False
     offer: tuple[Option, ...] = ()
     briefly: bool = False
+    asking: str = "talk.anything_else"
 
     def then(self, later: "Turn") -> "Turn":
         """The turn continued: what is to be done adds up, the later one decides what is asked."""
@@ -828,13 +829,14 @@ def _news_of_a_membership(
 
 
 def _invited(envelope: Envelope, agency: str, by: str, facts: Facts) -> Turn:
-    """The first words to somebody who did not write first: whose assistant this is, who invites, and what is asked."""
-    intro = () if envelope.greeted else (_intro(facts),)
+    """The first words to somebody who did not write first: who invites to what, then whose assistant says so."""
+    house = facts.house
+    who = Say("news.invited_by", {"operator": house.operator, "days": house.retention_days, "url": house.privacy_url})
     connect = Option(f"{GO}mailbox", "news.button.connect")
     later, why = Option(LATER, "news.button.later"), Option(f"{READ}what_is_it", "news.button.why")
     home = _at_home(replace(envelope, greeted=True, lost=False), facts)
-    said = (*intro, Say("news.invited", {"agency": agency, "by": by}))
-    return Turn(home, said, ask=True, offer=(connect, later, why), briefly=True)
+    said = (Say("news.invited", {"agency": agency, "by": by}), *(() if envelope.greeted else (who,)))
+    return Turn(home, said, ask=True, offer=(connect, later, why), briefly=True, asking="news.shall_we")
 
 
 # --- the one message of the turn ------------------------------------------------------------------------------------
@@ -861,7 +863,7 @@ def close(turn: Turn, facts: Facts) -> Closed:
     understood = (*turn.offer, *asked.options) if turn.briefly else options
     shown = tuple((option.value, label(option, facts.language)) for option in understood)
     envelope = replace(envelope, asked=Asked(question, shown))
-    ask = Say("talk.anything_else") if turn.briefly else Say(asked.name, asked.values)
+    ask = Say(turn.asking) if turn.briefly else Say(asked.name, asked.values)
     speak = Speak((*says, ask), question, options, () if envelope.doubt else _inputs(envelope))
     if facts.workspace or _fits(speak, facts.language):  # a message in a workspace holds as much as it has to
         return Closed(envelope, (speak, *others))

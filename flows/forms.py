@@ -66,9 +66,13 @@ class Form:
             return Declined(value.name, value.values)
         return {**answers, asking: value}
 
-    def fill(self, answers: Answers, values: Mapping[str, str], facts: Facts) -> Answers | FieldErrors:
-        """The answers with all of these, or what is wrong with each that does not fit; others count for nothing."""
-        parsed = {one.name: one.parse(values[one.name], facts) for one in self.fields if one.name in values}
+    def fill(self, answers: Answers, asking: str, values: Mapping[str, str], facts: Facts) -> Answers | FieldErrors:
+        """The answers with all of these, or what is wrong with each that does not fit; others count for nothing.
+
+        `asking`: what cannot be missing.
+        """
+        given = {asking: "", **values}
+        parsed = {one.name: one.parse(given[one.name], facts) for one in self.fields if one.name in given}
         wrong = [(name, Say(bad.name, bad.values)) for name, bad in parsed.items() if isinstance(bad, Problem)]
         good = {name: value for name, value in parsed.items() if not isinstance(value, Problem)}
         return FieldErrors(tuple(wrong)) if wrong else {**answers, **good}

@@ -118,8 +118,8 @@ def step(state: State, event: Event, facts: Facts) -> Step:
         case Collecting(answers, asking), Said() | Chose():
             taken = FORM.take(answers, asking, event, facts)
             return taken if isinstance(taken, Declined) else _collected(taken)
-        case Collecting(answers), Filled(values):
-            filled = FORM.fill(answers, values, facts)
+        case Collecting(answers, asking), Filled(values):
+            filled = FORM.fill(answers, asking, values, facts)
             return (state, [filled]) if isinstance(filled, FieldErrors) else _collected(filled)
         case Finding() as finding, _:
             return _found(finding, event)

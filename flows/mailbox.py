@@ -264,8 +264,8 @@ def _towards_the_server(state: State, event: Event, facts: Facts) -> Step:
         case Collecting(answers, asking), Said() | Chose():
             taken = FORM.take(answers, asking, event, facts)
             return taken if isinstance(taken, Declined) else _collected(taken)
-        case Collecting(answers), Filled(values):
-            filled = FORM.fill(answers, values, facts)
+        case Collecting(answers, asking), Filled(values):
+            filled = FORM.fill(answers, asking, values, facts)
             return (state, [filled]) if isinstance(filled, FieldErrors) else _collected(filled)
         case Suggesting(_, meant), Chose("yes"):
             return Finding(meant), [Discover(meant, sure=True)]

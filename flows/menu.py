@@ -30,6 +30,9 @@ from flows.words import (
     Values,
 )
 
+QUESTION = "menu.choosing"
+OFTEN = ("setup", "write", "mailbox", "integrate", "team", "person")
+SELDOM = ("card", "roles", "language", "privacy")  # choices that need not be in sight where there is a place for more
 LANGUAGE_OPTIONS = (Option("en", words="English"), Option("pt", words="Português"), Option("es", words="Español"))
 
 

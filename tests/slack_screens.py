@@ -98,7 +98,7 @@ def screens() -> Iterator[Screen]:
 
 
 def frame(language: Language) -> Frame:
-    return Frame(*(sentence(f"slack.{name}", language) for name in ("title", "submit", "close")))
+    return Frame(*(sentence(f"slack.{name}", language) for name in ("title", "submit", "close", "written")))
 
 
 def _spoken(group: str, name: str, language: Language, speak: Speak) -> Iterator[Screen]:
@@ -330,6 +330,7 @@ def many(count: int) -> tuple[Teammate, ...]:
 
 # --- pictures --------------------------------------------------------------------------------------------------------
 
+COLUMN, ON_A_SHEET = {"wide": 560, "phone": PHONE}, 24
 _SHEET = """
 body { margin: 0; padding: 16px; background: #e9edf0; font: 12px sans-serif; }
 .sheet { columns: COLUMNS; column-gap: 16px; }
@@ -345,37 +346,45 @@ def sheet(some: list[Screen], *, columns: int = 1) -> str:
     return blocks_page.page(f'<div class="sheet">{shown}</div>', title="Slack", style=style)
 
 
-def draw(folder: Path, only: list[str]) -> int:
-    """Write pages and pictures; how many screens they show."""
+def draw(folder: Path, only: list[str], browser: Any) -> int:
+    """Write a page and sheets of each group, and pictures of single ones if only some are wanted; how many screens."""
     chosen = [one for one in screens() if not only or any(word in one.id or word == one.group for word in only)]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium_path(), args=QUIET)
-        for language in LANGUAGES:
-            for group in sorted({one.group for one in chosen}):
-                some = [one for one in chosen if (one.language, one.group) == (language, group)]
-                _draw(browser, folder / language, group, some)
-        browser.close()
+    for language in LANGUAGES:
+        for group in sorted({one.group for one in chosen}):
+            some = [one for one in chosen if (one.language, one.group) == (language, group)]
+            folder.joinpath(language).mkdir(parents=True, exist_ok=True)
+            _draw_sheets(browser, folder / language, group, some)
+            if only:
+                _draw_each(browser, folder / language, some)
     return len(chosen)
 
 
-def _draw(browser: Any, folder: Path, group: str, some: list[Screen]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for width, kind in ((WIDE + 32, "wide"), (PHONE + 32, "phone")):
-        page = browser.new_page(viewport={"width": width, "height": 900})
-        (folder / f"{group}.html").write_text(sheet(some), encoding="utf-8")
-        page.set_content(sheet(some))
-        (folder / f"{group}-{kind}").mkdir(exist_ok=True)
-        for one in some:
-            shown = page.locator(f'[id="{one.id}"] > .slack')
-            shown.first.screenshot(path=folder / f"{group}-{kind}" / f"{one.id}.png")
+def _draw_sheets(browser: Any, folder: Path, group: str, some: list[Screen]) -> None:
+    (folder / f"{group}.html").write_text(sheet(some), encoding="utf-8")
+    for kind, width in COLUMN.items():
+        columns = 1680 // width
+        page = browser.new_page(viewport={"width": columns * (width + 16) + 16, "height": 400})
+        for number in range(0, len(some), ON_A_SHEET):
+            page.set_content(sheet(some[number : number + ON_A_SHEET], columns=columns))
+            page.screenshot(path=folder / f"{group}-{kind}-{number // ON_A_SHEET}.png", full_page=True)
         page.close()
-    page = browser.new_page(viewport={"width": 3 * 560, "height": 900})
-    for number in range(0, len(some), 24):
-        page.set_content(sheet(some[number : number + 24], columns=3))
-        page.screenshot(path=folder / f"{group}-{number // 24}.png", full_page=True)
-    page.close()
+
+
+def _draw_each(browser: Any, folder: Path, some: list[Screen]) -> None:
+    for kind, width in (("wide", WIDE), ("phone", PHONE)):
+        page = browser.new_page(viewport={"width": width + 32, "height": 900})
+        page.set_content(sheet(some))
+        for one in some:
+            page.locator(f'[id="{one.id}"] > .slack').screenshot(path=folder / f"{one.id}.{kind}.png")
+        page.close()
+
+
+def main(folder: Path, only: list[str]) -> None:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium_path(), args=QUIET)
+        sys.stdout.write(f"{draw(folder, only, browser)} screens in {folder}\n")
+        browser.close()
 
 
 if __name__ == "__main__":
-    where = Path(sys.argv[1]) if len(sys.argv) > 1 else Path("var/slack-screens")
-    sys.stdout.write(f"{draw(where, sys.argv[2:])} screens in {where}\n")
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path("var/slack-screens"), sys.argv[2:])

@@ -670,6 +670,20 @@ def test_when_the_app_is_removed_the_tokens_are_erased_and_admins_elsewhere_hear
     assert "workspace Sol" in told[0].replace("*", "")
 
 
+def test_an_event_of_a_removal_that_comes_after_the_app_was_installed_again_removes_nothing(served):
+    kit = served
+    kit.installed()
+    kit.clock.move(minutes=5)
+    events_url, kit.slack.events_url = kit.slack.events_url, "http://127.0.0.1:1/"  # we are away for a moment
+    kit.slack.uninstall(SOL)
+    kit.clock.move(minutes=5)
+    kit.slack.events_url = events_url
+    kit.installed()
+    assert [one.status_code for one in kit.slack.redeliver()] == [200, 200]
+    assert kit.row().gone_at is None
+    assert kit.secrets_kept() == 2
+
+
 def test_at_night_admins_hear_of_it_in_the_morning(served):
     kit = served
     admin(kit)

@@ -50,7 +50,7 @@ def test_a_home_shows_the_agency_at_a_glance(kit):
     kit.claim()
     shown = kit.home(BIA)
     assert "Agência Sol" in shown
-    assert "0 of 1 can send" in shown
+    assert "There is no mail server yet" in shown
     assert kit.home(ANA)
 
 

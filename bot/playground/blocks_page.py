@@ -84,10 +84,10 @@ def modal(
         foot += f'<button type="submit" class="sl-button sl-primary">{_plain(view["submit"])}</button>'
     body = _drawn(view["blocks"], language, errors or {}, choices or {})
     return (
-        f'<form class="slack sl-modal" role="dialog" aria-label="{title}" lang="{language}" '
-        f'data-callback="{escape(str(view.get("callback_id", "")))}"><header class="sl-title">'
-        f'<div class="sl-face" aria-hidden="true">✉</div><h2>{title}</h2></header>'
-        f'<div class="sl-body">{body}</div><footer class="sl-foot">{foot}</footer></form>'
+        f'<div class="slack sl-modal" role="dialog" aria-label="{title}" lang="{language}">'
+        f'<form data-callback="{escape(str(view.get("callback_id", "")))}"><div class="sl-title">'
+        f'<div class="sl-face" aria-hidden="true">✉</div><h2>{title}</h2></div>'
+        f'<div class="sl-body">{body}</div><div class="sl-foot">{foot}</div></form></div>'
     )
 
 

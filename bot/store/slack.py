@@ -65,6 +65,11 @@ def keep_workspace(db: Connection, team: str, at: datetime, **values: Any) -> No
     db.execute(row.on_conflict_do_update(index_elements=[slack_workspace.c.team_id], set_=kept))
 
 
+def installed(db: Connection, team: str, at: datetime) -> None:
+    """The app was installed at this moment: what is told of earlier ones counts for nothing."""
+    db.execute(update(slack_workspace).where(slack_workspace.c.team_id == team).values(at=at))
+
+
 def bind(db: Connection, team: str, agency_id: UUID) -> bool:
     """Give a workspace to an agency; False: it belongs to another one that was not closed."""
     closed = select(agency.c.id).where(agency.c.closed_at.is_not(None))

@@ -64,7 +64,7 @@ def slack_pages(parts: "Parts") -> Blueprint:
             return Response("forbidden\n", 401, mimetype="text/plain")
         try:
             answer: Response = bolt.handle(request)
-        except ValueError:  # Bolt reads the body before its error handler stands
+        except (ValueError, TypeError, AttributeError):  # Bolt reads the body before its error handler stands
             return Response("bad request\n", 400, mimetype="text/plain")
         return answer
 

@@ -109,16 +109,23 @@ def genuine(body: bytes, timestamp: str, signature: str, secret: str) -> bool:
         return False
 
 
+class _NotThereError(Exception):
+    """We are not in that workspace."""
+
+
 def _authorised(known: Callable[[str], str | None], enterprise_id: str | None, team_id: str | None) -> Any:
-    """Our own `authorize`: from our table, without a call to Slack. None: we are not in that workspace."""
+    """Our own `authorize`: from our table, without a call to Slack. Told None, Bolt would write to people itself."""
     us = known(team_id) if team_id else None
     if us is None:
-        return None
+        raise _NotThereError
     return AuthorizeResult(enterprise_id=enterprise_id, team_id=team_id, bot_user_id=us or None)
 
 
 def _failed(error: Exception) -> BoltResponse:
     """Slack repeats an event that is answered 500; its content is in no log."""
+    if isinstance(error, _NotThereError):
+        _log.warning("a request from a workspace in which we are not")
+        return BoltResponse(status=200, body="")
     _log.error("a request of Slack's failed", kind=type(error).__name__, code=getattr(error, "code", ""))
     return BoltResponse(status=500, body="")
 

@@ -114,9 +114,12 @@ class Slack:
         if not channel:
             return None
         oldest = str((since - CLOCKS).timestamp())
-        answer = self._api.call(split(known)[0], "conversations.history", channel=channel, oldest=oldest, limit=LISTED)
+        team, user = split(known)
+        answer = self._api.call(team, "conversations.history", channel=channel, oldest=oldest, limit=LISTED)
         text = render(message).text
-        mine = (one for one in answer.get("messages") or [] if one.get("bot_id") and _same(one.get("text", ""), text))
+        mine = (
+            one for one in answer.get("messages") or [] if one.get("user") != user and _same(one.get("text", ""), text)
+        )
         return next((f"{channel}:{one['ts']}"[:64] for one in mine), None)
 
     def typing(self, message_id: str) -> None:

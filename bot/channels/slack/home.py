@@ -3,14 +3,13 @@
 from collections.abc import Iterator
 from typing import Any
 
-from bot.channels.slack.render import Block, button, mrkdwn, plain, sections
+from bot.channels.slack.render import Block, button, mrkdwn, option, plain, sections
 from bot.channels.slack.style import SlackStyle
-from flows.board import HOME, Buttons, Line, Part, Title, Words
+from flows.board import HOME, Buttons, Line, Part, Rule, Small, Title, Words
 from flows.speech import Button, Plain, Style, label, render
-from flows.words import Language, Option, Say, Speak
+from flows.words import Language, Say, Speak
 
 MAX_HEADER = 150
-MAX_OPTION = 75
 MAX_BLOCKS = 100
 
 
@@ -36,13 +35,14 @@ def _blocks(part: Part, language: Language) -> Iterator[Block]:
             menu = {
                 "type": "overflow",
                 "action_id": f"{HOME}.menu",
-                "options": [_option(one, language) for one in options],
+                "options": [option(f"{HOME}:{one.value}", label(one, language)) for one in options],
             }
             yield {"type": "section", "text": mrkdwn(text[:3000]), "accessory": menu}
-        case Buttons(options):
-            made = [button(Button(f"{HOME}:{one.value}", label(one, language))) for one in options]
-            yield {"type": "actions", "elements": made}
-
-
-def _option(one: Option, language: Language) -> Block:
-    return {"text": plain(label(one, language), MAX_OPTION), "value": f"{HOME}:{one.value}"}
+        case Small(says):
+            yield {"type": "context", "elements": [mrkdwn(said(say, language)) for say in says]}
+        case Rule():
+            yield {"type": "divider"}
+        case Buttons(options, next_):
+            made = [Button(f"{HOME}:{one.value}", label(one, language)) for one in options]
+            styles = ["primary" if next_ else "", *[""] * len(made)]
+            yield {"type": "actions", "elements": [button(*one) for one in zip(made, styles, strict=False)]}

@@ -7,8 +7,9 @@ https://docs.slack.dev/reference/interaction-payloads; commands: https://docs.sl
 import hashlib
 import html
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Any, TypeVar
 
 from bot.channels import MAX_TEXT, Identity, Inbound, Kind
 from bot.channels.slack.render import VALUE
@@ -27,10 +28,24 @@ _NOT_TEXT = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _KINDS: tuple[tuple[str, Kind], ...] = (("image/", "image"), ("audio/", "voice"), ("video/", "video"))
 
 Payload = Mapping[str, Any]
+_Read = TypeVar("_Read")
 
 
 class BadPayload(ValueError):
     """A genuine request that we cannot or must not take. The reason holds nothing of its content."""
+
+
+def _of_slacks_shape(read: Callable[[Payload], _Read]) -> Callable[[Payload], _Read]:
+    """A payload of another shape than Slack's is a bad one, too: repeated, it would be no better."""
+
+    @wraps(read)
+    def reading(body: Payload) -> _Read:
+        try:
+            return read(body)
+        except (AttributeError, IndexError, KeyError, TypeError) as odd:
+            raise BadPayload(f"an odd shape ({type(odd).__name__})") from None
+
+    return reading
 
 
 def address(team: str, user: str) -> str:
@@ -51,6 +66,7 @@ def identity(team: str, user: str) -> Identity:
     return Identity(CHANNEL, address(team, user))
 
 
+@_of_slacks_shape
 def read_message(body: Payload) -> Inbound | None:
     """A direct message to us; None for what is no person's message (a bot's, an edit, a deletion, another channel)."""
     event = body["event"]
@@ -64,6 +80,7 @@ def read_message(body: Payload) -> Inbound | None:
     return Inbound(_message_id(str(body.get("event_id", ""))), who, text, kind=kind if text or files else "other")
 
 
+@_of_slacks_shape
 def read_home(body: Payload) -> Identity:
     """Who opened our home."""
     event = body["event"]
@@ -83,6 +100,7 @@ def _own_team(body: Payload, event: Payload) -> str:
     return installed
 
 
+@_of_slacks_shape
 def read_command(body: Payload) -> tuple[str, Inbound]:
     """A slash command: its words in small letters, and the words as if they had been written to us."""
     if str(body.get("is_enterprise_install", "")).lower() == "true":
@@ -93,6 +111,7 @@ def read_command(body: Payload) -> tuple[str, Inbound]:
     return text.lower(), Inbound(_message_id(str(body.get("trigger_id", ""))), who, text, name=name)
 
 
+@_of_slacks_shape
 def read_action(body: Payload) -> Inbound:
     """A tap on a button, or a choice in a menu."""
     action = (body.get("actions") or [{}])[0]
@@ -104,6 +123,7 @@ def read_action(body: Payload) -> Inbound:
     return Inbound(_message_id(at), _actor(body), words(str(label))[:MAX_TEXT], button=str(chosen), name=_name(body))
 
 
+@_of_slacks_shape
 def read_submission(body: Payload) -> Inbound:
     """A filled-in window: its fields by name. Sent twice it has the same id, filled in again after an error another."""
     view = body.get("view") or {}
@@ -122,6 +142,7 @@ def _filled(given: Mapping[str, Any]) -> str:
     return words(str(given.get("value") or "")).strip()
 
 
+@_of_slacks_shape
 def actor(body: Payload) -> Identity:
     """Who tapped or filled in something. Raises BadPayload for somebody of another workspace."""
     return _actor(body)

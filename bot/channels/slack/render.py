@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from flows import menu
+from flows.flow import GO
 from flows.speech import Button, Entry, Message
 
 MAX_SECTION = 3_000  # characters of a section's text
@@ -12,6 +14,8 @@ MAX_LABEL = 75
 MAX_TITLE = 24  # characters of a window's title and of its two buttons
 MAX_INPUT_LABEL = 2_000
 MAX_TYPED = 320  # characters of one field; an address has no more
+NEXT = frozenset({"setup", f"{GO}mailbox"})  # choices that are what there is to be done now, where they stand first
+OWN = "slack."  # questions of windows that only show something
 VALUE = "value"  # the action id of a field's input; the block id is the field's name
 
 Block = dict[str, Any]
@@ -33,11 +37,12 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What stands around a window: its title and the words on its two buttons."""
+    """The words around a window: title, two buttons, and where to write what it has no field for."""
 
     title: str
     submit: str
     close: str
+    written: str = ""
 
 
 def render(message: Message) -> Outgoing:
@@ -56,17 +61,44 @@ def window(message: Message, frame: Frame) -> dict[str, Any]:
         "callback_id": message.question,
         "blocks": [*sections(message.body), *map(_input, message.entries), *actions(message.buttons)],
     }
+    if frame.written and not message.entries and message.question and not message.question.startswith(OWN):
+        view["blocks"].append({"type": "context", "elements": [plain(frame.written, MAX_LABEL)]})
     return {**view, "submit": plain(frame.submit, MAX_TITLE)} if message.entries else view
 
 
 def sections(body: str) -> list[Block]:
-    """A text as sections that are short enough, cut between paragraphs, else between lines."""
-    return [{"type": "section", "text": mrkdwn(part)} for part in _parts(body)]
+    """A text as sections that are short enough, cut between paragraphs, else between lines; no "see more" in any."""
+    return [{"type": "section", "text": mrkdwn(part), "expand": True} for part in _parts(body)]
 
 
 def actions(buttons: Sequence[Button]) -> list[Block]:
-    """Choices as one row of buttons."""
-    return [{"type": "actions", "elements": [button(one) for one in buttons]}] if buttons else []
+    """Choices as rows of buttons. Below news the menu stands apart, and what of it is seldom needed, in a list."""
+    ours = [one for one in buttons if _of_the_menu(one, menu.OFTEN)]
+    seldom = [one for one in buttons if _of_the_menu(one, menu.SELDOM)]
+    news = [one for one in buttons if one not in ours and one not in seldom]
+    rows = [_row(news), [*_row(ours), *_list(seldom)]]
+    return [{"type": "actions", "elements": row} for row in rows if row]
+
+
+def _of_the_menu(one: Button, values: Sequence[str]) -> bool:
+    question, _, value = one.id.partition(":")
+    return question == menu.QUESTION and value in values
+
+
+def _row(buttons: Sequence[Button]) -> list[Block]:
+    styles = ["primary" if one.id.partition(":")[2] in NEXT and one is buttons[0] else "" for one in buttons]
+    return [button(one, style) for one, style in zip(buttons, styles, strict=True)]
+
+
+def _list(buttons: Sequence[Button]) -> list[Block]:
+    """Further choices behind three dots."""
+    options = [option(one.id, one.label) for one in buttons]
+    return [{"type": "overflow", "action_id": f"{menu.QUESTION}.more", "options": options}] if options else []
+
+
+def option(value: str, label: str) -> Block:
+    """One choice of a list."""
+    return {"text": plain(label, MAX_LABEL), "value": value}
 
 
 def button(one: Button, style: str = "") -> Block:
