@@ -54,7 +54,7 @@ from bot.store.conversations import Held
 from bot.store.engine import Connection, DatabaseDown, Row, reading
 from bot.store.promises import Promise
 from bot.store.slack import to_be_renewed
-from bot.unasked import MAX_TELL_TRIES, TELL_AGAIN, say_template, warning
+from bot.unasked import TELL_AGAIN, say_template, warning
 from bot.vault import Secret, Unopenable
 from bot.watch import admin_warning, is_watched, told_later, watch
 from flows import saved
@@ -91,6 +91,7 @@ from flows.words import (
 
 MAX_MAIL_TRIES = 8
 MAX_ERASE_TRIES = 14
+MAX_TELL_TRIES = 144  # three days
 SLOW = 5.0  # seconds after which a live test says that it goes on
 TYPING = 20.0  # seconds; WhatsApp's sign goes out after 25: twilio.com/docs/whatsapp/api/typing-indicators-resource
 MAX_TYPING = 5

@@ -27,7 +27,7 @@ from flows.speech import Message
 from flows.words import News
 
 TELL_AGAIN = 1800.0
-MAX_TELL_TRIES = 144  # three days
+TOO_LATE = timedelta(days=3)
 WEEK = timedelta(days=7)
 MAX_ABOUT = 300  # characters of a template's variable
 WAITS = "nothing may be said unasked"
@@ -55,7 +55,9 @@ def warn(db: Connection, member_id: UUID, news: News, about: About, now: datetim
     conversation_id = watches.best_conversation(db, member_id, now)
     if conversation_id is None:
         return
+    due = next_day_hour(now, _timezone(db, member_id))
     payload = {
+        "until": (due + TOO_LATE).isoformat(),
         "event": saved.dump(news),
         "member": str(member_id),
         "template": about.template,
@@ -65,7 +67,6 @@ def warn(db: Connection, member_id: UUID, news: News, about: About, now: datetim
         "agency": str(about.agency) if about.agency else "",
         "cause": about.cause,
     }
-    due = next_day_hour(now, _timezone(db, member_id))
     promises.add(db, conversation_id, [Wanted("work", promises.WARN, due, payload)], now)
     promises.wake(db, {"work"})
 
@@ -103,7 +104,7 @@ class _Warning:
 def warning(tools: Tools, promise: Promise) -> Outcome:
     """Say it now, ring by a template, or wait for a better time."""
     held, now, of = look(tools, promise), tools.clock.now(), promise.payload
-    if held is None or promise.conversation_id is None or promise.attempt > MAX_TELL_TRIES:
+    if held is None or promise.conversation_id is None or now > datetime.fromisoformat(of["until"]):
         return Ended("dropped")
     member_id = UUID(of["member"])
     with reading(tools.engine) as db:
@@ -138,15 +139,20 @@ def _said(one: _Warning) -> Outcome:
         return Again(min(night.total_seconds(), 24 * TELL_AGAIN), WAITS)
     templates = one.tools.templates
     rings = not open_ and not one.lately and not one.promise.payload.get("rung")
-    if templates is not None and rings and one.held.channel == templates.channel:
+    there = templates is not None and one.held.channel == templates.channel
+    if templates is not None and rings and there and templates.ready(_template(one), language(one.held.language)):
         return Again(TELL_AGAIN, WAITS, lambda db: _ring(db, one, templates))
     return Again(TELL_AGAIN, WAITS)
+
+
+def _template(one: _Warning) -> str:
+    return str(one.promise.payload["template"])
 
 
 def _ring(db: Connection, one: _Warning, templates: Templates) -> bool:
     """Promise a template, if there may be one more: the count, the note and the promise stand together, or none."""
     of, spoken = one.promise.payload, language(one.held.language)
-    if not templates.ready(of["template"], spoken) or not watches.wants_messages(db, one.held.contact_id):
+    if not watches.wants_messages(db, one.held.contact_id):
         return False
     with db.begin_nested() as together:
         if not (one.claim(db) and watches.count_template(db, one.now, templates.limit)):

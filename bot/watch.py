@@ -115,6 +115,9 @@ def _broke(tools: Tools, row: Row, cause: str, who: str, words: str) -> Ended:
 
     def note(db: Connection) -> bool:
         now = tools.clock.now()
+        theirs = watches.best_conversation(db, row.member_id, now)
+        if theirs is not None:
+            conversations.hold(db, theirs)  # before the mailbox, as a turn does it: else they may wait for one another
         if not mailboxes.settle(db, row.id, row.version, "broken", cause, who, now, of="works"):
             return False
         secrets.erase(db, [row.secret_id] if row.secret_id else [])
@@ -174,7 +177,8 @@ def _for_the_admins(tools: Tools, db: Connection, conversation_id: UUID, agency_
         return
     of = {"agency": str(agency_id), "cause": cause}
     promises.add(db, conversation_id, [Wanted("work", promises.ADMIN_WARNING, now + GATHER, of)], now)
-    for nth, (mailbox_id, member_id) in enumerate(watches.at_the_same_host(db, agency_id, row.host), start=1):
+    others = watches.at_the_same_host(db, agency_id, row.host)[: GATHER // APART]  # of more the sweep finds the rest
+    for nth, (mailbox_id, member_id) in enumerate(others, start=1):
         theirs = watches.best_conversation(db, member_id, now)
         if theirs is not None:
             promises.watch(db, theirs, mailbox_id, now + nth * APART, now)

@@ -107,6 +107,8 @@ WRONG = [
     ("MAILS_PER_HOUR", "201"),
     ("MAILS_PER_DAY", "many"),
     ("LANE_SPEAK", "201"),
+    ("TEMPLATES", "yes"),
+    ("TEMPLATE_LIMIT", "-1"),
     ("LANE_WORK", "-1"),
     ("LANE_MAIL", "many"),
     ("SSL_CERT_FILE", "/nowhere/ca.pem"),

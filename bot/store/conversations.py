@@ -6,12 +6,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, delete, func, insert, literal_column, or_, select, update
+from sqlalchemy import bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from bot.channels import Status
 from bot.store.engine import Connection, Row
-from bot.store.promises import TELL, WARN
+from bot.store.promises import held_back
 from bot.store.tables import (
     access_request,
     case,
@@ -82,7 +82,7 @@ _unfinished = (
 _held_back = (
     select(promise.c.id)
     .where(promise.c.conversation_id == conversation.c.id, in_state(promise, "todo"))
-    .where(promise.c.kind.in_([literal_column(f"'{kind}'") for kind in (TELL, WARN)]), promise.c.attempt > 0)
+    .where(held_back(promise))
     .correlate(conversation)
     .exists()
 )

@@ -354,7 +354,7 @@ def everything_about(db: Connection, contact_id: UUID) -> dict[str, list[Row]]:
     members = select(membership.c.member_id).where(membership.c.contact_id == contact_id)
     talks = select(conversation.c.id).where(conversation.c.contact_id == contact_id)
     boxes = (mailbox.c.address, mailbox.c.user_name, mailbox.c.host, mailbox.c.port, mailbox.c.security,
-             mailbox.c.state, mailbox.c.cause, mailbox.c.since)  # fmt: skip
+             mailbox.c.state, mailbox.c.cause, mailbox.c.since, mailbox.c.worked_at, mailbox.c.warned_at)  # fmt: skip
     mails = (outgoing_mail.c.date, outgoing_mail.c.recipients, outgoing_mail.c.message_id, outgoing_mail.c.state,
              outgoing_mail.c.copy)  # fmt: skip
     sealed = (secret.c.kind, secret.c.created_at, secret.c.expires_at)

@@ -11,7 +11,24 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Executable, Integer, and_, bindparam, cast, delete, exists, func, insert, select, text, update
+from sqlalchemy import (
+    ColumnElement,
+    Executable,
+    FromClause,
+    Integer,
+    and_,
+    bindparam,
+    cast,
+    delete,
+    exists,
+    func,
+    insert,
+    literal_column,
+    or_,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as upsert
 
@@ -161,9 +178,14 @@ def one_at(
         add(db, conversation_id, [Wanted("work", kind, due_at, payload or {})], at)
 
 
-def watch(db: Connection, conversation_id: UUID, mailbox_id: UUID, due_at: datetime, at: datetime) -> None:
-    """Promise to look whether a mailbox still works; one promise at most, moved where it would come later."""
-    payload = {"mailbox": str(mailbox_id)}
+def watch(
+    db: Connection, conversation_id: UUID, mailbox_id: UUID, due_at: datetime, at: datetime, *, swept: bool = False
+) -> None:
+    """Promise to look whether a mailbox still works; one promise at most, moved where it would come later.
+
+    `swept`: nobody asked for it, it stands in the row of those that come one after the other.
+    """
+    payload = {"mailbox": str(mailbox_id), "swept": swept}
     values = {"conversation_id": conversation_id, "lane": "work", "kind": WATCH, "payload": payload}
     row = upsert(promise).values(**values, due_at=due_at, created_at=at)
     db.execute(
@@ -178,12 +200,18 @@ def watch(db: Connection, conversation_id: UUID, mailbox_id: UUID, due_at: datet
 
 def they_write(db: Connection, conversation_id: UUID, at: datetime) -> None:
     """What waited for somebody to write is due now: they do."""
-    mine = (promise.c.conversation_id == conversation_id, promise.c.kind.in_([TELL, WARN]), in_state(promise, "todo"))
+    mine = (promise.c.conversation_id == conversation_id, in_state(promise, "todo"))
     values = {
         "due_at": func.least(promise.c.due_at, at),
         "payload": promise.c.payload.op("||")(cast({"wrote": True}, JSONB)),
     }
-    db.execute(update(promise).where(*mine, promise.c.attempt > 0).values(values))
+    db.execute(update(promise).where(*mine, held_back(promise)).values(values))
+
+
+def held_back(promises: FromClause) -> ColumnElement[bool]:
+    """Whether news wait for somebody to write: they were tried in vain, or are to be said unasked, by day."""
+    warned = promises.c.kind == literal_column(f"'{WARN}'")
+    return or_(warned, and_(promises.c.kind == literal_column(f"'{TELL}'"), promises.c.attempt > 0))
 
 
 def note(db: Connection, promise_id: int, **facts: Any) -> None:

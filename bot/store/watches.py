@@ -38,7 +38,10 @@ def promise_tests(db: Connection, now: datetime) -> int:
     if not db.execute(select(func.pg_try_advisory_xact_lock(_LOCK))).scalar_one():
         return 0  # another process is at it
     last = select(func.max(promise.c.due_at)).where(
-        promise.c.kind == _WATCH, in_state(promise, "todo"), promise.c.attempt == 0
+        promise.c.kind == _WATCH,
+        in_state(promise, "todo"),
+        promise.c.attempt == 0,
+        promise.c.payload["swept"].as_boolean(),
     )
     behind = max(db.execute(last).scalar_one() or now, now) + APART
     room = max(0, (now + AHEAD - behind) // APART)
@@ -46,7 +49,7 @@ def promise_tests(db: Connection, now: datetime) -> int:
     for nth, (mailbox_id, member_id) in enumerate(due):
         conversation_id = best_conversation(db, member_id, now)
         if conversation_id is not None:
-            promises.watch(db, conversation_id, mailbox_id, behind + nth * APART + _chance(mailbox_id), now)
+            promises.watch(db, conversation_id, mailbox_id, behind + nth * APART + _chance(mailbox_id), now, swept=True)
     return len(due)
 
 
