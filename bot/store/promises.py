@@ -211,7 +211,7 @@ def they_write(db: Connection, conversation_id: UUID, at: datetime) -> None:
 def held_back(promises: FromClause) -> ColumnElement[bool]:
     """Whether news wait for somebody to write: they were tried in vain, or are to be said unasked, by day."""
     warned = promises.c.kind == literal_column(f"'{WARN}'")
-    return or_(warned, and_(promises.c.kind == literal_column(f"'{TELL}'"), promises.c.attempt > 0))
+    return or_(warned, and_(promises.c.kind == literal_column(f"'{TELL}'"), promises.c.attempt > literal_column("0")))
 
 
 def note(db: Connection, promise_id: int, **facts: Any) -> None:

@@ -119,7 +119,9 @@ contact = Table(
 )
 
 # A contact may act for several members; `contact.member_id` is the one at present.
-membership = Table("membership", metadata, _of("contact", primary=True), _of("member", primary=True))
+membership = Table(
+    "membership", metadata, _of("contact", primary=True), _of("member", primary=True), Index(None, "member_id")
+)
 
 invitation = Table(
     "invitation",

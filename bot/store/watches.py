@@ -27,6 +27,7 @@ _LOCK = 7_221_002  # of the one sweep that promises tests at a time
 _WATCH: ColumnElement[str] = literal_column(
     f"'{promises.WATCH}'"
 )  # a constant, as the states: with a parameter no partial index serves
+_MAILBOX: ColumnElement[str] = literal_column("promise.payload ->> 'mailbox'")
 UNLIMITED = "slack"  # the channel on which one may write at any time
 
 
@@ -41,7 +42,7 @@ def promise_tests(db: Connection, now: datetime) -> int:
         promise.c.kind == _WATCH,
         in_state(promise, "todo"),
         promise.c.attempt == 0,
-        promise.c.payload["swept"].as_boolean(),
+        promise.c.payload.contains({"swept": True}),
     )
     behind = max(db.execute(last).scalar_one() or now, now) + APART
     room = max(0, (now + AHEAD - behind) // APART)
@@ -58,7 +59,7 @@ def _due(db: Connection, now: datetime, most: int) -> list[tuple[UUID, UUID]]:
     watched = (
         select(promise.c.id)
         .where(
-            promise.c.payload["mailbox"].astext == cast(mailbox.c.id, Text),
+            cast(mailbox.c.id, Text) == _MAILBOX,
             promise.c.kind == _WATCH,
             in_state(promise, "todo", "doing"),
         )

@@ -32,7 +32,7 @@ POINTS: Mapping[Kind, Mapping[str, int]] = {
         "worker._claim": 12,
         "worker._finish": 6,
         "app.put": 1,  # the resource for buttons at Twilio
-        "hands._armed": 2,  # the address of a one-time link
+        "handiwork.armed": 2,  # the address of a one-time link
         "hands.try_login": 1,  # the live test is counted
         "hands._note_handing": 2,  # before the final dot
         "proofs._note_handing": 1,  # the same of the mail to oneself

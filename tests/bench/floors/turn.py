@@ -16,6 +16,7 @@ from sqlalchemy import Connection, bindparam, create_engine, func, insert, or_, 
 from sqlalchemy.dialects.postgresql import insert as upsert
 from twilio.request_validator import RequestValidator
 
+from bot.store.promises import held_back
 from bot.store.tables import (
     agency,
     contact,
@@ -35,6 +36,13 @@ _unfinished = (
     .where(promise.c.conversation_id == conversation.c.id, in_state(promise, "todo", "doing"))
     .correlate(conversation)
     .scalar_subquery()
+)
+_held_back = (
+    select(promise.c.id)
+    .where(promise.c.conversation_id == conversation.c.id, in_state(promise, "todo"))
+    .where(held_back(promise))
+    .correlate(conversation)
+    .exists()
 )
 REMEMBER = (
     upsert(inbound)
@@ -58,6 +66,7 @@ HOLD = (
         contact.c.last_message_id,
         contact.c.window_until,
         _unfinished.label("unfinished"),
+        _held_back.label("held_back"),
     )
     .join(contact, contact.c.id == conversation.c.contact_id)
     .where(

@@ -97,6 +97,7 @@ def upgrade() -> None:
     op.add_column('mailbox', sa.Column('doubted_at', sa.DateTime(timezone=True), nullable=True))
     op.execute("update mailbox set worked_at = since where state = 'works'")
     op.create_index('ix_mailbox_worked', 'mailbox', ['worked_at'], unique=False, postgresql_where=sa.text("state = 'works'"))
+    op.create_index(op.f('ix_membership_member_id'), 'membership', ['member_id'], unique=False)
     op.create_index('uq_promise_watch', 'promise', [sa.text("(payload ->> 'mailbox')")], unique=True, postgresql_where=sa.text("kind = 'watch' and state in ('todo', 'doing')"))
     op.create_table('template_month',
     sa.Column('month', sa.String(length=7), nullable=False),
@@ -122,6 +123,7 @@ def downgrade() -> None:
         op.execute(f"drop trigger slack_home_is_stale on {table}")
     op.execute("drop function slack_home_is_stale()")
     op.drop_table('template_month')
+    op.drop_index(op.f('ix_membership_member_id'), table_name='membership')
     op.drop_index('uq_promise_watch', table_name='promise')
     op.drop_index('ix_mailbox_worked', table_name='mailbox')
     op.drop_column('mailbox', 'doubted_at')
