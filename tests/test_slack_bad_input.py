@@ -538,7 +538,7 @@ def test_a_page_of_the_home_that_cannot_be_is_the_last_one(admin):
         tap |= {"actions": [action], "view": {"id": "V1", "type": "home", "team_id": TEAM}}
         assert admin.slack._courier.interaction(tap, {})[-1].status_code == 200
         admin.work()
-    assert "0 of 1 can send" in admin.home(BIA)
+    assert "Connect our e-mail" in admin.home(BIA)
 
 
 # --- a Slack that is ill ----------------------------------------------------------------------------------------------

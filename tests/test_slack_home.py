@@ -195,9 +195,9 @@ def changes(kit):
     yield (
         "it breaks",
         in_db(lambda db: mailboxes.set_state(db, box_of(db).id, "broken", "imap_disabled", "user", now)),
-        "✗",
+        "does not work",
     )
-    yield "it is removed", in_db(lambda db: mailboxes.remove(db, mine)), "no e-mail connected yet"
+    yield "it is removed", in_db(lambda db: mailboxes.remove(db, mine)), "There is no mail server yet"
     yield (
         "an operator sets the server",
         lambda: commands.set_server(kit.parts, "Agência Sol", "localhost:465", None),
@@ -214,9 +214,9 @@ def changes(kit):
     yield (
         "somebody is removed",
         in_db(lambda db: end_membership(db, kit.held(PHONE).member_id, now, "x")),
-        "0 of 1 can send",
+        "Your own e-mail is not connected yet",
     )
-    yield "a setting of the language", lambda: speak(kit, BIA, "pt"), "já enviam"
+    yield "a setting of the language", lambda: speak(kit, BIA, "pt"), "Servidor de e-mail"
     yield "the agency is closed", lambda: commands.close_agency(kit.parts, "Agência Sol", really=True), "Ainda não sei"
 
 
@@ -429,7 +429,7 @@ def test_the_hash_of_an_old_view_is_no_matter(kit):
     kit.slack.open_home(TEAM, BIA)
     kit.slack.open_home(TEAM, BIA)
     kit.work()
-    assert "can send" in shown(kit)
+    assert "Connect our e-mail" in shown(kit)
 
 
 def test_a_tap_on_an_old_home_does_what_it_said_or_says_that_it_is_gone(kit):

@@ -87,7 +87,7 @@ def test_the_window_shows_each_step_of_the_test_and_then_the_result(database_url
         standin = play.theatre.slack.standin
         shown = [standin.shown(seen.arguments["view"]) for seen in standin.requests if seen.method == "views.update"]
     testing = [one for one in shown if "Testing ana@sandbox.test" in one]
-    assert "… find the mail server" in testing[0]
+    assert "… *find the mail server*" in testing[0]
     assert "· sign in" in testing[0]
     assert "It works!" in shown[-1]
 
