@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from urllib.error import URLError
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from slack_sdk.errors import SlackClientError
 
@@ -82,13 +82,30 @@ ANYTHING = st.recursive(
 )  # fmt: skip
 
 
+TOPS = st.sampled_from(
+    [
+        "event",
+        "team",
+        "user",
+        "view",
+        "actions",
+        "team_id",
+        "user_id",
+        "trigger_id",
+        "authorizations",
+        "event_id",
+        "text",
+    ]
+)
+
+
 @pytest.mark.parametrize(
     "reader",
     [read.read_message, read.read_home, read.read_command, read.read_action, read.read_submission, read.actor],
 )
 def test_a_payload_of_any_shape_is_read_or_bad(reader):
-    @given(st.dictionaries(st.sampled_from(["event", "team", "user", "view", "actions", "team_id", "user_id",
-                                            "trigger_id", "authorizations", "event_id", "text"]), ANYTHING))  # fmt: skip
+    @settings(max_examples=50)
+    @given(st.dictionaries(TOPS, ANYTHING))
     def any_shape(payload):
         with suppress(BadPayload):
             reader(payload)
