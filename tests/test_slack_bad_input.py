@@ -113,11 +113,11 @@ def test_a_signed_body_that_is_no_json_is_refused(site):
 
 
 def test_a_signed_body_of_no_sense_does_nothing_at_all(site):
+    before = len(site.rows(tables.inbound)), len(site.rows(tables.contact))
     for body in OF_NO_SENSE:
         for kind in ("application/json", "application/x-www-form-urlencoded"):
             assert posted(site, body, kind=kind).status_code in {200, 400, 401, 404, 500}, body
-    assert not site.rows(tables.inbound)
-    assert not site.rows(tables.contact)
+    assert (len(site.rows(tables.inbound)), len(site.rows(tables.contact))) == before
 
 
 @pytest.fixture(scope="module")
@@ -570,17 +570,17 @@ def test_a_storm_of_429_is_waited_out_as_slack_wishes_and_the_order_is_kept(kit)
     assert spoken == [row.id for row in kit.promised("Speak", "done")][-len(after) :]
 
 
-@pytest.mark.parametrize("fault", ["500", "503", "drop_before", "drop_after", "fatal_error", "internal_error"])
-def test_a_message_of_which_nobody_knows_is_said_exactly_once_where_the_channel_is_known(kit, fault):
+def test_a_message_of_which_nobody_knows_is_said_exactly_once_where_the_channel_is_known(kit):
     kit.written(ANA, "menu")
-    before = len(said(kit))
-    kit.slack.fail("chat.postMessage", fault)
-    kit.slack.say(TEAM, ANA, "help")
-    for _ in range(4):
-        kit.work()
-        kit.clock.move(minutes=1)
-    assert len(said(kit)) == before + 1
-    assert not kit.promised("Speak")
+    for fault in ("500", "503", "drop_before", "drop_after", "fatal_error", "internal_error"):
+        before = len(said(kit))
+        kit.slack.fail("chat.postMessage", fault)
+        kit.slack.say(TEAM, ANA, f"help {fault}")
+        for _ in range(3):
+            kit.work()
+            kit.clock.move(minutes=1)
+        assert len(said(kit)) == before + 1, fault
+        assert not kit.promised("Speak")
 
 
 def test_the_first_message_ever_of_which_nobody_knows_is_said_at_least_once(kit):
@@ -605,16 +605,17 @@ def test_a_history_that_cannot_be_read_holds_the_message_back_until_it_can(kit):
     assert len(said(kit)) == before + 1
 
 
-@pytest.mark.parametrize("code", ["token_revoked", "account_inactive", "invalid_auth", "not_authed"])
-def test_with_a_dead_token_nothing_is_tried_over_and_over(kit, code):
+def test_with_a_dead_token_nothing_is_tried_over_and_over(kit):
     kit.written(ANA, "menu")
-    kit.slack.fail("chat.postMessage", code, times=99)
-    kit.slack.say(TEAM, ANA, "help")
-    tried = len(posts(kit))
-    for _ in range(5):
-        kit.work()
-        kit.clock.move(minutes=10)
-    assert len(posts(kit)) == tried + 1
+    for code in ("token_revoked", "account_inactive", "invalid_auth", "not_authed"):
+        kit.slack.fail("chat.postMessage", code)
+        kit.slack.say(TEAM, ANA, f"help {code}")
+        tried = len(posts(kit))
+        for _ in range(3):
+            kit.work()
+            kit.clock.move(minutes=10)
+        assert len(posts(kit)) == tried + 1
+        assert not kit.promised("Speak")
 
 
 def test_a_missing_scope_is_told_to_the_operator_and_the_message_waits(kit, caplog):

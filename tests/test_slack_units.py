@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from urllib.error import URLError
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from slack_sdk.errors import SlackClientError
 
@@ -82,19 +82,24 @@ ANYTHING = st.recursive(
 )  # fmt: skip
 
 
-PARTS = (
-    "event",
-    "team",
-    "user",
-    "view",
-    "actions",
-    "team_id",
-    "user_id",
-    "trigger_id",
-    "authorizations",
-    "event_id",
-    "text",
+TOPS = st.sampled_from(
+    [
+        "event",
+        "team",
+        "user",
+        "view",
+        "actions",
+        "team_id",
+        "user_id",
+        "trigger_id",
+        "authorizations",
+        "event_id",
+        "text",
+    ]
 )
+
+
+PARTS = ("event", "team", "user", "view", "actions", "team_id", "user_id", "trigger_id", "event_id", "text")
 
 
 @pytest.mark.parametrize(
@@ -102,7 +107,8 @@ PARTS = (
     [read.read_message, read.read_home, read.read_command, read.read_action, read.read_submission, read.actor],
 )
 def test_a_payload_of_any_shape_is_read_or_bad(reader):
-    @given(st.dictionaries(st.sampled_from(PARTS), ANYTHING))
+    @settings(max_examples=50)
+    @given(st.dictionaries(TOPS, ANYTHING))
     def any_shape(payload):
         with suppress(BadPayload):
             reader(payload)
@@ -166,7 +172,7 @@ def test_any_window_is_one_that_slack_takes(body, buttons, entries, language):
 @given(st.lists(st.text(min_size=1, max_size=300).filter(str.strip), max_size=40), st.sampled_from(LANGUAGES))
 def test_any_home_is_one_that_slack_takes(names, language):
     lines = [
-        board.Line((Say("home.member_missing", {"name": name, "mark": "x"}),), (Option("x", words=name),))
+        board.Line((Say("home.member", {"name": name, "mark": "x", "state": "x"}),), (Option("x", words=name),))
         for name in names
     ]
     parts = (board.Title(Say("home.agency", {"agency": "".join(names) or "x"})), *lines)
@@ -263,7 +269,13 @@ def test_an_answer_that_is_no_json_is_unclear(monkeypatch):
 
 
 def told(message):
-    return message.body.split("\n")[1:]
+    steps, _, _ = message.body.partition("\n\n")  # behind them: that the window may be closed
+    return steps.split("\n")[1:]
+
+
+def _steps(progress):
+    lines = progress._lines()
+    return lines[1 : lines.index("")]
 
 
 STAGES = ["dns", "connect", "tls", "starttls", "auth", "mail", "unheard_of"]
@@ -275,10 +287,10 @@ def test_the_steps_stand_in_one_order_and_one_of_them_is_under_way(stages, mail,
     steps = [step for step in STEPS if mail or step != "mail"]
     for stage in stages:
         progress.passed(stage, 0.1, ok=True)
-        lines = progress._lines()[1:]
+        lines = _steps(progress)
         names = [texts(language)[f"slack.stage.{step}"] for step in steps]
         assert len(lines) == len(names)
-        assert all(line.endswith(name) for line, name in zip(lines, names, strict=True))
+        assert all(name in line for line, name in zip(lines, names, strict=True))
         assert sum(line.startswith("…") for line in lines) <= 1
         marks = [line[0] for line in lines]
         assert marks == sorted(marks, key="✓…·".index)
@@ -287,7 +299,7 @@ def test_the_steps_stand_in_one_order_and_one_of_them_is_under_way(stages, mail,
 def test_a_stage_that_failed_is_not_passed():
     progress = Progress(None, "a", "en", mail=False)
     progress.passed("dns", 0.1, ok=False)
-    assert progress._lines()[1].startswith("…")
+    assert _steps(progress)[0].startswith("…")
 
 
 def test_a_slow_channel_never_holds_the_test_up_and_shows_the_newest_only():
