@@ -335,6 +335,13 @@ def case_access(
 
 
 @main.command()
+@as_json
+def templates(wants_json: bool) -> None:  # noqa: FBT001
+    """Make the WhatsApp templates, ask for their approval, and show how it stands."""
+    _listed(commands.templates, wants_json)
+
+
+@main.command()
 @click.argument("contact")
 @as_json
 def forget(contact: str, wants_json: bool) -> None:  # noqa: FBT001

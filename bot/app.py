@@ -31,6 +31,7 @@ from bot.search import Search
 from bot.settings import Settings, SettingsError
 from bot.store import housekeeping, schema
 from bot.store.engine import Engine, connect, reading
+from bot.templates import Templates
 from bot.timers import Timers
 from bot.turns import Turns
 from bot.vault import BadKey, Vault, new_key
@@ -39,6 +40,7 @@ from bot.web.headers import secure
 from bot.web.playground import playground
 from bot.web.secret_page import secret_page
 from bot.web.slack import slack_pages
+from bot.web.slack_install import slack_install
 from bot.worker import Worker
 from bot.workspaces import Workspaces
 from flows.facts import House
@@ -82,6 +84,7 @@ class Parts:
     links: LinkBook
     tools: Tools
     slack: SlackParts | None = None
+    templates: Templates | None = None
 
     def close(self) -> None:
         """Let go of the database."""
@@ -122,8 +125,11 @@ def _join(settings: Settings, engine: Engine, clock: Clock, joined: dict[str, Ch
     search = Search(lambda text: facts.family(text, clock.now().date()))
     turns = Turns(engine, clock, facts, Records(safe, limits, facts, settings.twilio_whatsapp_from), safe, search)
     links = LinkBook(engine, clock, turns, safe, providers, chat_url(settings))
-    if settings.real_twilio:
-        joined["whatsapp"] = _whatsapp(settings, engine)
+    whatsapp = _whatsapp(settings, engine) if settings.real_twilio else None
+    templates = None
+    if whatsapp is not None:
+        joined["whatsapp"] = whatsapp
+        templates = Templates(whatsapp, Contents(engine), settings.operator_name, settings.template_limit)
     slack = _slack(settings, engine, clock, safe)
     if slack is not None:
         joined["slack"] = slack.channel
@@ -145,8 +151,9 @@ def _join(settings: Settings, engine: Engine, clock: Clock, joined: dict[str, Ch
         discovery=settings.discovery == "online",
         glance=facts.at_a_glance,
         slack=slack,
+        templates=templates if settings.templates == "on" else None,
     )
-    return Parts(settings, engine, clock, vault, safe, limits, turns, facts, search, links, tools, slack)
+    return Parts(settings, engine, clock, vault, safe, limits, turns, facts, search, links, tools, slack, templates)
 
 
 def house(settings: Settings) -> House:
@@ -290,6 +297,7 @@ def create_app(parts: Parts) -> Flask:
     app.register_blueprint(pages.pages(parts))
     if parts.slack is not None:
         app.register_blueprint(slack_pages(parts))
+    app.register_blueprint(slack_install(parts))
     if settings.playground_url:
         app.register_blueprint(playground(parts))
     return app

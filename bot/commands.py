@@ -6,6 +6,7 @@ from uuid import UUID
 
 from bot import people
 from bot.app import Parts
+from bot.channels import SendError
 from bot.hands import forget
 from bot.mail.wire.guard import BadHost, ascii_host
 from bot.settings import timezone
@@ -34,7 +35,8 @@ def add_agency(parts: Parts, name: str, language: Language, zone: str, admin: st
             raise CannotBe(f"There is an agency called {name} already.")
         agency_id = people_store.add_agency(db, name, language, zone, now)
         made = people.invite(db, agency_id, role="admin", name=admin, language=language, uses=1, now=now)
-    return {"agency": name, "id": str(agency_id), **invitation_texts(parts, made, language)}
+    texts = invitation_texts(parts, made, language)
+    return {"agency": name, "id": str(agency_id), **texts, **install_link(parts, made, "admin")}
 
 
 def invite(parts: Parts, agency: str, role: str, name: str, uses: int) -> dict[str, Any]:
@@ -43,7 +45,8 @@ def invite(parts: Parts, agency: str, role: str, name: str, uses: int) -> dict[s
     with parts.engine.begin() as db:
         row = _agency(db, agency)
         made = people.invite(db, row.id, role=role, name=name, language=row.language, uses=uses, now=parts.clock.now())
-    return {"agency": row.name, "role": role, "uses": uses, **invitation_texts(parts, made, row.language)}
+    texts = invitation_texts(parts, made, row.language)
+    return {"agency": row.name, "role": role, "uses": uses, **texts, **install_link(parts, made, role)}
 
 
 def _check_name(name: str) -> None:
@@ -55,6 +58,12 @@ def invitation_texts(parts: Parts, made: people.Invitation, language: Language) 
     """The code, the wa.me link whose text holds it, and words to forward with it."""
     link, forward = forward_text(parts.settings.twilio_whatsapp_from, made.code, language)
     return {"code": made.code, "expires_at": _moment(made.expires_at), "link": link, "forward": forward}
+
+
+def install_link(parts: Parts, made: people.Invitation, role: str) -> dict[str, str]:
+    """The page on which an admin adds us to their own Slack workspace, where many can be added."""
+    many = role == "admin" and parts.slack is not None and parts.slack.workspaces.installable
+    return {"slack": f"{parts.settings.url}/slack/install?code={made.code}"} if many else {}
 
 
 def _agency(db: Connection, name: str) -> Row:
@@ -273,3 +282,13 @@ def release_workspace(parts: Parts, team: str) -> dict[str, Any]:
             raise CannotBe(f"There is no workspace {team}; python -m bot workspace list shows them.")
         housekeeping.audit_entry(db, parts.clock.now(), actor="operator", action="workspace_released", subject=team)
     return {"workspace": team, "agency": ""}
+
+
+def templates(parts: Parts) -> list[dict[str, Any]]:
+    """Make the three templates in three languages, ask WhatsApp to approve them, and say how that stands."""
+    if parts.templates is None:
+        raise CannotBe("TWILIO_ACCOUNT_SID: it is needed here; templates are made in a Twilio account.")
+    try:
+        return parts.templates.submit_all()
+    except SendError as failure:
+        raise CannotBe(f"Twilio did not do it: {failure}") from None

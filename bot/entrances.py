@@ -11,7 +11,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from bot.limits import Exhausted, Limits
-from bot.people import belongs
+from bot.people import at_home, belongs
 from bot.scene import Scene
 from bot.store import entrances, housekeeping, mailboxes, people, promises
 from bot.store.engine import Row
@@ -45,11 +45,14 @@ def make_link_code(scene: Scene, _wanted: MakeLinkCode) -> Event:
 
 
 def prove_address(scene: Scene, wanted: ProveAddress, limits: Limits) -> Event:
-    """Mail a code to a mailbox that is registered here. Whether it is one, the answer does not tell."""
+    """Mail a code to a mailbox that is registered here. Whether it is one, the answer does not tell.
+
+    From a workspace of another agency nobody could come in with it: nobody there makes us write to these people.
+    """
     if isinstance(limits.allow("proof", str(scene.held.contact_id), connection=scene.db), Exhausted):
         return ProofAsked(too_many=True)
     member_id = entrances.member_by_address(scene.db, wanted.address)
-    if member_id is not None:
+    if member_id is not None and at_home(scene.db, scene.held) in {None, people.agency_id_of(scene.db, member_id)}:
         row_id = entrances.add(scene.db, member_id, scene.held.id, TRIES, scene.now + GOOD_FOR)
         wish = promises.Wanted("mail", promises.MAIL_CODE, scene.now, {"entrance": str(row_id)})
         promises.add(scene.db, scene.held.id, [wish], scene.now)

@@ -4,7 +4,7 @@ import base64
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from email.message import EmailMessage
 from typing import Protocol
 from uuid import UUID
@@ -25,6 +25,7 @@ from bot.store import conversations, files, people
 from bot.store.conversations import Held
 from bot.store.engine import Connection, Engine, Row, reading
 from bot.store.promises import Promise
+from bot.templates import Templates
 from bot.vault import Secret
 from bot.workspaces import Workspaces
 from flows.facts import Facts
@@ -32,6 +33,8 @@ from flows.speech import Message, Style
 from flows.words import Account, Event, Link, Server
 
 IMAPS = 993
+# How long a lane's promises may take at most; then their worker counts as dead, and they are done again.
+LEASES = {"speak": timedelta(minutes=2), "work": timedelta(minutes=3), "mail": timedelta(minutes=10)}
 
 
 class FetchedFile(Protocol):
@@ -143,6 +146,7 @@ class Tools:
     discovery: bool = True
     glance: Callable[[Connection, Held, datetime], Facts] | None = None
     slack: SlackParts | None = None
+    templates: Templates | None = None
 
 
 Hand = Callable[[Tools, Promise], Outcome]

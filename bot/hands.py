@@ -14,11 +14,12 @@ from uuid import UUID
 import structlog
 
 from bot.calendar import UTC, is_by_day, may_write
-from bot.channels import Identity, Later, Refused, SendError, Unclear
+from bot.channels import Accepted, Refused, SendError
 from bot.entrance_mail import mail_code
 from bot.facts import language, on_the_wire, wire_server
 from bot.files import fetch_file
 from bot.handiwork import (
+    LEASES,
     Again,
     Ended,
     Hand,
@@ -35,6 +36,7 @@ from bot.handiwork import (
 from bot.home import show_home
 from bot.invite_hands import follow_up, look_up
 from bot.limits import Allowed, Exhausted
+from bot.live_tests import agency_key, count_test, stored, told, unanswered
 from bot.look_around import look_around
 from bot.mail.wire import discover as finding
 from bot.mail.wire import send, sent_folder
@@ -46,11 +48,15 @@ from bot.progress import Progress
 from bot.proofs import Proving, TakenError, file_copy, prove
 from bot.records import RETEST_AFTER
 from bot.safe import WAITING
+from bot.saying import identity, say
 from bot.store import conversations, mailboxes, people, promises, secrets
 from bot.store.conversations import Held
 from bot.store.engine import Connection, DatabaseDown, Row, reading
 from bot.store.promises import Promise
+from bot.store.slack import to_be_renewed
+from bot.unasked import MAX_TELL_TRIES, TELL_AGAIN, say_template, warning
 from bot.vault import Secret, Unopenable
+from bot.watch import admin_warning, is_watched, told_later, watch
 from flows import saved
 from flows.speech import Message, render
 from flows.words import (
@@ -70,6 +76,7 @@ from flows.words import (
     MailRefused,
     MailUnknown,
     MailWaits,
+    News,
     SecretGone,
     Server,
     ServerAnswered,
@@ -82,27 +89,14 @@ from flows.words import (
     TestSlow,
 )
 
-MAX_SPEECH_TRIES = 12
 MAX_MAIL_TRIES = 8
 MAX_ERASE_TRIES = 14
 SLOW = 5.0  # seconds after which a live test says that it goes on
 TYPING = 20.0  # seconds; WhatsApp's sign goes out after 25: twilio.com/docs/whatsapp/api/typing-indicators-resource
 MAX_TYPING = 5
-TELL_AGAIN = 1800.0
-MAX_TELL_TRIES = 144  # three days
 LOOK_BACK = timedelta(hours=6)  # as long as we may have been away
 MAX_WORDS = 200
-VAGUE = frozenset(
-    {
-        "connection_dropped",
-        "connection_timeout_or_blocked_port",
-        "greeting_timeout",
-        "server_temporary_failure",
-        "tls_wrong_mode_for_port",
-    }
-)
 INSIST = 30.0  # seconds that the word of a mail server waits for our database
-NO_AGENCY = "none"  # all who left theirs in the middle count as one
 CHANGED = ""  # the cause of a refusal that no mail server spoke: the mailbox is not as it was
 _log = structlog.get_logger(__name__)
 
@@ -115,36 +109,12 @@ def speak(tools: Tools, promise: Promise) -> Outcome:
     held = look(tools, promise)
     if held is None or held.owner != "bot":
         return Ended("dropped")
-    channel, to = tools.channels[held.channel], _identity(held)
-    try:
-        if promise.attempt > 1 and (known := _already_said(tools, promise, held)):
-            return Ended(provider_id=known, words="found at the provider")
-        ready = partial(_last_look, tools, promise)
-        return Ended(provider_id=channel.send(to, _message(tools, promise, held), promise.id, ready).provider_id)
-    except _StoodStillError:
-        return Again(0, "so much time went by that somebody else may be saying it")
-    except Refused as refusal:
-        if refusal.stop:
-            _stop(tools, held)
-        return Ended("failed", words=str(refusal))
-    except (Later, Unclear) as failure:
-        if promise.attempt >= MAX_SPEECH_TRIES:
-            return Ended("failed", words=str(failure))
-        return Again(backoff(promise.attempt, getattr(failure, "seconds", None)), str(failure))
+    channel = tools.channels[held.channel]
 
+    def send(ready: Callable[[], None]) -> Accepted:
+        return channel.send(identity(held), _message(tools, promise, held), promise.id, ready)
 
-class _StoodStillError(Exception):
-    """The process was frozen and came back: somebody else says it, or has."""
-
-
-def _last_look(tools: Tools, promise: Promise) -> None:
-    """Half of our time must be left when we begin to speak: nobody else begins before all of it is over."""
-    if promise.leased_until - tools.clock.now() < LEASES[promise.lane] / 2:
-        raise _StoodStillError
-
-
-def _identity(held: Held) -> Identity:
-    return Identity(held.channel, held.address, held.external_id)
+    return say(tools, promise, held, send, partial(_as_listed, tools, promise, held))
 
 
 def _message(tools: Tools, promise: Promise, held: Held) -> Message:
@@ -153,23 +123,12 @@ def _message(tools: Tools, promise: Promise, held: Held) -> Message:
     return render(said, language(held.language), style, partial(armed, tools))
 
 
-def _already_said(tools: Tools, promise: Promise, held: Held) -> str | None:
-    """Whether an earlier try got through: a status callback proves it, else the provider's list is looked at."""
-    with reading(tools.engine) as db:
-        proven, since = conversations.proof(db, promise.id)
-    if proven:
-        return proven
+def _as_listed(tools: Tools, promise: Promise, held: Held) -> Message:
+    """The message with one-time links that have no address."""
     shown: Speak = saved.load(promise.payload["effect"])
-    style = tools.channels[held.channel].style
-    message = render(shown, language(held.language), style, lambda _link: f"{tools.public_url}/s/")
-    found = tools.channels[held.channel].find(_identity(held), message, since)
-    with reading(tools.engine) as db:  # the same words may have been said a moment before, for another promise
-        return None if found and conversations.belongs_to_another(db, found, promise.id) else found
-
-
-def _stop(tools: Tools, held: Held) -> None:
-    with tools.engine.begin() as db:
-        people.touch(db, held.contact_id, stopped_at=tools.clock.now())
+    return render(
+        shown, language(held.language), tools.channels[held.channel].style, lambda _: f"{tools.public_url}/s/"
+    )
 
 
 # --- finding and testing ----------------------------------------------------------------------------------------------
@@ -195,7 +154,7 @@ def discover(tools: Tools, promise: Promise) -> Outcome:
 def _may_look_up(tools: Tools, promise: Promise, held: Held) -> bool:
     if promise.attempt > 1:
         return True
-    return isinstance(tools.limits.allow("discovery", str(held.contact_id), _agency(tools, held)), Allowed)
+    return isinstance(tools.limits.allow("discovery", str(held.contact_id), agency_key(tools, held)), Allowed)
 
 
 def _discovered(tools: Tools, address: str) -> Outcome:
@@ -227,13 +186,6 @@ def _without_smtp(tools: Tools, address: str, provider_id: str) -> Event:
     return ServerUnknown(address)
 
 
-def _agency(tools: Tools, held: Held) -> str:
-    """The agency that a contact acts for, as a key of its limits."""
-    with reading(tools.engine) as db:
-        row = mailboxes.standing(db, held.member_id, held.contact_id) if held.member_id else None
-    return str(row.agency_id) if row else NO_AGENCY
-
-
 def try_login(tools: Tools, promise: Promise) -> Outcome:
     """The live test: one AUTH command, within the limits."""
     wanted: TestLogin = saved.load(promise.payload["effect"])
@@ -241,7 +193,7 @@ def try_login(tools: Tools, promise: Promise) -> Outcome:
     if held is None:
         return Ended("dropped")
     if promise.attempt == 1:
-        counted = _count_test(tools, held, wanted.account)
+        counted = count_test(tools, held, wanted.account)
         if isinstance(counted, Exhausted):
             return Ended(event=TestsExhausted(counted.minutes))
     try:
@@ -249,10 +201,6 @@ def try_login(tools: Tools, promise: Promise) -> Outcome:
     except Unopenable as gone:
         return Ended(event=SecretGone(), words=str(gone))
     return _tested(tools, promise, wanted, held, secret)
-
-
-def _count_test(tools: Tools, held: Held, account: Account) -> Allowed | Exhausted:
-    return tools.limits.allow("live_test", str(held.contact_id), _agency(tools, held), account.server.host)
 
 
 def _tested(tools: Tools, promise: Promise, wanted: TestLogin, held: Held, secret: Secret) -> Outcome:
@@ -282,7 +230,7 @@ def _tested(tools: Tools, promise: Promise, wanted: TestLogin, held: Held, secre
 
 
 def _progress(tools: Tools, held: Held, wanted: TestLogin) -> Progress:
-    show = tools.channels[held.channel].window(_identity(held))
+    show = tools.channels[held.channel].window(identity(held))
     return Progress(show, wanted.account.address, language(held.language), mail=wanted.mail)
 
 
@@ -290,8 +238,8 @@ def _login_failed(failed: Failed, account: Account) -> Ended:
     words = f"{failed.stage}: {failed.cause}: {failed.raw}"
     _log.info("live test failed", stage=failed.stage, cause=failed.cause, code=failed.code, ours=failed.ours)
     detail = "ours" if failed.ours else failed.detail
-    retry = failed.retry and (failed.ours or not _unanswered(failed))
-    event = LoginFailed(_told(failed), failed.who, retry, detail, _better(failed, account.server))
+    retry = failed.retry and (failed.ours or not unanswered(failed))
+    event = LoginFailed(told(failed), failed.who, retry, detail, _better(failed, account.server))
     return Ended(event=event, words=words)
 
 
@@ -324,7 +272,7 @@ def check(tools: Tools, promise: Promise) -> Outcome:
     if held is None:
         return Ended("dropped")
     if promise.attempt == 1:
-        counted = tools.limits.allow("live_test", str(held.contact_id), _agency(tools, held), wanted.server.host)
+        counted = tools.limits.allow("live_test", str(held.contact_id), agency_key(tools, held), wanted.server.host)
         if isinstance(counted, Exhausted):
             return Ended(event=TestsExhausted(counted.minutes))
     server = wire_server(wanted.server)
@@ -332,22 +280,9 @@ def check(tools: Tools, promise: Promise) -> Outcome:
     if isinstance(result, Failed):
         words = f"{result.stage}: {result.cause}: {result.raw}"
         detail = "ours" if result.ours else result.detail
-        return Ended(event=ServerSilent(_told(result), detail, _better(result, wanted.server)), words=words)
+        return Ended(event=ServerSilent(told(result), detail, _better(result, wanted.server)), words=words)
     found = result.server
     return Ended(event=ServerAnswered(Server(found.host, found.port, found.security)))
-
-
-def _told(failed: Failed) -> str:
-    """Before a mail server greeted us a person learns only that none answered: else this would be a port scanner."""
-    if failed.stage == "dns" and failed.who == "us":
-        return "server_temporary_failure"  # our own name server: it is no mistake of theirs
-    return "connection_refused" if _unanswered(failed) else failed.cause
-
-
-def _unanswered(failed: Failed) -> bool:
-    """Whether a silent port has to look like a closed one, in its cause and in what we do about it."""
-    name_server = failed.stage == "dns" and failed.who == "us"
-    return not failed.answered and failed.cause in VAGUE and not name_server
 
 
 # --- a mailbox that has to wait ---------------------------------------------------------------------------------------
@@ -360,53 +295,64 @@ def retest(tools: Tools, promise: Promise) -> Outcome:
         row = mailboxes.of_member(db, UUID(promise.payload["member"]))
     if held is None or row is None or row.state != "waiting" or row.version != promise.payload["version"]:
         return Ended("dropped")  # another one was promised when it was saved anew
-    account = Account(row.address, row.user_name, Server(row.host, row.port, row.security))
+    account = stored(row)
     if row.secret_id is None:
-        return _waited_in_vain(tools, row)
-    counted = _count_test(tools, held, account)
+        return _waited_in_vain(tools, promise, row)
+    counted = count_test(tools, held, account)
     if isinstance(counted, Exhausted):
         return Again(counted.minutes * 60.0, "the limit of live tests")
     try:
         secret = password_of(tools, account, row.secret_id)
     except Unopenable:
-        return _waited_in_vain(tools, row)
+        return _waited_in_vain(tools, promise, row)
     result = test_login(
         on_the_wire(account), secret.reveal(), network=tools.network, provider=family_of(tools, account)
     )
     if isinstance(result, Failed):
         return _waits_on(tools, promise, row, result)
-    return _verdict(tools, row, MailboxWorks(row.address), "works")
+    return _verdict(tools, promise, row, MailboxWorks(row.address), "works")
 
 
 def _waits_on(tools: Tools, promise: Promise, row: Row, failed: Failed) -> Outcome:
-    cause = _told(failed)
+    cause = told(failed)
     words = f"{failed.stage}: {failed.cause}: {failed.raw}"
     if failed.blames_secret and not failed.retry:
-        return _verdict(tools, row, MailboxBroke(row.address, cause), "broken", cause, failed.who, words)
+        broke = MailboxBroke(row.address, cause)
+        return _verdict(tools, promise, row, broke, "broken", cause, failed.who, words)
     waits = RETEST_AFTER[min(promise.attempt, len(RETEST_AFTER) - 1)].total_seconds()
     if cause == row.cause:
         return Again(backoff(0, waits, waits), words)
+
+    event = MailboxWaits(row.address, cause, failed.who)
 
     def note(db: Connection) -> bool:
         now = tools.clock.now()
         mine = mailboxes.settle(db, row.id, row.version, "waiting", cause, failed.who, now)
         if mine and promise.conversation_id is not None:
             later = now + timedelta(seconds=waits)
-            promises.one_at(db, promise.conversation_id, promises.RETEST, later, now, promise.payload)
+            payload = promise.payload if not is_watched(promise) else told_later(tools, db, promise, row, event)
+            promises.one_at(db, promise.conversation_id, promises.RETEST, later, now, payload)
         return mine
 
-    return Ended(event=MailboxWaits(row.address, cause, failed.who), words=words, along=note)
+    return Ended(event=None if is_watched(promise) else event, words=words, along=note)
 
 
-def _waited_in_vain(tools: Tools, row: Row) -> Outcome:
+def _waited_in_vain(tools: Tools, promise: Promise, row: Row) -> Outcome:
     """Its secret is gone: after three days that is told; before, its person gave it up for another one themselves."""
     given_up = tools.clock.now() - row.since < WAITING - timedelta(hours=1)
     event = None if given_up else MailboxBroke(row.address)
-    return _verdict(tools, row, event, "broken", row.cause, row.who)
+    return _verdict(tools, promise, row, event, "broken", row.cause, row.who)
 
 
 def _verdict(
-    tools: Tools, row: Row, event: Event | None, state: str, cause: str = "", who: str = "", words: str = ""
+    tools: Tools,
+    promise: Promise,
+    row: Row,
+    event: News | None,
+    state: str,
+    cause: str = "",
+    who: str = "",
+    words: str = "",
 ) -> Ended:
     """What became of a mailbox that waited. A secret that is of no use is erased, one that works is kept."""
 
@@ -417,9 +363,11 @@ def _verdict(
             secrets.keep_until(db, row.secret_id, None)
         elif row.secret_id is not None:
             secrets.erase(db, [row.secret_id])
+        if event is not None and is_watched(promise):
+            told_later(tools, db, promise, row, event)
         return True
 
-    return Ended(event=event, words=words[:MAX_WORDS], along=note)
+    return Ended(event=None if is_watched(promise) else event, words=words[:MAX_WORDS], along=note)
 
 
 def tell(tools: Tools, promise: Promise) -> Outcome:
@@ -458,6 +406,22 @@ def reconcile(tools: Tools, promise: Promise) -> Outcome:
                 _log.warning("a webhook was lost", channel=name, message=inbound.message_id)
                 found += tools.receive(inbound) is not None
     return Ended(words=f"{found} found")
+
+
+def renew_tokens(tools: Tools, promise: Promise) -> Outcome:
+    """Renew the tokens of workspaces in which nobody says anything: a chain that lapses can only be made anew."""
+    with reading(tools.engine) as db:
+        due = to_be_renewed(db, tools.clock.now()) if tools.slack is not None else []
+    failed = 0
+    for team in due:
+        try:
+            if tools.slack is not None:
+                tools.slack.workspaces.token_of(team)
+        except SendError as failure:
+            failed += not isinstance(failure, Refused)
+    if failed:
+        return Again(backoff(promise.attempt, longest=600.0), f"{failed} of {len(due)} were not renewed")
+    return Ended(words=f"{len(due)} looked at")
 
 
 # --- erasing ----------------------------------------------------------------------------------------------------------
@@ -633,6 +597,7 @@ def _mail_accepted(tools: Tools, mail: Row, event: Event) -> Ended:
     def note(db: Connection) -> bool:
         now = tools.clock.now()
         mailboxes.move_mail(db, mail.id, to="accepted", of=("todo", "handing"), reply=mail.reply, at=now)
+        mailboxes.worked(db, mail.mailbox_id, mail.mailbox_version, now)
         wanted = promises.Wanted("work", promises.FILE_COPY, now, {"mail": str(mail.id)})
         promises.add(db, mail.conversation_id, [wanted], now)
         promises.wake(db, {"work"})
@@ -667,10 +632,13 @@ HANDS: dict[str, Hand] = {
     promises.FETCH_FILE: fetch_file,
     promises.MAIL_CODE: mail_code,
     promises.RECONCILE: reconcile,
+    promises.RENEW_TOKENS: renew_tokens,
     promises.FOLLOW_UP: follow_up,
     promises.LOOK_AROUND: look_around,
     promises.SHOW_HOME: show_home,
+    promises.WATCH: watch,
+    promises.WARN: warning,
+    promises.ADMIN_WARNING: admin_warning,
+    promises.TEMPLATE: say_template,
     "LookUpPeople": look_up,
 }
-# How long a lane's promises may take at most; then their worker counts as dead, and they are done again.
-LEASES = {"speak": timedelta(minutes=2), "work": timedelta(minutes=3), "mail": timedelta(minutes=10)}

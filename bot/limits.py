@@ -18,7 +18,20 @@ from bot.clock import Clock
 from bot.store.engine import Connection, Engine
 from bot.store.limits import PostgresStorage
 
-Name = Literal["access", "code", "discovery", "entrance", "live_test", "link", "mail", "page", "proof"]
+Name = Literal[
+    "access",
+    "admin_warning",
+    "code",
+    "discovery",
+    "entrance",
+    "install",
+    "live_test",
+    "link",
+    "mail",
+    "page",
+    "proof",
+    "watch",
+]
 
 # For each act its subjects, in the order of `allow`'s keys and of locking, and how often it may be done for each. No
 # window is longer than a day, and none allows more than 200: that bounds a row. A changed limit begins at zero.
@@ -27,6 +40,8 @@ LIMITS: dict[Name, dict[str, str]] = {
     "access": {"contact": "3 per day"},
     # Tries of a join code: a person mistypes one or two, a machine that guesses needs thousands.
     "code": {"contact": "5 per hour"},
+    # Invitation codes tried on the page that adds us to Slack: a person opens it and goes on, a few times.
+    "install": {"source": "30 per hour"},
     # Codes of six digits that are shown for linking, guessed by whoever: together one in ten thousand an hour.
     "entrance": {"everybody": "100 per hour"},
     # Mails with a code to a mailbox that somebody says is theirs.
@@ -41,6 +56,10 @@ LIMITS: dict[Name, dict[str, str]] = {
     # Mail written by hand does not come faster; a stolen phone stays far below the 500 a day after which Gmail
     # makes a personal account wait (https://support.google.com/mail/answer/22839). MAILS_PER_HOUR, MAILS_PER_DAY.
     "mail": {"mailbox": "20 per hour; 100 per day"},
+    # Quiet tests of mailboxes that work: half of what a host may see of us stays for people who wait for a test.
+    "watch": {"host": "2 per minute; 30 per hour"},
+    # Messages to an agency's admins about all mailboxes that wait for the same cause.
+    "admin_warning": {"agency and cause": "1 per day"},
     # Looking up one-time pages: a whole office may stand behind one source.
     "page": {"source": "60 per minute"},
 }

@@ -10,7 +10,7 @@ from bot.channels import Identity
 from bot.limits import Exhausted, Limits
 from bot.store import conversations, people, slack
 from bot.store.conversations import Held
-from bot.store.engine import Connection
+from bot.store.engine import Connection, Row
 from bot.tell import tell_admins
 from flows.conversation import guess_language
 from flows.reading import CODE_ALPHABET, CODE_LENGTH
@@ -152,7 +152,8 @@ def join(db: Connection, held: Held, code: str, limits: Limits, now: datetime) -
     found = people.invitation_by_hash(db, _hash(code))
     if found is None:
         return Joining(JoinRefused("unknown"))
-    if not belongs(db, held, found.agency_id, claims=found.role == "admin" and found.uses_left > 0):
+    good = found.uses_left > 0 and found.expires_at > now
+    if not belongs(db, held, found.agency_id, claims=found.role == "admin" and good):
         return Joining(JoinRefused("workspace"))
     known = people.membership_in(db, contact_id, found.agency_id)
     if known is not None:
@@ -169,6 +170,35 @@ def join(db: Connection, held: Held, code: str, limits: Limits, now: datetime) -
     return Joining(Joined(found.agency), found.agency_id if for_many else None, new if for_many else None)
 
 
+def usable_by_admin(invited: people.Invited | None, now: datetime) -> bool:
+    """Whether an invitation makes somebody an admin now."""
+    return invited is not None and invited.role == "admin" and invited.uses_left > 0 and invited.expires_at > now
+
+
+def code_hash(code: str) -> str:
+    """What is stored of an invitation's code."""
+    return _hash(code)
+
+
+def join_as_admin(db: Connection, held: Held, invited: people.Invited, hashed: str, now: datetime) -> UUID | None:
+    """Somebody who holds an admin's invitation (by its hash) acts as an admin from now on; the member.
+
+    Who is an admin of that agency already needs no use of it. None: it is of no use any more.
+    """
+    known = people.membership_in(db, held.contact_id, invited.agency_id)
+    if known is None or people.role_of(db, known) != "admin":
+        if not usable_by_admin(invited, now):
+            return None
+        people.use_invitation(db, hashed)
+    if known is None:
+        known = people.add_member(
+            db, held.contact_id, invited.agency_id, invited.name or held.name or "-", "admin", now
+        )
+    people.set_role(db, known, "admin")
+    people.act_for(db, held.contact_id, known, invited.language)
+    return known
+
+
 def belongs(db: Connection, held: Held, agency_id: UUID, *, claims: bool = False) -> bool:
     """Whether somebody may act for this agency where they write from: a Slack workspace belongs to one agency.
 
@@ -176,11 +206,20 @@ def belongs(db: Connection, held: Held, agency_id: UUID, *, claims: bool = False
     """
     if held.channel != SLACK:
         return True
-    team = (held.address or "").partition(".")[0]
-    row = slack.workspace(db, team)
+    row = _workspace(db, held)
     if row is None or (row.agency_id is None and not claims):
         return False
-    return row.agency_id == agency_id or slack.bind(db, team, agency_id)
+    return row.agency_id == agency_id or slack.bind(db, row.team_id, agency_id)
+
+
+def at_home(db: Connection, held: Held) -> UUID | None:
+    """The agency of the workspace from which somebody writes; None elsewhere than in Slack, or where it is nobody's."""
+    row = _workspace(db, held) if held.channel == SLACK else None
+    return row.agency_id if row is not None else None
+
+
+def _workspace(db: Connection, held: Held) -> Row | None:
+    return slack.workspace(db, (held.address or "").partition(".")[0])
 
 
 def admit(

@@ -52,3 +52,11 @@ class Screens:
         with self._engine.begin() as db:
             slack.note_screen(db, conversation_id, home_at=self._clock.now(), home_page=page, home_stale=True)
             slack.promise_homes(db, self._clock.now() - OPEN_FOR, self._clock.now())
+
+    def renew_homes(self) -> int:
+        """Promise to show again what does not show the truth any more; how many homes that is."""
+        with reading(self._engine) as db:  # mostly none: one statement
+            if not slack.stale_homes(db, self._clock.now() - OPEN_FOR):
+                return 0
+        with self._engine.begin() as db:
+            return slack.promise_homes(db, self._clock.now() - OPEN_FOR, self._clock.now())

@@ -4,6 +4,7 @@
 """
 
 import ipaddress
+import re
 import zoneinfo
 from collections.abc import Mapping
 from functools import cached_property
@@ -39,7 +40,7 @@ class Settings(BaseModel):
     twilio_whatsapp_from: str = Field(default="", pattern=r"^((whatsapp:)?\+[0-9]{6,15})?$")
     twilio_messaging_service_sid: str = Field(default="", pattern=r"^(MG[0-9a-f]{32})?$")
     twilio_api_url: str = ""
-    slack_bot_token: str = Field(default="", pattern=r"^(xoxb-[A-Za-z0-9_-]+)?$", repr=False)
+    slack_bot_token: str = Field(default="", repr=False)
     slack_client_id: str = Field(default="", pattern=r"^([0-9]+\.[0-9]+)?$")
     slack_client_secret: str = Field(default="", repr=False)
     slack_signing_secret: str = Field(default="", repr=False)
@@ -89,6 +90,15 @@ class Settings(BaseModel):
         if value and (parts.scheme not in {"http", "https"} or not parts.hostname or parts.port == 0 or beyond):
             raise ValueError("it must be a web address such as https://bot.example.com")
         return value.rstrip("/")
+
+    @field_validator("slack_bot_token")
+    @classmethod
+    def _lasting_token(cls, value: str) -> str:
+        if value.startswith("xoxe."):
+            raise ValueError("it ends after twelve hours: make the app anew with token_rotation_enabled: false")
+        if value and not re.fullmatch(r"xoxb-[A-Za-z0-9_-]+", value):
+            raise ValueError("it must be a bot token, which begins with xoxb-")
+        return value
 
     @field_validator("dns_server")
     @classmethod
@@ -164,7 +174,8 @@ class Settings(BaseModel):
     @property
     def real_slack(self) -> bool:
         """Whether Slack is configured: a token of one workspace, or an app that many can install."""
-        return bool(self.slack_bot_token or self.slack_client_id or self.slack_signing_secret or self.slack_app_token)
+        any_of_many = self.slack_client_id or self.slack_client_secret
+        return bool(self.slack_bot_token or any_of_many or self.slack_signing_secret or self.slack_app_token)
 
     @property
     def real(self) -> bool:

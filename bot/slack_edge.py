@@ -33,6 +33,7 @@ from flows.words import FieldErrors, Link, Speak
 OPENERS = 8  # windows that are opened at the same time
 ARRIVED = 0.5  # seconds by which an answer of ours has surely reached Slack
 MAX_OPENING = 50  # windows that wait to be opened; a trigger lasts three seconds, more would be too late anyway
+MAX_PAGE = 10_000  # of a home; one that does not exist is the last
 WAITING = "slack.waiting"  # the question of a window that only waits
 # The words behind /ally, in three languages, and where they lead; everything else is taken as said.
 SUBCOMMANDS: Mapping[str, str] = {
@@ -95,7 +96,7 @@ class SlackEdge:
                     if inbound is not None:
                         self._heard_in(inbound, str(event.get("channel", "")))
                 case "app_home_opened" if event.get("tab", "home") == "home":
-                    self._home_opened(read.identity(str(body.get("team_id", "")), str(event.get("user", ""))), 0)
+                    self._home_opened(read.read_home(body), 0)
                 case "app_uninstalled" | "tokens_revoked":
                     self._left(str(body.get("team_id", "")), event)
         except read.BadPayload as bad:
@@ -130,7 +131,7 @@ class SlackEdge:
         value = (inbound.button or "").removeprefix(f"{HOME}:")
         if value.startswith(PAGE_TURN):
             page = value.removeprefix(PAGE_TURN)
-            self._home_opened(inbound.identity, int(page) if page.isdecimal() else 0)
+            self._home_opened(inbound.identity, min(int(page), MAX_PAGE) if page.isdecimal() else 0)
             return
         taken = self._turns.receive(inbound)
         where = str((body.get("view") or {}).get("type", ""))

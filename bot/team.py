@@ -65,12 +65,14 @@ def forward_text(number: str, code: str, language: Language) -> tuple[str, str]:
 def ask_access(scene: Scene, wanted: AskAccess, limits: Limits, facts: FactReader) -> Event:
     """Pass a wish on: to the admins of the one agency that has this domain, else to support.
 
-    A provider's own domain (gmail.com) is nobody's. What the asker reads is the same in all cases.
+    A provider's own domain (gmail.com) is nobody's. In Slack it is the agency of the workspace, whatever the domain,
+    because no other can let them in there. What the asker reads is the same in all cases.
     """
     db, held, now = scene.db, scene.held, scene.now
     if isinstance(limits.allow("access", str(held.contact_id), connection=db), Exhausted):
         return AccessRefused()
-    agency_id = _agency_of(db, wanted.address, facts, now)
+    in_slack = held.channel == people.SLACK
+    agency_id = people.at_home(db, held) if in_slack else _agency_of(db, wanted.address, facts, now)
     asked = agency_id if agency_id and people_store.admins(db, agency_id) else None
     request = access.ask(db, held.id, agency_name=wanted.agency, address=wanted.address, agency_id=asked, at=now)
     if asked is not None:
@@ -182,7 +184,7 @@ def try_team(scene: Scene, _wanted: TestTeam) -> Event:
     working = mailboxes.working_in(scene.db, agency_id)
     for nth, (mailbox_id, conversation_id) in enumerate(working):
         due = scene.now + nth * TESTS_APART
-        promises.one_at(scene.db, conversation_id, promises.WATCH, due, scene.now, {"mailbox": str(mailbox_id)})
+        promises.watch(scene.db, conversation_id, mailbox_id, due, scene.now)
     promises.wake(scene.db, {"work"})
     _audit(scene, "tested_team", agency_id)
     return TeamTouched(waiting + len(working))

@@ -23,6 +23,7 @@ EXAMPLES = {
     "uses": "20",
     "waiting": "1",
     "works": "2",
+    "about": "ana@agenciasol.com",
     "address": "ana@agenciasol.com",
     "addresses": "ana@agenciasol.com, bia@agenciasol.com",
     "agency": "Agência Sol",

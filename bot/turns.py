@@ -84,7 +84,16 @@ MAX_FILE_NAME = 100
 MAX_LINE = 2_000  # characters of one line in the transcript
 MAX_UNFINISHED = 100  # promises of one conversation; beyond it nothing more is heard until some are kept
 UNNOTICED = frozenset(
-    {"EraseAtProvider", promises.NUDGE, promises.TELL, promises.FILE_COPY, promises.MAIL_CODE}
+    {
+        "EraseAtProvider",
+        promises.NUDGE,
+        promises.TELL,
+        promises.FILE_COPY,
+        promises.MAIL_CODE,
+        promises.WATCH,
+        promises.WARN,
+        promises.ADMIN_WARNING,
+    }
 )  # nobody waits for these: a failure is the operator's
 LANES: dict[type, str] = {
     Speak: "speak",
@@ -198,6 +207,8 @@ class Turns:
         if held.unfinished >= MAX_UNFINISHED:
             _log.warning("too much is still to be done for this conversation", conversation=str(held.id))
             return Taken(held.id, language(held.language))
+        if held.held_back:
+            promises.they_write(db, held.id, now)
         name = inbound.name or held.name
         people_store.touch(
             db,
@@ -292,7 +303,9 @@ class Turns:
         after = closed.envelope
         if awaits_secret(envelope) and not awaits_secret(after):
             mailboxes.close_links(db, held.id, now)
-        lines: list[tuple[str, str, int | None]] = [("in", heard.line, None)] if heard.line else []
+        refused = any(isinstance(effect, FieldErrors) for effect in closed.effects)
+        line = HIDDEN if refused else heard.line  # what does not fit into its field may be a password
+        lines: list[tuple[str, str, int | None]] = [("in", line, None)] if line else []
         promised = [effect for effect in closed.effects if not isinstance(effect, FieldErrors)]
         lines += self._promise(db, held, promised, standing.facts.language, after.ticket, now)
         if by_person and (worth_a_nudge(after) or worth_a_nudge(envelope)):
@@ -360,7 +373,8 @@ class Turns:
                 return None
             held = people.who(db, inbound.identity, inbound.name, now)
             envelope = _envelope(held)
-            secretive = awaits_secret(envelope) or envelope.lost or looks_like_a_leak(inbound.text)
+            window = inbound.fields is not None  # whose fields are kept nowhere: it cannot be replayed
+            secretive = window or awaits_secret(envelope) or envelope.lost or looks_like_a_leak(inbound.text)
             pasted = looks_like_an_error(inbound.text)
             shown = redact(inbound.text) if pasted else written(inbound.text[:MAX_LINE])
             text = HIDDEN if secretive or private(envelope) else shown

@@ -13,9 +13,9 @@ from datetime import datetime, timedelta
 import structlog
 
 from bot.clock import Clock
-from bot.handiwork import Again, Ended, Hand, Outcome, Tools, backoff
-from bot.hands import HANDS, LEASES
-from bot.store import housekeeping, promises
+from bot.handiwork import LEASES, Again, Ended, Hand, Outcome, Tools, backoff
+from bot.hands import HANDS
+from bot.store import housekeeping, promises, watches
 from bot.store.engine import Connection, DatabaseDown, Engine, reading
 from bot.store.promises import Promise
 from bot.store.wake import Ear
@@ -74,6 +74,8 @@ class Worker:
     def _look(self, told: Collection[str]) -> None:
         """Start what is due in the lanes we were told of; untold, and once a second whatever we were told, in all."""
         whole = time.monotonic() - self._looked >= LOOK
+        if self._tools.slack is not None and (whole or not told or "work" in told):
+            self._tools.slack.screens.renew_homes()
         self._start(self._places if whole or not told else told)
         if whole:  # behind the start: somebody waits for that
             self._looked = time.monotonic()
@@ -97,6 +99,8 @@ class Worker:
             self._swept = now
             with self._engine.begin() as db:
                 housekeeping.sweep(db, now, self._retention)
+            with self._engine.begin() as db:
+                watches.promise_tests(db, now)
         return taken_back
 
     def _claim(self, lane: str, most: int) -> list[Promise]:
@@ -166,7 +170,7 @@ class Worker:
     def _after(self, db: Connection, promise: Promise, outcome: Ended) -> None:
         if not outcome.along(db):
             return
-        if outcome.provider_id and promise.kind == "Speak":
+        if outcome.provider_id and promise.lane == "speak":
             housekeeping.said(db, promise.id, outcome.provider_id)
         if outcome.event is not None and promise.conversation_id is not None:
             self._turns.result(db, promise.conversation_id, outcome.event, promise.ticket)

@@ -17,3 +17,9 @@ errorlog = "-"
 loglevel = "warning"
 proc_name = "ally-web"
 control_socket_disable = True
+
+
+def worker_exit(server, worker):  # noqa: ANN001, ANN201, ARG001, D103 - gunicorn's own hook
+    from bot.wsgi import close  # noqa: PLC0415 - in the process that served
+
+    close()

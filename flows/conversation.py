@@ -26,7 +26,7 @@ from flows.facts import Facts, Pasted
 from flows.flow import GO, Flow, State
 from flows.questions import PERSON, READ
 from flows.reading import Command
-from flows.speech import Plain, has, label, render, texts
+from flows.speech import MAX_CODE, Plain, has, label, render, texts
 from flows.words import (
     LANGUAGES,
     AccessDecided,
@@ -84,6 +84,8 @@ from flows.words import (
     SetLanguage,
     SetMessages,
     Shared,
+    SlackAdded,
+    SlackLeft,
     Speak,
     Start,
     Tapped,
@@ -698,6 +700,12 @@ def _news(envelope: Envelope, event: News, facts: Facts) -> Turn:
             return _news_of_somebody(envelope, event)
         case AccessGranted() | AccessDeclined() | Excluded() | MovedAway() | Invited() | Reminded():
             return _news_of_a_membership(envelope, event, facts)
+        case SlackAdded(agency):
+            intro = () if envelope.greeted else (_intro(facts),)
+            home = _at_home(replace(envelope, greeted=True, lost=False), facts)
+            return Turn(home, (*intro, Say("news.slack_added", {"agency": agency})), ask=True)
+        case SlackLeft(workspace):
+            return Turn(envelope, (Say("news.slack_left", {"workspace": workspace}),), ask=True)
         case TestSlow():
             return Turn(envelope, (Say("news.test_slow"),) if isinstance(envelope.state, mailbox.Testing) else ())
         case Lay():
@@ -711,15 +719,30 @@ def _news_of_the_mailbox(envelope: Envelope, event: MailboxWorks | MailboxWaits 
         case MailboxWorks(address):
             said = Say("news.mailbox_works", {"address": Code(address)})
             return Turn(_unless_moot(envelope, address, facts), (said,), ask=True)
+        case MailboxWaits(address, cause, worked=True):
+            broke: Values = {"address": Code(address), "why": Text(f"cause.{cause}")}
+            look = Option(f"{GO}mailbox.manage", "menu.button.mailbox")
+            return Turn(envelope, (Say("news.watch_broke", broke), Say("news.watch_waits")), ask=True, offer=(look,))
         case MailboxWaits(address, cause, who):
             why: Values = {"address": Code(address), "why": Text(f"cause.{cause}")}
             admin = (TellAdmins(AdminNeeded(facts.name, address, cause)),) if who == "agency_admin" else ()
             return Turn(envelope, (*admin, Say("news.mailbox_waits", why)), ask=True)
-    told = Say("news.waited_too_long", {"address": Code(event.address)})
-    if event.cause:
-        told = Say("news.mailbox_broke", {"address": Code(event.address), "why": Text(f"cause.{event.cause}")})
+    told: tuple[Say, ...] = (Say("news.waited_too_long", {"address": Code(event.address)}),)
+    if event.worked:
+        told = _stopped(event)
+    elif event.cause:
+        told = (Say("news.mailbox_broke", {"address": Code(event.address), "why": Text(f"cause.{event.cause}")}),)
     again = Option(f"{GO}mailbox.password", "mailbox.button.password")
-    return Turn(_unless_moot(envelope, event.address, facts), (told,), ask=True, offer=(again,))
+    if facts.several and (facts.mailbox is None or facts.mailbox.account.address != event.address):
+        again = Option(f"{GO}roles", "menu.button.roles")  # it is the mailbox of another of their agencies
+    return Turn(_unless_moot(envelope, event.address, facts), told, ask=True, offer=(again,))
+
+
+def _stopped(event: MailboxBroke) -> tuple[Say, ...]:
+    """A mailbox worked until now."""
+    why = f"cause.{event.cause}" if event.cause else "mailbox.secret_gone"
+    told = Say("news.watch_broke", {"address": Code(event.address), "why": Text(why)})
+    return (told, Say("news.watch_erased")) if event.cause else (told,)
 
 
 def _unless_moot(envelope: Envelope, address: str, facts: Facts) -> Envelope:
@@ -732,12 +755,27 @@ def _news_for_an_admin(envelope: Envelope, event: AdminNeeded | MemberDiffers) -
     if isinstance(event, MemberDiffers):
         about: Values = {"name": event.name, "address": Code(event.address), "host": Code(event.host)}
         return Turn(envelope, (Say("news.member_asks" if event.asks else "news.member_differs", about),), ask=True)
-    addresses = Code(event.addresses)
-    said = [Say("news.admin_needed", {"name": event.name, "addresses": addresses})]
+    first, *more = _in_pieces(event.addresses)
+    said = [Say("news.watch_admin", {"addresses": Code(first)})]
+    if event.name:
+        said = [Say("news.admin_needed", {"name": event.name, "addresses": Code(first)})]
+    said += [Say("news.watch_also", {"addresses": Code(one)}) for one in more]
     if has(f"forward.{event.cause}"):
-        said.append(Say(f"forward.{event.cause}", {"address": addresses, "host": ""}))
+        said.append(Say(f"forward.{event.cause}", {"address": Code(first), "host": ""}))
     done = Option(f"{GO}menu.switched_on", "menu.button.switched_on")
     return Turn(envelope, tuple(said), ask=True, offer=(done,))
+
+
+def _in_pieces(addresses: str) -> list[str]:
+    """Addresses with commas between them, so that none is cut where they are shown."""
+    pieces = [""]
+    for one in addresses.split(", "):
+        longer = f"{pieces[-1]}, {one}" if pieces[-1] else one
+        if len(longer) > MAX_CODE and pieces[-1]:
+            pieces.append(one)
+        else:
+            pieces[-1] = longer
+    return pieces
 
 
 def _news_of_somebody(

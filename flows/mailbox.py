@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from flows.facts import Facts, MailboxState, Provider
+from flows.facts import Facts, Mailbox, MailboxState, Provider
 from flows.fields import HOSTS, PERSON, PORTS, address, host, port, security_of, under
 from flows.flow import Flow, Step
 from flows.forms import Answers, Field, Form, Problem
@@ -225,8 +225,14 @@ def start(entry: str, facts: Facts) -> tuple[State, list[Effect]]:
             tested = _test(facts.mailbox.account, facts.mailbox.secret_id, 0, facts)
             return tested if not isinstance(tested, Declined) else (Managing(), [])
         case "manage" | "test":
-            return Managing(), []
+            return Managing(), _why_not(facts.mailbox)
     return Collecting({}, "address"), []
+
+
+def _why_not(saved: Mailbox) -> list[Effect]:
+    """Why nothing can be sent from a mailbox, and who can act."""
+    known = saved.state in {"waiting", "broken"} and has(f"cause.{saved.cause}")
+    return [Say(f"cause.{saved.cause}")] if known else []
 
 
 def step(state: State, event: Event, facts: Facts) -> Step:

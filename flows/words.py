@@ -539,24 +539,29 @@ class MailboxWorks:
 
 @dataclass(frozen=True, slots=True)
 class MailboxWaits:
-    """A mailbox still has to wait, for another cause than before; who can act."""
+    """A mailbox still has to wait, for another cause than before; who can act. `worked`: it worked until now."""
 
     address: str
     cause: str
     who: str = ""
+    worked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class MailboxBroke:
-    """A mailbox that had to wait will not work like this: its secret is erased. Without a cause: it waited too long."""
+    """A mailbox that had to wait will not work like this: its secret is erased. Without a cause: it waited too long.
+
+    `worked`: it did, until its secret was refused; without a cause its secret is gone.
+    """
 
     address: str
     cause: str = ""
+    worked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class AdminNeeded:
-    """To an admin: members cannot send until something is changed for these addresses."""
+    """To an admin: a member cannot send until something is changed for these addresses; several without a name."""
 
     name: str
     addresses: str
@@ -655,6 +660,20 @@ class Reminded:
 
 
 @dataclass(frozen=True, slots=True)
+class SlackAdded:
+    """The person has added us to their Slack workspace, and is an admin of the agency that it belongs to."""
+
+    agency: str
+
+
+@dataclass(frozen=True, slots=True)
+class SlackLeft:
+    """For an agency's admins elsewhere: we are not in their Slack workspace any more."""
+
+    workspace: str
+
+
+@dataclass(frozen=True, slots=True)
 class TestSlow:
     """A live test takes longer than five seconds."""
 
@@ -733,6 +752,8 @@ News = (
     | Excluded
     | Invited
     | Reminded
+    | SlackAdded
+    | SlackLeft
     | TestSlow
     | Lay
     | TurnFailed

@@ -17,11 +17,13 @@ from structlog.testing import capture_logs
 import bot.hands
 import bot.proofs
 from bot.channels import Later, Refused, Status, Unclear
-from bot.hands import MAX_ERASE_TRIES, MAX_MAIL_TRIES, MAX_SPEECH_TRIES, MAX_TYPING, TYPING, Again, Ended
+from bot.hands import MAX_ERASE_TRIES, MAX_MAIL_TRIES, MAX_TYPING, TYPING, Again, Ended
+from bot.live_tests import VAGUE
 from bot.mail.knowledge.providers import Server as WireServer
 from bot.mail.wire.probe import Failed
 from bot.mail.wire.sent_folder import resolve_unknown
 from bot.mail.wire.smtp import Timeouts
+from bot.saying import MAX_SPEECH_TRIES
 from bot.store import conversations, mailboxes, promises, tables
 from bot.store.promises import RETEST, TELL
 from bot.vault import Secret, token_hash
@@ -679,7 +681,7 @@ def test_a_network_of_ours_that_lets_no_mail_out_is_told_as_our_fault_and_waited
     assert (event.detail, event.retry) == ("ours", True)
 
 
-@pytest.mark.parametrize("cause", sorted(bot.hands.VAGUE))
+@pytest.mark.parametrize("cause", sorted(VAGUE))
 def test_a_port_that_was_silent_is_treated_like_one_that_is_closed(kit, monkeypatch, cause):
     """Whether we keep the secret and try again would tell the two apart."""
     failing(monkeypatch, cause=cause)

@@ -69,6 +69,14 @@ WRONG = [
     ("TWILIO_WHATSAPP_FROM", "my number"),
     ("TWILIO_WHATSAPP_FROM", "15550100000"),
     ("TWILIO_MESSAGING_SERVICE_SID", "AC123"),
+    ("SLACK_BOT_TOKEN", "girafa"),
+    ("SLACK_BOT_TOKEN", "xoxp-girafa-1"),
+    ("SLACK_BOT_TOKEN", "xoxe.xoxb-1-girafa"),
+    ("SLACK_BOT_TOKEN", "xoxb-girafa 1"),
+    ("SLACK_CLIENT_ID", "A0GIRAFA"),
+    ("SLACK_CLIENT_ID", "123.456.789"),
+    ("SLACK_APP_TOKEN", "xoxb-girafa"),
+    ("SLACK_API_URL", "localhost"),
     ("OPERATOR_NAME", "x" * 61),
     ("SMTP_ALLOW_NETWORKS", "10.0.0.0/33"),
     ("SMTP_ALLOW_NETWORKS", "10.0.0.1/8"),
@@ -117,6 +125,7 @@ def test_a_wrong_value_is_named_and_not_repeated_where_it_may_be_a_secret(name, 
 def test_every_setting_that_can_be_wrong_is_tried_above():
     free = {  # any text is right, or what is wrong with it shows only where it is used
         "DATA_DIR", "SECRET_KEYS_FILE", "TWILIO_AUTH_TOKEN", "SUPPORT_CONTACT", "METRICS_TOKEN",
+        "SLACK_CLIENT_SECRET", "SLACK_SIGNING_SECRET",
     }  # fmt: skip
     assert {name for name, _ in WRONG} | free == {name.upper() for name in Settings.model_fields}
 
@@ -145,6 +154,62 @@ def test_passwords_are_not_typed_on_a_page_without_https():
 def test_a_stand_in_for_twilio_is_on_this_machine_only():
     assert wrong(**{**REAL, "TWILIO_API_URL": "https://evil.example.com"}).startswith("TWILIO_API_URL")
     assert load({**REAL, "TWILIO_API_URL": "http://127.0.0.1:9", "PUBLIC_URL": "http://127.0.0.1:8000"}).real_twilio
+
+
+SHARED = {name: REAL[name] for name in ("PUBLIC_URL", "SECRET_KEYS", "SUPPORT_CONTACT", "PRIVACY_URL")}
+ONE = {**SHARED, "SLACK_BOT_TOKEN": "xoxb-girafa-1", "SLACK_SIGNING_SECRET": "girafa-signing"}
+SOCKET = {**SHARED, "SLACK_BOT_TOKEN": "xoxb-girafa-1", "SLACK_APP_TOKEN": "xapp-1-girafa"}
+CLIENT = {"SLACK_CLIENT_ID": "1.2", "SLACK_CLIENT_SECRET": "girafa-client"}
+MANY = {**SHARED, **CLIENT, "SLACK_SIGNING_SECRET": "girafa-signing"}
+
+
+@pytest.mark.parametrize("values", [ONE, SOCKET, MANY, {**REAL, **ONE}], ids=["one", "socket", "many", "whatsapp too"])
+def test_slack_with_all_it_needs_starts(values):
+    settings = load(values)
+    assert settings.real_slack
+    assert settings.real
+    look_over(settings)
+
+
+@pytest.mark.parametrize(
+    ("values", "missing"),
+    [
+        *((ONE, name) for name in ONE),
+        *((SOCKET, name) for name in SOCKET if name != "SLACK_APP_TOKEN"),
+        *((MANY, name) for name in MANY),
+    ],
+)
+def test_slack_needs_each_of_these(values, missing):
+    sentence = wrong(**{name: value for name, value in values.items() if name != missing})
+    assert missing in sentence
+    assert "girafa" not in sentence
+
+
+@pytest.mark.parametrize("alone", ["SLACK_SIGNING_SECRET", "SLACK_APP_TOKEN", "SLACK_CLIENT_SECRET"])
+def test_a_setting_of_slack_s_without_a_token_is_not_passed_over(alone):
+    value = "xapp-1-girafa" if alone == "SLACK_APP_TOKEN" else "girafa"
+    assert wrong(**SHARED, **{alone: value}).startswith("SLACK_BOT_TOKEN (or SLACK_CLIENT_ID)")
+
+
+def test_slack_is_for_one_workspace_or_for_many():
+    assert wrong(**ONE, **CLIENT).startswith("SLACK_BOT_TOKEN")
+
+
+def test_socket_mode_is_for_one_workspace():
+    assert wrong(**MANY, SLACK_APP_TOKEN="xapp-1-girafa").startswith("SLACK_APP_TOKEN")
+
+
+def test_a_token_that_is_rotated_is_told_from_one_that_lasts():
+    assert "token_rotation_enabled" in wrong(**{**ONE, "SLACK_BOT_TOKEN": "xoxe.xoxb-1-girafa"})
+
+
+def test_a_stand_in_for_slack_is_on_this_machine_only():
+    assert wrong(**ONE, SLACK_API_URL="https://evil.example.com/api").startswith("SLACK_API_URL")
+    assert load({**ONE, "SLACK_API_URL": "http://127.0.0.1:9/api", "PUBLIC_URL": "http://127.0.0.1:8000"}).real_slack
+
+
+def test_slack_s_passwords_are_not_typed_on_a_page_without_https_either():
+    assert wrong(**{**ONE, "PUBLIC_URL": "http://bot.example.com"}).startswith("PUBLIC_URL")
 
 
 def test_the_playground_listens_on_this_machine_only():
@@ -217,6 +282,7 @@ def test_a_name_server_may_have_a_port(written, meant):
 def test_no_secret_stands_in_the_representation_of_the_settings():
     settings = load({**REAL, "METRICS_TOKEN": "girafa-metrics"})
     assert "girafa" not in repr(settings)
+    assert all("girafa" not in repr(load(values)) for values in (ONE, SOCKET, MANY))
     assert REAL["SECRET_KEYS"] not in repr(settings)
 
 

@@ -1,12 +1,10 @@
 """Every sentence that a person reads: the same in three languages, short, plain, used, and none too many."""
 
 import ast
-import json
 import re
 import string
 import sys
 import unicodedata
-from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -16,14 +14,13 @@ import yaml
 from bot.mail.knowledge.explain import causes
 from bot.mail.knowledge.providers import Hint
 from bot.mail.wire.certificate import Detail
-from flows import board, compose, integrate, invite, mailbox, remedies, welcome
+from flows import board, compose, integrate, mailbox, remedies, welcome
 from flows.conversation import FLOWS
-from flows.facts import Mailbox, MailboxState, Role, Teammate
-from flows.saved import VERSION, load_envelope
+from flows.facts import MailboxState, Teammate
 from flows.speech import label, texts
-from flows.team import ConfirmingExclusion, Listing, Showing
-from flows.words import LANGUAGES, LoginFailed, MailAccepted, Person, Server, Speak
+from flows.words import LANGUAGES, LoginFailed, MailAccepted, Speak
 from tests.flowkit import ADDRESS, ANA, CODE, GMAIL, WORKS, Player, facts, shown
+from tests.situations import TEAM, situations
 
 ROOT = Path(__file__).parent.parent
 EN = texts("en")
@@ -158,51 +155,13 @@ def test_every_field_that_can_be_called_wrong_has_its_words():
     assert fields == {name for name in OURS if name.startswith("field.")}
 
 
-TEAM = (
-    Teammate("m0", "Bia", "admin", me=True),
-    Teammate("m1", "Ana", "member", "ana@agency.test", "works"),
-    Teammate("m2", "Caio", "admin", "caio@agency.test", "waiting", "greylisted"),
-    Teammate("m3", "Davi Fernando de Albuquerque e Souza", "member", "d@agency.test", "broken", "wrong_credentials"),
-    Teammate("m4", "Eva", "member", "eva@agency.test", "off"),
-    *(Teammate(f"m{number}", f"Fulana {number}", "member") for number in range(5, 9)),
-)
-
-
 # --- lengths ----------------------------------------------------------------------------------------------------------
 
 
 def questions():
     """Every question of every state, with the facts that change it."""
-    known = [
-        facts(),
-        facts(provider=GMAIL),
-        *(facts(mailbox=Mailbox(ANA, state)) for state in ("waiting", "works", "broken", "off")),
-        facts(role="admin", mailbox=WORKS, agency_server=ANA.server),
-        facts(several=True, mailbox=WORKS, roles=(Role("m1", "Agency", acting=True), Role("m2", "Another"))),
-        facts(mailbox=WORKS, provider=replace(GMAIL, app_password_url="https://provider.test/apps")),
-        *(facts(role="admin", team=team) for team in (TEAM, TEAM[:1], TEAM * 2)),
-    ]
-    for path in sorted((ROOT / f"tests/saved/v{VERSION}").glob("*.json")):
-        envelope = load_envelope(json.loads(path.read_text(encoding="utf-8")))
-        if envelope.flow:
-            for one in known:
-                yield path.stem, FLOWS[envelope.flow].ask(envelope.state, one)
-    proved = Server("srv7.hoster.test", 465, "tls")
-    more = [mailbox.Confirming(ANA, (doubt,)) for doubt in ("server", "barred", "warn", "strict")]
-    more += [mailbox.Stuck(ANA, "s1", cause, better) for cause in causes() for better in (None, proved)]
-    more += [mailbox.Collecting({"address": ADDRESS, "host": "mail.agency.test"}, "user")]
-    yield "files", compose.FLOW.ask(compose.Correcting({"files": "f1 photo.jpg"}), facts(mailbox=WORKS))
-    silent = integrate.Silent(ADDRESS, ANA.server, proved)
-    yield "silent", integrate.FLOW.ask(silent, facts(role="admin"))
-    for one in TEAM:
-        for state in (Showing(one.id), ConfirmingExclusion(one.id)):
-            yield f"team {one.name}", FLOWS["team"].ask(state, facts(role="admin", team=TEAM))
-    for page in (0, 1):
-        yield "team", FLOWS["team"].ask(Listing(page), facts(role="admin", team=TEAM))
-    people = (Person("U1", "Ana"),)
-    yield "invite", FLOWS["invite"].ask(invite.Previewing(people, 3, 1), facts(role="admin"))
-    for state in more:
-        yield str(state), mailbox.FLOW.ask(state, facts(provider=GMAIL))
+    for name, flow, state, known in situations():
+        yield name, FLOWS[flow].ask(state, known)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -211,10 +211,25 @@ class TwilioStandIn:
         with self._account.changed:
             return list(self._account.typing)
 
+    @property
+    def approvals(self) -> dict[str, dict[str, Any]]:
+        """The templates that WhatsApp was asked to approve, by the sid of their content."""
+        with self._account.changed:
+            return {sid: dict(one) for sid, one in self._account.approvals.items()}
+
+    def review(self, status: str = "approved", *, name: str = "", reason: str = "") -> None:
+        """WhatsApp looks at all templates whose name begins so: `approved`, `rejected`, `paused`, `disabled`."""
+        with self._account.changed:
+            for one in self._account.approvals.values():
+                if one["name"].startswith(name):
+                    one.update(status=status, rejection_reason=reason)
+            self._account.changed.notify_all()
+
     def forget_contents(self) -> None:
         """Delete every Content resource, as somebody at the console might."""
         with self._account.changed:
             self._account.contents.clear()
+            self._account.approvals.clear()
 
     def set_window(self, window: timedelta | None) -> None:
         """How long after a person's last message the bot may write freely: 24 hours at first; None: always.

@@ -37,6 +37,7 @@ FAILURES = frozenset({"failed", "undelivered"})
 _MESSAGES = "/2010-04-01/Accounts/<account>/Messages"
 _ADDRESS = re.compile(rf"{PREFIX}(\+\d{{6,15}}|[A-Z]{{2}}\.[A-Za-z0-9.]{{1,135}})", re.ASCII)
 _NO_VARIABLE = re.compile(r"[\n\r\t]| {5,}")  # https://www.twilio.com/docs/api/errors/21656
+_TEMPLATE_NAME = re.compile(r"[a-z0-9_]{1,512}", re.ASCII)
 _T = TypeVar("_T")
 
 
@@ -137,6 +138,7 @@ class Account:
         self.faults: list[Fault] = []
         self.messages: OrderedDict[str, Message] = OrderedDict()
         self.contents: OrderedDict[str, dict[str, Any]] = OrderedDict()
+        self.approvals: dict[str, dict[str, Any]] = {}
         self.people: OrderedDict[str, Person] = OrderedDict()
         self.requests: deque[Seen] = deque(maxlen=KEPT_REQUESTS)
         self.typing: deque[str] = deque(maxlen=KEPT_REQUESTS)
@@ -230,6 +232,8 @@ class Api:
             (f"{_MESSAGES}/<sid>/Media/<medium_sid>.json", "DELETE", self._delete_medium),
             ("/mms/<owner>/<medium_sid>", "GET", self._signed),
             ("/content/v1/Content", "POST", self._create_content),
+            ("/content/v1/Content/<sid>/ApprovalRequests/whatsapp", "POST", self._submit),
+            ("/content/v1/Content/<sid>/ApprovalRequests", "GET", self._approval),
             ("/messaging/v2/Indicators/Typing.json", "POST", self._show_typing),
         ):
             self.app.add_url_rule(rule, f"{method} {rule}", view, methods=[method])
@@ -299,7 +303,7 @@ class Api:
                 buttons=buttons,
                 service=form.get("MessagingServiceSid"),
                 callback=form.get("StatusCallback", ""),
-                error=self._channel_error(person, shown, buttons),
+                error=self._channel_error(person, shown, buttons, form.get("ContentSid", "")),
             )
             try:
                 self._account.outbox.put_nowait(message)
@@ -350,10 +354,11 @@ class Api:
         shown = re.sub(r"{{(\w+)}}", lambda found: str(values.get(found[1], found[0])), shape["body"])
         return shown, tuple((one["id"], _label(one)) for one in _choices(shape)), kind
 
-    def _channel_error(self, person: Person, shown: str, buttons: Sequence[object]) -> int | None:
-        """What WhatsApp refuses only after Twilio has taken the message."""
+    def _channel_error(self, person: Person, shown: str, buttons: Sequence[object], content_sid: str) -> int | None:
+        """What WhatsApp refuses only after Twilio has taken the message: templates that it approved pass."""
         window, wrote = self._account.window, person.last_wrote
-        if window is not None and (wrote is None or self._account.now() - wrote > window):
+        approved = self._account.approvals.get(content_sid, {}).get("status") == "approved"
+        if window is not None and (wrote is None or self._account.now() - wrote > window) and not approved:
             return 63016
         return 63021 if buttons and len(shown) > MAX_BODY_WITH_BUTTONS else None
 
@@ -502,6 +507,38 @@ class Api:
             self._account.changed.notify_all()
         return jsonify(content), 201
 
+    def _submit(self, sid: str) -> tuple[Response, int]:
+        """WhatsApp is asked to approve a template; somebody there looks at it later."""
+        wish = request.get_json()
+        with self._account.changed:
+            content = self._account.contents.get(sid)
+            if content is None:
+                raise _not_found()
+            if sid in self._account.approvals:
+                raise Refusal(400, 20001, "It was submitted already.")
+            _check_template(wish, content, self._account)
+            kind = next(iter(content["types"]))
+            approval = {
+                "name": wish["name"],
+                "category": wish["category"],
+                "content_type": kind,
+                "status": "received",
+                "rejection_reason": "",
+                "allow_category_change": True,
+            }
+            self._account.approvals[sid] = approval
+            self._account.changed.notify_all()
+        return jsonify(approval), 201
+
+    def _approval(self, sid: str) -> Response:
+        with self._account.changed:
+            if sid not in self._account.contents:
+                raise _not_found()
+            unasked = {"status": "unsubmitted", "name": "", "category": "", "rejection_reason": "", "content_type": ""}
+            found = self._account.approvals.get(sid, unasked)
+        url = f"https://content.twilio.com/v1/Content/{sid}/ApprovalRequests"
+        return jsonify({"sid": sid, "account_sid": self._account.sid, "whatsapp": found, "url": url})
+
     def _show_typing(self) -> Response:
         sid = request.form.get("messageId", "")
         with self._account.changed:
@@ -570,6 +607,26 @@ def _check_content(wish: Any) -> None:
             raise Refusal(400, 20001, f"The body of {kind} is missing or too long.")
         if kind in LIMITS:
             _check_choices(kind, shape)
+
+
+def _check_template(wish: Any, content: Mapping[str, Any], account: Account) -> None:
+    """The limits of https://www.twilio.com/docs/content/content-api-resources and WhatsApp's for templates."""
+    if not isinstance(wish, dict) or not _TEMPLATE_NAME.fullmatch(str(wish.get("name", ""))):
+        raise Refusal(400, 20001, "A name has small letters, digits and underscores.")
+    if wish.get("category") not in {"UTILITY", "MARKETING", "AUTHENTICATION"}:
+        raise Refusal(400, 20001, "The category is none of WhatsApp's.")
+    if "twilio/list-picker" in content["types"]:
+        raise Refusal(400, 20001, "A list is never approved.")
+    language = content["language"]
+    taken = (one for sid, one in account.approvals.items() if account.contents[sid]["language"] == language)
+    if any(one["name"] == wish["name"] for one in taken):
+        raise Refusal(400, 20001, "There is a template of this name in this language.")
+    for shape in content["types"].values():
+        body = shape["body"].strip()
+        if body.startswith("{{") or body.endswith("}}") or re.search(r"}}\s*{{", body):
+            raise Refusal(400, 20001, "A variable stands at the beginning, at the end, or beside another one.")
+        if set(re.findall(r"{{(\w+)}}", body)) - set(content["variables"]):
+            raise Refusal(400, 20001, "A variable has no sample.")
 
 
 def _check_choices(kind: str, shape: dict[str, Any]) -> None:

@@ -6,11 +6,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import bindparam, delete, func, insert, literal_column, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from bot.channels import Status
 from bot.store.engine import Connection, Row
+from bot.store.promises import TELL, WARN
 from bot.store.tables import (
     access_request,
     case,
@@ -49,7 +50,10 @@ def last_heard(db: Connection) -> datetime | None:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A conversation with its contact, locked until the transaction ends; and how many promises are unfinished."""
+    """A conversation with its contact, locked until the transaction ends; and how many promises are unfinished.
+
+    `held_back`: news wait until the person writes.
+    """
 
     id: UUID
     contact_id: UUID
@@ -65,6 +69,7 @@ class Held:
     last_message_id: str | None
     window_until: datetime | None
     unfinished: int
+    held_back: bool
 
 
 _unfinished = (
@@ -73,6 +78,13 @@ _unfinished = (
     .where(promise.c.conversation_id == conversation.c.id, in_state(promise, "todo", "doing"))
     .correlate(conversation)
     .scalar_subquery()
+)
+_held_back = (
+    select(promise.c.id)
+    .where(promise.c.conversation_id == conversation.c.id, in_state(promise, "todo"))
+    .where(promise.c.kind.in_([literal_column(f"'{kind}'") for kind in (TELL, WARN)]), promise.c.attempt > 0)
+    .correlate(conversation)
+    .exists()
 )
 _HELD = (  # in the order of `Held`
     conversation.c.id,
@@ -89,6 +101,7 @@ _HELD = (  # in the order of `Held`
     contact.c.last_message_id,
     contact.c.window_until,
     _unfinished.label("unfinished"),
+    _held_back.label("held_back"),
 )
 # Both rows: PostgreSQL reads only a locked row anew after it waited for the lock, and the turn before may have changed
 # the contact, too (it joined, it has another language).

@@ -29,8 +29,10 @@ KEEP_FILES = timedelta(days=7)  # a draft may wait so long
 
 
 def sweep(db: Connection, now: datetime, retention: timedelta) -> None:
-    """Erase what has had its time, and see that lost webhooks are looked for."""
+    """Erase what has had its time, and see that lost webhooks are looked for and no token lapses."""
     promises.once(db, "work", promises.RECONCILE, now + RECONCILE_EVERY, now)
+    if slack.to_be_renewed(db, now):
+        promises.once(db, "work", promises.RENEW_TOKENS, now, now)
     if slack.all_workspaces(db):
         promises.once(db, "work", promises.LOOK_AROUND, now + LOOK_AROUND_EVERY, now)
     slack.forget_states(db, now)

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Text, bindparam, cast, delete, func, insert, select, update
+from sqlalchemy import Text, bindparam, cast, delete, func, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from bot.store import files
@@ -69,6 +69,8 @@ def standing(db: Connection, member_id: UUID, contact_id: UUID) -> Row | None:
 def save(db: Connection, member_id: UUID, values: Mapping[str, Any]) -> UUID | None:
     """Save a member's mailbox in a new version; the id of the secret that it replaces, if another one."""
     before = of_member(db, member_id)
+    worked = values["since"] if values["state"] == "works" else None
+    values = {**values, "worked_at": worked, "doubt": "", "doubted_at": None}
     row = upsert(mailbox).values(id=uuid4(), member_id=member_id, version=1, **values)
     db.execute(
         row.on_conflict_do_update(
@@ -90,12 +92,48 @@ def by_id(db: Connection, mailbox_id: UUID) -> Row | None:
     return db.execute(select(mailbox).where(mailbox.c.id == mailbox_id)).one_or_none()
 
 
-def settle(db: Connection, mailbox_id: UUID, version: int, state: str, cause: str, who: str, at: datetime) -> bool:
-    """A new verdict on a mailbox that waits, unless it was changed meanwhile; with another cause it waits on."""
-    mine = (mailbox.c.id == mailbox_id, mailbox.c.version == version, mailbox.c.state == "waiting")
-    values = {"state": state, "cause": cause, "who": who}
-    verdict = {} if state == "waiting" else {"since": at, "version": mailbox.c.version + 1}
-    return db.execute(update(mailbox).where(*mine).values({**values, **verdict})).rowcount == 1
+def settle(
+    db: Connection,
+    mailbox_id: UUID,
+    version: int,
+    state: str,
+    cause: str,
+    who: str,
+    at: datetime,
+    *,
+    of: str = "waiting",
+) -> bool:
+    """A new verdict on a mailbox that waits, unless it was changed meanwhile; with another cause it waits on.
+
+    `of`: the state that it has now (`works`: it does so no longer).
+    """
+    mine = (mailbox.c.id == mailbox_id, mailbox.c.version == version, mailbox.c.state == of)
+    values: dict[str, Any] = {"state": state, "cause": cause, "who": who}
+    if state != of:
+        values |= {"since": at, "version": mailbox.c.version + 1, "doubt": "", "doubted_at": None}
+    if state == "works":
+        values["worked_at"] = at
+    return db.execute(update(mailbox).where(*mine).values(values)).rowcount == 1
+
+
+def worked(db: Connection, mailbox_id: UUID, version: int, at: datetime) -> bool:
+    """It was just seen to work; whether it is still that mailbox. What spoke against it is over."""
+    mine = (mailbox.c.id == mailbox_id, mailbox.c.version == version, mailbox.c.state == "works")
+    seen = {"worked_at": func.greatest(mailbox.c.worked_at, at), "doubt": "", "doubted_at": None}
+    return db.execute(update(mailbox).where(*mine).values(seen)).rowcount == 1
+
+
+def doubt(db: Connection, mailbox_id: UUID, version: int, what: str, at: datetime) -> bool:
+    """Something speaks against a mailbox that works, for the first time; whether it is still that mailbox."""
+    mine = (mailbox.c.id == mailbox_id, mailbox.c.version == version, mailbox.c.state == "works")
+    return db.execute(update(mailbox).where(*mine).values(doubt=what, doubted_at=at)).rowcount == 1
+
+
+def warned(db: Connection, mailbox_id: UUID, at: datetime, since: datetime) -> bool:
+    """Its person is told unasked; False: that was done after `since` already. Of two at once only one may."""
+    free = or_(mailbox.c.warned_at.is_(None), mailbox.c.warned_at <= since)
+    mine = update(mailbox).where(mailbox.c.id == mailbox_id, free)
+    return db.execute(mine.values(warned_at=at)).rowcount == 1
 
 
 def hosts_of(db: Connection, agency_id: UUID) -> list[str]:

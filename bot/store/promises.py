@@ -11,7 +11,8 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Executable, Integer, and_, bindparam, delete, exists, func, insert, select, text, update
+from sqlalchemy import Executable, Integer, and_, bindparam, cast, delete, exists, func, insert, select, text, update
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from bot.store.engine import Connection
@@ -26,8 +27,12 @@ FILE_COPY = "file_copy"
 FETCH_FILE = "fetch_file"
 MAIL_CODE = "mail_code"
 WATCH = "watch"  # whether a mailbox that worked still does
+WARN = "warn"  # to somebody who did not write: by their channel, by a template, or when they write
+ADMIN_WARNING = "admin_warning"  # to an agency's admins: all mailboxes that wait for the same
+TEMPLATE = "template"  # said in the words that WhatsApp approved
 LOOK_AROUND = "look_around"  # who has left the workspaces
 FOLLOW_UP = "follow_up"  # whether somebody who was invited has connected
+RENEW_TOKENS = "renew_tokens"  # of Slack's workspaces, where nobody needs one
 SHOW_HOME = "show_home"  # what somebody has open in Slack, as it is now
 ERASE_AT_PROVIDER = "EraseAtProvider"  # the name of the talk's own effect
 
@@ -156,6 +161,37 @@ def one_at(
         add(db, conversation_id, [Wanted("work", kind, due_at, payload or {})], at)
 
 
+def watch(db: Connection, conversation_id: UUID, mailbox_id: UUID, due_at: datetime, at: datetime) -> None:
+    """Promise to look whether a mailbox still works; one promise at most, moved where it would come later."""
+    payload = {"mailbox": str(mailbox_id)}
+    values = {"conversation_id": conversation_id, "lane": "work", "kind": WATCH, "payload": payload}
+    row = upsert(promise).values(**values, due_at=due_at, created_at=at)
+    db.execute(
+        row.on_conflict_do_update(
+            index_elements=[text("(payload ->> 'mailbox')")],
+            index_where=text("kind = 'watch' and state in ('todo', 'doing')"),
+            set_={"due_at": row.excluded.due_at},
+            where=and_(in_state(promise, "todo"), promise.c.due_at > row.excluded.due_at),
+        )
+    )
+
+
+def they_write(db: Connection, conversation_id: UUID, at: datetime) -> None:
+    """What waited for somebody to write is due now: they do."""
+    mine = (promise.c.conversation_id == conversation_id, promise.c.kind.in_([TELL, WARN]), in_state(promise, "todo"))
+    values = {
+        "due_at": func.least(promise.c.due_at, at),
+        "payload": promise.c.payload.op("||")(cast({"wrote": True}, JSONB)),
+    }
+    db.execute(update(promise).where(*mine, promise.c.attempt > 0).values(values))
+
+
+def note(db: Connection, promise_id: int, **facts: Any) -> None:
+    """Add to what a promise is about."""
+    mine = update(promise).where(promise.c.id == promise_id)
+    db.execute(mine.values(payload=promise.c.payload.op("||")(cast(facts, JSONB))))
+
+
 def hurry(db: Connection, agency_id: UUID, kind: str, at: datetime) -> int:
     """Make due at once what waits for a later time in the conversations of an agency's members; how many."""
     theirs = (
@@ -233,7 +269,7 @@ def _still(db: Connection, mine: Promise, values: Mapping[str, Any]) -> bool:
 
 def revive(db: Connection, promise_id: int, now: datetime) -> bool:
     """Do a promise again that nobody could keep; False when it is not there any more."""
-    failed = (promise.c.id == promise_id, in_state(promise, "failed"))
+    failed = (promise.c.id == promise_id, in_state(promise, "failed"), promise.c.kind != WATCH)  # it is promised anew
     return db.execute(update(promise).where(*failed).values(state="todo", due_at=now)).rowcount == 1
 
 

@@ -1,11 +1,11 @@
 """Slack's workspaces, and what people have open there."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import bindparam, delete, exists, func, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from bot.store import promises
@@ -14,9 +14,11 @@ from bot.store.tables import (
     agency,
     contact,
     conversation,
+    in_state,
     mailbox,
     member,
     membership,
+    promise,
     slack_screen,
     slack_state,
     slack_workspace,
@@ -24,6 +26,7 @@ from bot.store.tables import (
 
 # --- workspaces -------------------------------------------------------------------------------------------------------
 
+RENEWED_EARLY = timedelta(hours=2)  # before its end: docs.slack.dev/authentication/using-token-rotation
 _FIRST = 7_221_001  # the lock of whoever writes down the first workspace
 _WORKSPACE = (
     select(slack_workspace, agency.c.language, agency.c.timezone)
@@ -63,8 +66,10 @@ def keep_workspace(db: Connection, team: str, at: datetime, **values: Any) -> No
 
 
 def bind(db: Connection, team: str, agency_id: UUID) -> bool:
-    """Give a workspace to an agency; False: it belongs to another one."""
-    free = or_(slack_workspace.c.agency_id.is_(None), slack_workspace.c.agency_id == agency_id)
+    """Give a workspace to an agency; False: it belongs to another one that was not closed."""
+    closed = select(agency.c.id).where(agency.c.closed_at.is_not(None))
+    mine_or_nobodys = (slack_workspace.c.agency_id.is_(None), slack_workspace.c.agency_id == agency_id)
+    free = or_(*mine_or_nobodys, slack_workspace.c.agency_id.in_(closed))
     mine = update(slack_workspace).where(slack_workspace.c.team_id == team, free)
     return db.execute(mine.values(agency_id=agency_id)).rowcount == 1
 
@@ -85,14 +90,50 @@ def release(db: Connection, team: str) -> bool:
     return db.execute(mine.values(agency_id=None)).rowcount == 1
 
 
-def leave_workspace(db: Connection, team: str, at: datetime) -> list[UUID]:
-    """We are not in this workspace any more; the ids of its tokens, to be erased. Whose it is stays known."""
-    row = db.execute(select(slack_workspace).where(slack_workspace.c.team_id == team).with_for_update()).one_or_none()
-    if row is None:
-        return []
-    gone = {"gone_at": at, "token_id": None, "refresh_id": None, "token_until": None}
+def locked(db: Connection, team: str) -> Row | None:
+    """A workspace, held until the transaction ends."""
+    return db.execute(select(slack_workspace).where(slack_workspace.c.team_id == team).with_for_update()).one_or_none()
+
+
+def leave_workspace(db: Connection, team: str, at: datetime) -> Row | None:
+    """We are not in this workspace any more; as it was before, its tokens to be erased. Whose it is stays known.
+
+    None where we were not in it: what tells us of it comes twice or three times.
+    """
+    row = locked(db, team)
+    if row is None or row.gone_at is not None:
+        return None
+    gone = {"gone_at": at, "token_id": None, "refresh_id": None, "token_until": None, "renewing_until": None}
     db.execute(update(slack_workspace).where(slack_workspace.c.team_id == team).values(gone))
-    return [one for one in (row.token_id, row.refresh_id) if one is not None]
+    return row
+
+
+def admins_elsewhere(db: Connection, agency_id: UUID, team: str) -> list[UUID]:
+    """The conversations of an agency's admins that are not in this workspace."""
+    query = (
+        select(conversation.c.id)
+        .join(contact, contact.c.id == conversation.c.contact_id)
+        .join(membership, membership.c.contact_id == contact.c.id)
+        .join(member, member.c.id == membership.c.member_id)
+        .where(member.c.agency_id == agency_id, member.c.role == "admin", member.c.removed_at.is_(None))
+        .where(or_(contact.c.channel != "slack", ~contact.c.address.startswith(f"{team}.", autoescape=True)))
+    )
+    return list(db.execute(query).scalars())
+
+
+def to_be_renewed(db: Connection, now: datetime) -> list[str]:
+    """The workspaces whose token ends soon, or has ended; nobody else renews it at present."""
+    soon = (slack_workspace.c.gone_at.is_(None), slack_workspace.c.token_until < now + RENEWED_EARLY)
+    # What cannot be renewed any more is left alone until its end.
+    due = or_(slack_workspace.c.refresh_id.is_not(None), slack_workspace.c.token_until <= now)
+    free = or_(slack_workspace.c.renewing_until.is_(None), slack_workspace.c.renewing_until <= now)
+    query = select(slack_workspace.c.team_id).where(*soon, due, free).order_by(slack_workspace.c.token_until)
+    return list(db.execute(query).scalars())
+
+
+def cannot_renew(db: Connection, team: str) -> None:
+    """The refresh token of a workspace is worth nothing: its token lasts until its own end."""
+    db.execute(update(slack_workspace).where(slack_workspace.c.team_id == team).values(refresh_id=None))
 
 
 def claim_renewal(db: Connection, team: str, now: datetime, until: datetime) -> bool:
@@ -185,14 +226,38 @@ def window_closed(db: Connection, address: str, view_id: str = "") -> None:
     db.execute(update(slack_screen).where(*where).values(view_id="", view_at=None))
 
 
+def stale_homes(db: Connection, opened_since: datetime) -> list[UUID]:
+    """The conversations whose home was opened since then and does not show the truth any more.
+
+    Not those whose home is being shown, or waits to be: Slack may have asked for patience.
+    """
+    return list(db.execute(_STALE, {"since": opened_since}).scalars())
+
+
+_waits = exists().where(
+    promise.c.conversation_id == slack_screen.c.conversation_id,
+    promise.c.kind == promises.SHOW_HOME,
+    in_state(promise, "todo", "doing"),
+)
+_STALE = (
+    select(slack_screen.c.conversation_id)
+    .where(slack_screen.c.home_stale, slack_screen.c.home_at >= bindparam("since"), ~_waits)
+    .with_for_update(skip_locked=True)
+)
+
+
 def promise_homes(db: Connection, opened_since: datetime, now: datetime) -> int:
-    """Promise to show again each home that was opened since then and does not show the truth any more; how many."""
-    stale = (slack_screen.c.home_stale, slack_screen.c.home_at >= opened_since)
-    chosen = select(slack_screen.c.conversation_id).where(*stale).with_for_update(skip_locked=True).cte("chosen")
-    mine = update(slack_screen).where(slack_screen.c.conversation_id == chosen.c.conversation_id)
-    ids = list(db.execute(mine.values(home_stale=False).returning(slack_screen.c.conversation_id)).scalars())
+    """Promise to show each of these again; how many."""
+    ids = stale_homes(db, opened_since)
     for conversation_id in ids:
-        promises.one_at(db, conversation_id, promises.SHOW_HOME, now, now)
+        promises.add(db, conversation_id, [promises.Wanted("work", promises.SHOW_HOME, now)], now)
     if ids:
         promises.wake(db, {"work"})
     return len(ids)
+
+
+def begin_home(db: Connection, conversation_id: UUID) -> int:
+    """A home is about to be shown, with all that has changed until now; which page of it."""
+    mine = update(slack_screen).where(slack_screen.c.conversation_id == conversation_id)
+    page = db.execute(mine.values(home_stale=False).returning(slack_screen.c.home_page)).scalar_one_or_none()
+    return page or 0

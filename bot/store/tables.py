@@ -203,6 +203,13 @@ promise = Table(
         postgresql_where=text("conversation_id is null and state in ('todo', 'doing')"),
     ),
     Index("ix_promise_ended", "created_at", postgresql_where=text("state not in ('todo', 'doing')")),
+    # A mailbox is watched by one promise at most.
+    Index(
+        "uq_promise_watch",
+        text("(payload ->> 'mailbox')"),
+        unique=True,
+        postgresql_where=text("kind = 'watch' and state in ('todo', 'doing')"),
+    ),
 )
 
 
@@ -277,6 +284,9 @@ mailbox = Table(
     # When it was last seen to work, and when its person was last told unasked that it does not.
     Column("worked_at", Moment),
     Column("warned_at", Moment),
+    # What speaks against it since then, of which only a second time makes a verdict: its `secret`, or its `server`.
+    Column("doubt", String(8), nullable=False, server_default=""),
+    Column("doubted_at", Moment),
     CheckConstraint("state in ('waiting', 'works', 'broken', 'off')", name="state"),
     Index("ix_mailbox_worked", "worked_at", postgresql_where=text("state = 'works'")),
 )
@@ -440,6 +450,14 @@ audit = Table(
     Column("actor", String(64), nullable=False),
     Column("action", String(48), nullable=False),
     Column("subject", String(64), nullable=False),
+)
+
+# How many templates were sent in a month (2026-03), by the whole installation.
+template_month = Table(
+    "template_month",
+    metadata,
+    Column("month", String(7), primary_key=True),
+    Column("sent", Integer, nullable=False),
 )
 
 # Twilio's resources for buttons and lists, by a name made of their text.

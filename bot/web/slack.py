@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from bot.channels.slack.bolt import bolt_app, genuine, handler
+from bot.channels.slack.bolt import bolt_app, genuine, handler, socket
+from bot.channels.slack.line import Line
 from bot.handiwork import armed
 from bot.slack_edge import SlackEdge
 
@@ -35,6 +36,15 @@ def edge(parts: "Parts") -> "tuple[SlackEdge, App]":
     return answers, bolt_app(answers, answers.known)
 
 
+def slack_line(parts: "Parts") -> Line | None:
+    """The line of Socket Mode, not opened yet; None without SLACK_APP_TOKEN."""
+    token, api_url = parts.settings.slack_app_token, parts.settings.slack_api_url
+    if not token or parts.slack is None:
+        return None
+    app = edge(parts)[1]
+    return Line(lambda: socket(app, token, api_url))
+
+
 def slack_pages(parts: "Parts") -> Blueprint:
     """The route `/slack/events`: events, interactions and commands. Without a signing secret it does not answer."""
     secret = parts.settings.slack_signing_secret
@@ -52,7 +62,10 @@ def slack_pages(parts: "Parts") -> Blueprint:
         stamp = request.headers.get("X-Slack-Request-Timestamp", "")
         if not genuine(body, stamp, request.headers.get("X-Slack-Signature", ""), secret):
             return Response("forbidden\n", 401, mimetype="text/plain")
-        answer: Response = bolt.handle(request)
+        try:
+            answer: Response = bolt.handle(request)
+        except ValueError:  # Bolt reads the body before its error handler stands
+            return Response("bad request\n", 400, mimetype="text/plain")
         return answer
 
     blueprint.add_url_rule("/slack/events", "events", events, methods=["POST"])

@@ -24,9 +24,9 @@ LONGEST_WAIT = 3600.0
 TOO_MANY = 429
 SERVER_FAULT = 500
 # The token is of no use any more: the app was removed, or its token revoked.
-DEAD_TOKEN = frozenset(
-    {"account_inactive", "invalid_auth", "not_authed", "token_expired", "token_revoked", "team_access_not_granted"}
-)
+DEAD_TOKEN = frozenset({"account_inactive", "invalid_auth", "not_authed", "token_revoked", "team_access_not_granted"})
+EXPIRED = "token_expired"  # it was not renewed in time, but may be now
+EXPIRED_WAIT = 15.0  # seconds
 # Nobody can be reached there any more.
 GONE = frozenset(
     {"user_disabled", "user_not_found", "cannot_dm_bot", "is_archived", "channel_not_found", "messages_tab_disabled"}
@@ -48,9 +48,16 @@ class NoWorkspaceError(Refused):
 class SlackApi:
     """Slack's API with the token of each workspace. Safe to share between threads."""
 
-    def __init__(self, token_of: Callable[[str], str], api_url: str = "", timeout: int = TIMEOUT) -> None:
-        """`token_of`: the token of a workspace; raises NoWorkspaceError. `api_url`: another base, ending in `/api`."""
+    def __init__(
+        self, token_of: Callable[[str], str], api_url: str = "", timeout: int = TIMEOUT,
+        dead: Callable[[str, str, str], bool] = lambda _team, _token, _code: True,
+    ) -> None:  # fmt: skip
+        """`token_of`: the token of a workspace; raises NoWorkspaceError. `api_url`: another base, ending in `/api`.
+
+        `dead` is told the team and its token that Slack takes no more, and why; False: there is another one by now.
+        """
         self._token_of = token_of
+        self._dead = dead
         # One context for all: each own one costs 45 ms. Without it urllib makes one for each request.
         self._how: dict[str, Any] = {"timeout": timeout, "retry_handlers": [], "ssl": ssl.create_default_context()}
         if api_url:
@@ -58,7 +65,17 @@ class SlackApi:
 
     def call(self, team: str, method: str, **arguments: Any) -> dict[str, Any]:
         """One request for a workspace. Raises Refused, Later, Unclear, NoWorkspaceError: free of its content."""
-        return self._call(team, self._token_of(team), method, arguments)
+        token = self._token_of(team)
+        try:
+            return self._call(team, token, method, arguments)
+        except NoWorkspaceError as gone:
+            if self._dead(team, token, gone.code):
+                raise
+            raise Later(gone.code, f"{method}: the token was changed meanwhile", 1.0) from None
+
+    def using(self, token: str, method: str, **arguments: Any) -> dict[str, Any]:
+        """One request with a token that was just given to us and is not kept yet. Raises like `call`."""
+        return self._call("", token, method, arguments)
 
     def bare(self, method: str, **arguments: Any) -> dict[str, Any]:
         """One request without a token (`oauth.v2.access`). Raises like `call`."""
@@ -97,6 +114,8 @@ def _failure(team: str, method: str, response: Any) -> SendError:
         return Unclear(code or str(status), f"{method}: Slack broke while it answered")
     if code in DEAD_TOKEN:
         return NoWorkspaceError(team, code)
+    if code == EXPIRED:
+        return Later(code, f"{method}: the token has to be renewed", EXPIRED_WAIT)
     if code == "missing_scope":
         _log.error(
             "Slack: the app lacks the scope %s for %s; install it again with the manifest", _needed(response), method

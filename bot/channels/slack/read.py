@@ -22,6 +22,7 @@ MAX_PICKED = 500
 
 _ID = re.compile(r"[A-Z][A-Z0-9]{1,30}", re.ASCII)
 _LINK = re.compile(r"<([^<>|]*)(?:\|([^<>]*))?>")
+_BRACKETS = re.compile("[<>]")  # a person's own ones come as entities
 _NOT_TEXT = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _KINDS: tuple[tuple[str, Kind], ...] = (("image/", "image"), ("audio/", "voice"), ("video/", "video"))
 
@@ -63,17 +64,29 @@ def read_message(body: Payload) -> Inbound | None:
     return Inbound(_message_id(str(body.get("event_id", ""))), who, text, kind=kind if text or files else "other")
 
 
+def read_home(body: Payload) -> Identity:
+    """Who opened our home."""
+    event = body["event"]
+    return identity(_own_team(body, event), str(event.get("user", "")))
+
+
 def _own_team(body: Payload, event: Payload) -> str:
-    """The workspace that we are installed in. A person of another one is a stranger (Slack Connect): not heard."""
-    installed = str((body.get("authorizations") or [{}])[0].get("team_id") or body.get("team_id", ""))
-    home = str(event.get("user_team") or event.get("source_team") or event.get("team") or installed)
-    if home != installed or body.get("is_ext_shared_channel"):
+    """The workspace that we are installed in. A person of another one is a stranger (Slack Connect): not heard.
+
+    Nor is anybody of an organisation that installed us as a whole: we know workspaces only.
+    """
+    us = (body.get("authorizations") or [{}])[0]
+    installed = str(us.get("team_id") or body.get("team_id", ""))
+    home = str(event.get("user_team") or event.get("source_team") or event.get("team") or body.get("team_id"))
+    if home != installed or body.get("is_ext_shared_channel") or us.get("is_enterprise_install"):
         raise BadPayload("somebody of another workspace")
     return installed
 
 
 def read_command(body: Payload) -> tuple[str, Inbound]:
     """A slash command: its words in small letters, and the words as if they had been written to us."""
+    if str(body.get("is_enterprise_install", "")).lower() == "true":
+        raise BadPayload("an organisation, not a workspace")
     who = identity(str(body.get("team_id", "")), str(body.get("user_id", "")))
     text = words(str(body.get("text", ""))).strip()
     name = _clean(str(body.get("user_name", "")))[:MAX_NAME]
@@ -115,10 +128,11 @@ def actor(body: Payload) -> Identity:
 
 
 def _actor(body: Payload) -> Identity:
-    user, team = body.get("user") or {}, body.get("team") or {}
-    if not team or body.get("is_enterprise_install") or user.get("team_id", team.get("id")) != team.get("id"):
+    user, team = body.get("user") or {}, (body.get("team") or {}).get("id", "")
+    installed = (body.get("view") or {}).get("app_installed_team_id") or team
+    if body.get("is_enterprise_install") or {user.get("team_id", team), installed} != {team}:
         raise BadPayload("somebody of another workspace")
-    return identity(str(team.get("id", "")), str(user.get("id", "")))
+    return identity(str(team), str(user.get("id", "")))
 
 
 def _name(body: Payload) -> str:
@@ -139,7 +153,7 @@ def _kind(mimetype: str) -> Kind:
 
 def words(text: str) -> str:
     """What a person typed, of what Slack made of it: links and mentions in pointed brackets, and entities."""
-    return _clean(html.unescape(_LINK.sub(_read, text)))[:MAX_TEXT]
+    return _clean(html.unescape(_BRACKETS.sub("", _LINK.sub(_read, text))))[:MAX_TEXT]
 
 
 def _read(link: re.Match[str]) -> str:

@@ -1,11 +1,15 @@
 """How Slack is told what is code and what is only a star: https://docs.slack.dev/messaging/formatting-message-text.
 
 `&`, `<` and `>` are Slack's own signs and become entities: otherwise a person's words could ping a whole channel. Its
-other marks work only where no blank is between them and the words, so each foreign one is set between two hair spaces.
+other marks work only where no blank is between them and the words, so each foreign one is set between two hair spaces;
+one stands in a bare @channel, too, which Slack may read as if it were written in brackets.
 """
+
+import re
 
 _HAIR = "\u200a"
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+_PING = re.compile(r"@(?=(?:channel|here|everyone)\b)", re.IGNORECASE)
 _ESCAPED = str.maketrans(_ENTITIES)
 _HARMLESS = str.maketrans(_ENTITIES | {mark: f"{_HAIR}{mark}{_HAIR}" for mark in "*_~"} | {"`": "\u02cb"})
 
@@ -17,7 +21,7 @@ class SlackStyle:
 
     def plain(self, text: str) -> str:
         """Words of a person or the world; none of their signs makes bold, a link or a mention."""
-        return text.translate(_HARMLESS)
+        return _PING.sub(f"@{_HAIR}", text.translate(_HARMLESS))
 
     def code(self, text: str) -> str:
         """Mono-spaced, letter by letter. Text with a back-tick or a line end in it is shown plain."""

@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
 from bot.channels import Accepted, Identity, Inbound
@@ -23,7 +23,7 @@ class WhatsApp:
 
     def __init__(self, twilio: Twilio, status_url: str) -> None:
         self.style = WhatsAppStyle()
-        self._twilio = twilio
+        self.twilio = twilio
         self._status_url = status_url
 
     def send(self, to: Identity, message: Message, promise_id: int, ready: Callable[[], None]) -> Accepted:
@@ -31,32 +31,38 @@ class WhatsApp:
         outgoing = render(message)
         if outgoing.cut:
             _log.error("a message was too long and was cut", extra={"promise": promise_id})
-        return self._twilio.send(_to(to), outgoing, callback_url(self._status_url, promise_id), ready)
+        return self.twilio.send(_to(to), outgoing, callback_url(self._status_url, promise_id), ready)
+
+    def send_template(
+        self, to: Identity, sid: str, variables: Mapping[str, str], promise_id: int, ready: Callable[[], None]
+    ) -> Accepted:
+        """Hand a template to Twilio. Raises Refused, Later or Unclear, and what `ready` raises."""
+        return self.twilio.send_template(_to(to), sid, variables, callback_url(self._status_url, promise_id), ready)
 
     def find(self, to: Identity, message: Message, since: datetime) -> str | None:
         """Twilio's id of this very message, if it lists one; a one-time link in it may have another address."""
         body = _masked(render(message).body)
-        listed = self._twilio.sent_since(_to(to), since - CLOCKS)
+        listed = self.twilio.sent_since(_to(to), since - CLOCKS)
         return next((one.provider_id for one in listed if _masked(one.body) == body), None)
 
     def typing(self, message_id: str) -> None:
         """Show that an answer is on its way, under the person's last message."""
-        self._twilio.typing(message_id)
+        self.twilio.typing(message_id)
 
     def window(self, to: Identity) -> None:
         """WhatsApp has no windows."""
 
     def erase(self, message_id: str) -> None:
         """Erase what a person sent. Raises Later or Refused."""
-        self._twilio.erase(message_id)
+        self.twilio.erase(message_id)
 
     def fetch(self, url: str, max_bytes: int) -> File:
         """A file that came with a message. Raises Refused or Later."""
-        return self._twilio.fetch(url, max_bytes)
+        return self.twilio.fetch(url, max_bytes)
 
     def missed(self, since: datetime) -> list[Inbound]:
         """What people have sent since then, as Twilio lists it, newest first."""
-        return self._twilio.received_since(since)
+        return self.twilio.received_since(since)
 
 
 def _to(identity: Identity) -> str:

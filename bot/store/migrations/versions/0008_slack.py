@@ -9,11 +9,21 @@ branch_labels = None
 depends_on = None
 
 # Whatever changes a mailbox, a member or an agency, by whichever hand: what people of that agency have open in Slack
-# does not show the truth any more.
+# does not show the truth any more. So it is for whoever belongs to another agency from now on, or to none. A worker is
+# told when that is committed. Once in each transaction the row is written, stale or not: who shows the home then waits for
+# that transaction's end, instead of showing what was true before it.
 STALE = """
 create function slack_home_is_stale() returns trigger language plpgsql as $$
 declare changed uuid;
 begin
+    if tg_table_name = 'contact' then
+        update slack_screen set home_stale = true
+        where home_at is not null and xmin <> pg_current_xact_id()::xid and conversation_id in (
+            select id from conversation where contact_id = new.id
+        );
+        if found then notify ally_promises, 'work'; end if;
+        return null;
+    end if;
     if tg_table_name = 'mailbox' then
         select agency_id into changed from member where id = coalesce(new.member_id, old.member_id);
     elsif tg_table_name = 'agency' then
@@ -22,16 +32,23 @@ begin
         changed := coalesce(new.agency_id, old.agency_id);
     end if;
     update slack_screen set home_stale = true
-    where not home_stale and home_at is not null and conversation_id in (
+    where home_at is not null and xmin <> pg_current_xact_id()::xid and conversation_id in (
         select conversation.id from conversation
         join contact on contact.id = conversation.contact_id
         join member on member.id = contact.member_id
         where member.agency_id = changed
     );
+    if found then notify ally_promises, 'work'; end if;
     return null;
 end $$
 """
-WATCHED = ('mailbox', 'member', 'agency', 'invitation')
+WATCHED = {
+    # Not when it was seen to work: that changes with every mail, and no home shows it.
+    'mailbox': 'insert or delete or update of address, user_name, host, port, security, state, cause, who, version',
+    'member': 'insert or update or delete',
+    'agency': 'insert or update or delete',
+    'invitation': 'insert or update or delete',
+}
 
 
 def upgrade() -> None:
@@ -76,22 +93,39 @@ def upgrade() -> None:
     op.add_column('contact', sa.Column('gone_at', sa.DateTime(timezone=True), nullable=True))
     op.add_column('mailbox', sa.Column('worked_at', sa.DateTime(timezone=True), nullable=True))
     op.add_column('mailbox', sa.Column('warned_at', sa.DateTime(timezone=True), nullable=True))
+    op.add_column('mailbox', sa.Column('doubt', sa.String(length=8), server_default='', nullable=False))
+    op.add_column('mailbox', sa.Column('doubted_at', sa.DateTime(timezone=True), nullable=True))
     op.execute("update mailbox set worked_at = since where state = 'works'")
     op.create_index('ix_mailbox_worked', 'mailbox', ['worked_at'], unique=False, postgresql_where=sa.text("state = 'works'"))
+    op.create_index('uq_promise_watch', 'promise', [sa.text("(payload ->> 'mailbox')")], unique=True, postgresql_where=sa.text("kind = 'watch' and state in ('todo', 'doing')"))
+    op.create_table('template_month',
+    sa.Column('month', sa.String(length=7), nullable=False),
+    sa.Column('sent', sa.Integer(), nullable=False),
+    sa.PrimaryKeyConstraint('month', name=op.f('pk_template_month'))
+    )
     op.execute(STALE)
-    for table in WATCHED:
+    for table, when in WATCHED.items():
         op.execute(
-            f"create trigger slack_home_is_stale after insert or update or delete on {table} "
+            f"create trigger slack_home_is_stale after {when} on {table} "
             "for each row execute function slack_home_is_stale()"
         )
+    op.execute(
+        "create trigger slack_home_is_stale after update of member_id, language on contact for each row "
+        "when (old.member_id is distinct from new.member_id or old.language <> new.language) "
+        "execute function slack_home_is_stale()"
+    )
     op.execute("update compatible set schema = 8, oldest_code = 1")
 
 
 def downgrade() -> None:
-    for table in WATCHED:
+    for table in (*WATCHED, 'contact'):
         op.execute(f"drop trigger slack_home_is_stale on {table}")
     op.execute("drop function slack_home_is_stale()")
+    op.drop_table('template_month')
+    op.drop_index('uq_promise_watch', table_name='promise')
     op.drop_index('ix_mailbox_worked', table_name='mailbox')
+    op.drop_column('mailbox', 'doubted_at')
+    op.drop_column('mailbox', 'doubt')
     op.drop_column('mailbox', 'warned_at')
     op.drop_column('mailbox', 'worked_at')
     op.drop_column('contact', 'gone_at')

@@ -1,0 +1,15 @@
+"""What the app may do in a workspace: the least that our code needs. `deploy/slack-manifest.yaml` asks for the same."""
+
+SCOPES = (
+    "channels:read",  # who is in a public channel that was picked: conversations.members
+    "chat:write",  # chat.postMessage
+    "commands",  # /ally
+    "groups:read",  # who is in a private channel that was picked and that we are in
+    "im:history",  # what people write to us; conversations.history of these direct messages only
+    "users:read",  # who is a bot, a guest or gone: users.list, users.info
+)
+
+
+def missing(granted: str) -> list[str]:
+    """What an installed app lacks; `granted`: as Slack lists it, with commas."""
+    return sorted(set(SCOPES) - {one.strip() for one in granted.split(",")})

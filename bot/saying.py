@@ -1,0 +1,71 @@
+"""Saying one message: once, however often it is tried, by whatever way the channel lets us."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
+
+from bot.channels import Accepted, Identity, Later, Refused, Unclear
+from bot.handiwork import LEASES, Again, Ended, Outcome, Tools, backoff
+from bot.store import conversations, people
+from bot.store.conversations import Held
+from bot.store.engine import reading
+from bot.store.promises import Promise
+from flows.speech import Message
+
+MAX_SPEECH_TRIES = 12
+
+
+class StoodStillError(Exception):
+    """The process was frozen and came back: somebody else says it, or has."""
+
+
+def say(
+    tools: Tools,
+    promise: Promise,
+    held: Held,
+    send: Callable[[Callable[[], None]], Accepted],
+    shown: Callable[[], Message],
+) -> Outcome:
+    """Say it by `send`, which is handed what to call right before it leaves. `shown`: as the provider lists it."""
+    try:
+        if promise.attempt > 1 and (known := _already_said(tools, promise, held, shown())):
+            return Ended(provider_id=known, words="found at the provider")
+        return Ended(provider_id=send(partial(_last_look, tools, promise)).provider_id)
+    except StoodStillError:
+        return Again(0, "so much time went by that somebody else may be saying it")
+    except Refused as refusal:
+        if refusal.stop:
+            _stop(tools, held)
+        return Ended("failed", words=str(refusal))
+    except (Later, Unclear) as failure:
+        if promise.attempt >= MAX_SPEECH_TRIES:
+            return Ended("failed", words=str(failure))
+        return Again(backoff(promise.attempt, getattr(failure, "seconds", None)), str(failure))
+
+
+def identity(held: Held) -> Identity:
+    """Who it is, on their channel."""
+    return Identity(held.channel, held.address, held.external_id)
+
+
+def _last_look(tools: Tools, promise: Promise) -> None:
+    """Half of our time must be left when we begin to speak: nobody else begins before all of it is over."""
+    left: timedelta = promise.leased_until - tools.clock.now()
+    if left < LEASES[promise.lane] / 2:
+        raise StoodStillError
+
+
+def _already_said(tools: Tools, promise: Promise, held: Held, message: Message) -> str | None:
+    """Whether an earlier try got through: a status callback proves it, else the provider's list is looked at."""
+    with reading(tools.engine) as db:
+        proven, since = conversations.proof(db, promise.id)
+    if proven:
+        return proven
+    found = tools.channels[held.channel].find(identity(held), message, since)
+    with reading(tools.engine) as db:  # the same words may have been said a moment before, for another promise
+        return None if found and conversations.belongs_to_another(db, found, promise.id) else found
+
+
+def _stop(tools: Tools, held: Held) -> None:
+    with tools.engine.begin() as db:
+        people.touch(db, held.contact_id, stopped_at=tools.clock.now())
