@@ -8,9 +8,12 @@ from datetime import datetime, timedelta
 from email.message import EmailMessage
 from typing import Protocol
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
+from bot.casework import Casework
 from bot.channels import Accepted, Identity, Inbound
 from bot.channels.slack.channel import Slack
+from bot.channels.slack.client import SlackApi
 from bot.clock import Clock
 from bot.facts import wire_server
 from bot.limits import Limits
@@ -127,6 +130,17 @@ class SlackParts:
 
 
 @dataclass(frozen=True, slots=True)
+class DeskParts:
+    """Where the desk stands: the channel in the team's workspace, the team's time zone, and how cases go on."""
+
+    api: SlackApi
+    team: str
+    channel: str
+    zone: ZoneInfo
+    casework: Casework
+
+
+@dataclass(frozen=True, slots=True)
 class Tools:
     """What hands work with."""
 
@@ -146,6 +160,7 @@ class Tools:
     discovery: bool = True
     glance: Callable[[Connection, Held, datetime], Facts] | None = None
     slack: SlackParts | None = None
+    desk: DeskParts | None = None
     templates: Templates | None = None
 
 

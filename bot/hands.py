@@ -14,6 +14,7 @@ from uuid import UUID
 import structlog
 
 from bot.calendar import UTC, is_by_day, may_write
+from bot.case_hands import case_time, say_line, show_case
 from bot.channels import Accepted, Refused, SendError
 from bot.entrance_mail import mail_code
 from bot.facts import language, on_the_wire, wire_server
@@ -632,6 +633,9 @@ HANDS: dict[str, Hand] = {
     promises.FETCH_FILE: fetch_file,
     promises.MAIL_CODE: mail_code,
     promises.RECONCILE: reconcile,
+    promises.SHOW_CASE: show_case,
+    promises.CASE_TIME: case_time,
+    promises.SAY_LINE: say_line,
     promises.RENEW_TOKENS: renew_tokens,
     promises.FOLLOW_UP: follow_up,
     promises.LOOK_AROUND: look_around,

@@ -22,6 +22,8 @@ from bot.channels.slack.render import window
 from bot.channels.slack.style import SlackStyle
 from bot.facts import FactReader, language
 from bot.screens import Screens
+from bot.slack_desk import BUTTON as DESK_BUTTON
+from bot.slack_desk import SupportDesk
 from bot.store.engine import Engine
 from bot.turns import Taken, Turns
 from bot.workspaces import Workspaces
@@ -59,7 +61,7 @@ class SlackEdge:
 
     def __init__(
         self, engine: Engine, turns: Turns, facts: FactReader, workspaces: Workspaces, screens: Screens, channel: Slack,
-        now: Callable[[], datetime], address_of: Callable[[Link], str],
+        now: Callable[[], datetime], address_of: Callable[[Link], str], desk: SupportDesk | None = None,
     ) -> None:  # fmt: skip
         """`address_of`: a new address of a one-time link, which a window shows as the message does."""
         self._engine = engine
@@ -70,6 +72,7 @@ class SlackEdge:
         self._channel = channel
         self._now = now
         self._address_of = address_of
+        self._desk = desk
         self._openers = ThreadPoolExecutor(OPENERS, thread_name_prefix="slack-window")
         self._lock = threading.Lock()
         self._showing = 0
@@ -91,6 +94,8 @@ class SlackEdge:
         event = body.get("event") or {}
         try:
             match event.get("type"):
+                case "message" if self._desk is not None and self._desk.is_here(_team(body), str(event.get("channel"))):
+                    self._desk.event(body)
                 case "message":
                     inbound = read.read_message(body)
                     if inbound is not None:
@@ -127,6 +132,9 @@ class SlackEdge:
             inbound = read.read_action(body)
         except read.BadPayload as bad:
             _log.warning("a tap was not taken", why=str(bad))
+            return
+        if self._desk is not None and (inbound.button or "").startswith(DESK_BUTTON):
+            self._at_the_desk(inbound.button or "", body)
             return
         value = (inbound.button or "").removeprefix(f"{HOME}:")
         if value.startswith(PAGE_TURN):
@@ -175,6 +183,13 @@ class SlackEdge:
     def _home_opened(self, who: Identity, page: int) -> None:
         held = self._turns.known(who)
         self._screens.home_opened(held.id, page)
+
+    def _at_the_desk(self, value: str, body: Body) -> None:
+        try:
+            if self._desk is not None:
+                self._desk.action(value, body)
+        except read.BadPayload as bad:
+            _log.warning("a tap was not taken", why=str(bad))
 
     def _left(self, team: str, event: Body) -> None:
         if event.get("type") == "tokens_revoked" and not (event.get("tokens") or {}).get("bot"):
@@ -246,6 +261,11 @@ class SlackEdge:
         if asked is None:
             return Message(sentence("slack.working", taken.language), (), taken.language, WAITING)
         return render(asked, taken.language, SlackStyle(), self._address_of)
+
+
+def _team(body: Body) -> str:
+    """The workspace that we are installed in."""
+    return str((body.get("authorizations") or [{}])[0].get("team_id") or body.get("team_id", ""))
 
 
 def _last_speak(taken: Taken) -> Speak | None:

@@ -14,8 +14,10 @@ import structlog
 
 from bot import people
 from bot.calendar import nudge_time, window_end
+from bot.casework import Casework
 from bot.channels import Identity, Inbound
 from bot.clock import Clock
+from bot.desk.rules import MemberWrote
 from bot.facts import FactReader, Standing, language
 from bot.mail.knowledge.explain import explain_text
 from bot.mail.knowledge.looks import looks_like_an_error
@@ -51,7 +53,7 @@ from flows.conversation import (
     worth_a_nudge,
 )
 from flows.facts import Pasted, Question
-from flows.reading import looks_like_a_leak, written
+from flows.reading import command, looks_like_a_leak, written
 from flows.speech import Plain, render
 from flows.words import (
     Answer,
@@ -78,6 +80,8 @@ from flows.words import (
 )
 
 HIDDEN = "(hidden)"
+PERSON = "person"  # who owns a conversation that the bot must not speak in
+ALWAYS_HEARD = frozenset({"bot", "stop", "start", "erase"})
 SHORTEST_ERROR = 10  # characters; most messages are a number or a word, and need no look
 MAX_ROUNDS = 5  # records that answer one another within one turn
 MAX_FILE_NAME = 100
@@ -129,14 +133,16 @@ class Turns:
     """Applies events to conversations."""
 
     def __init__(
-        self, engine: Engine, clock: Clock, facts: FactReader, to_record: Records, safe: Safe, search: Search
-    ) -> None:
+        self, engine: Engine, clock: Clock, facts: FactReader, to_record: Records, safe: Safe, search: Search,
+        casework: Casework,
+    ) -> None:  # fmt: skip
         self._engine = engine
         self._clock = clock
         self._facts = facts
         self._records = to_record
         self._safe = safe
         self._search = search
+        self._casework = casework
 
     def receive(self, inbound: Inbound) -> Taken | None:
         """One message from a person; None when it came before. Raises DatabaseDown; nothing else ever gets out."""
@@ -219,7 +225,12 @@ class Turns:
         )
         held = replace(held, name=name, last_message_id=inbound.message_id)
         envelope = _envelope(held)
+        if held.case is not None:
+            self._casework.happened(db, held.id, MemberWrote(), now)
         standing = self._facts.read(db, held, envelope, now)
+        if held.owner == PERSON and not _is_always_heard(inbound):
+            self._overheard(db, held, envelope, standing, inbound, now)
+            return Taken(held.id, standing.facts.language)
         if pasted := _pasted(inbound):
             standing = replace(standing, facts=replace(standing.facts, pasted=pasted))
         elif question := self._question(envelope, inbound, now):
@@ -227,6 +238,18 @@ class Turns:
         heard = self._heard(db, held, envelope, standing, inbound, now)
         closed = self._run(db, held, envelope, standing, heard, now, by_person=True)
         return Taken(held.id, standing.facts.language, closed.effects, closed.envelope.ticket)
+
+    def _overheard(
+        self, db: Connection, held: Held, envelope: Envelope, standing: Standing, inbound: Inbound, now: datetime
+    ) -> None:
+        """A person owns the conversation: what is written goes into the thread; the bot neither steps nor speaks."""
+        secretive = awaits_secret(envelope) or envelope.lost or looks_like_a_leak(inbound.text)
+        words = redact(inbound.text) if looks_like_an_error(inbound.text) else written(inbound.text)
+        text = HIDDEN if secretive else words if inbound.kind == "text" else f"({inbound.kind})"
+        conversations.note(db, held.id, [("in", text[:MAX_LINE], None)], now)
+        if secretive:
+            self._promise(db, held, [EraseAtProvider()], standing.facts.language, held.ticket, now)
+            promises.wake(db, {"work"})
 
     def _question(self, envelope: Envelope, inbound: Inbound, now: datetime) -> Question | None:
         """What a message asks of the guide, if it may be a question at all."""
@@ -306,11 +329,21 @@ class Turns:
         refused = any(isinstance(effect, FieldErrors) for effect in closed.effects)
         line = HIDDEN if refused else heard.line  # what does not fit into its field may be a password
         lines: list[tuple[str, str, int | None]] = [("in", line, None)] if line else []
-        promised = [effect for effect in closed.effects if not isinstance(effect, FieldErrors)]
+        silent = held.owner == PERSON
+        promised = [
+            effect
+            for effect in closed.effects
+            if not isinstance(effect, FieldErrors) and not (silent and isinstance(effect, Speak))
+        ]
+        if silent:  # what the bot would have said is staff's to know
+            unsaid = [effect for effect in closed.effects if isinstance(effect, Speak)]
+            lines += [("bot", _line(speak, standing.facts.language), None) for speak in unsaid]
         lines += self._promise(db, held, promised, standing.facts.language, after.ticket, now)
         if by_person and (worth_a_nudge(after) or worth_a_nudge(envelope)):
             due = nudge_time(now, standing.timezone) if worth_a_nudge(after) else None
             promises.one_at(db, held.id, promises.NUDGE, due, now)
+        if held.case is not None:
+            self._casework.show(db, held.id, now)
         with together(db):
             conversations.save(db, held.id, saved.dump_envelope(after), after.ticket, now)
             conversations.note(db, held.id, lines, now)
@@ -478,6 +511,11 @@ def _event(dumped: Any) -> Event:
 def _payload(effect: Effect, held: Held) -> dict[str, Any]:
     about: dict[str, Any] = {"message": held.last_message_id} if isinstance(effect, EraseAtProvider) else {}
     return {"effect": saved.dump(effect), **about}
+
+
+def _is_always_heard(inbound: Inbound) -> bool:
+    """Whether the person wants the bot again, or no messages at all: the words that count also beside a human."""
+    return inbound.kind == "text" and not inbound.button and command(inbound.text) in ALWAYS_HEARD
 
 
 def _pasted(inbound: Inbound) -> Pasted | None:

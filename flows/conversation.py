@@ -36,6 +36,8 @@ from flows.words import (
     Account,
     AdminNeeded,
     Ask,
+    CaseEnded,
+    CaseLapsed,
     CaseOpened,
     Chose,
     Code,
@@ -57,6 +59,7 @@ from flows.words import (
     Judged,
     Language,
     Lay,
+    LeaveCase,
     MailAccepted,
     MailboxBroke,
     MailboxWaits,
@@ -119,7 +122,7 @@ MAX_WITH_CHOICES = 960  # of WhatsApp's 1,024 characters; the rest is for what t
 LINK_LENGTH = 120  # a one-time link is not longer
 FIX = "fix:"  # an option that asks for one answer of this flow again: "fix:host"
 # Options below news that are done on the spot, whatever flow goes on: somebody is let in or not, or all is well.
-ADMIT, REFUSE, NOTED, LATER = "admit:", "refuse:", "noted:", "later:"
+ADMIT, REFUSE, NOTED, LATER, WAIT = "admit:", "refuse:", "noted:", "later:", "wait:"
 DOUBT = "talk.doubt"
 NEWS = "news."
 FOR_ANYBODY = frozenset({"welcome", "privacy"})  # flows that need no agency
@@ -312,14 +315,23 @@ def _happened(envelope: Envelope, event: Event, facts: Facts) -> Turn:
     """What the world did: an answer to a question in progress, or news."""
     match event:
         case CaseOpened(number):
-            values: Values = {"number": number, "contact": Code(facts.house.support_contact)}
-            return Turn(envelope, (Say("handoff.opened", values),), ask=True)
+            return Turn(envelope, (_told_of_the_case(number, facts),), ask=True)
         case AccessDecided(name, granted, already):
             became = "already" if already else "granted" if granted else "refused"
             return Turn(envelope, (Say(f"access.{became}", {"name": name}),), ask=True)
     if isinstance(event, News):
         return _news(envelope, event, facts)
     return _step(envelope, event, facts) or Turn(envelope)
+
+
+def _told_of_the_case(number: int, facts: Facts) -> Say:
+    """Who will help and when; without a desk of ours, whom to write to."""
+    house = facts.house
+    if not house.desk:
+        return Say("handoff.opened", {"number": number, "contact": Code(house.support_contact)})
+    if facts.away_until is not None:
+        return Say("handoff.away", {"number": number, "day": facts.away_until, "hour": facts.away_hour})
+    return Say("handoff.called", {"number": number, "minutes": house.answer_minutes})
 
 
 def _stay_silent(envelope: Envelope, event: Event) -> Turn:
@@ -508,6 +520,8 @@ def _on_the_spot(envelope: Envelope, value: str) -> Turn | None:
     for prefix in (ADMIT, REFUSE):
         if value.startswith(prefix):
             return Turn(envelope, (DecideAccess(value.removeprefix(prefix), granted=prefix == ADMIT),))
+    if value == WAIT:
+        return Turn(envelope, (Say("handoff.waiting"),))
     if value == LATER:
         return Turn(envelope, (Say("news.later"),), ask=True, briefly=True)
     return Turn(envelope, (Say("news.noted"),), ask=True) if value == NOTED else None
@@ -562,7 +576,8 @@ def _small_command(envelope: Envelope, name: Command, facts: Facts) -> Turn:
         case "erase":
             return _start(envelope, Start("privacy"), facts)
         case "bot":
-            return Turn(envelope, (Say("handoff.bot_is_here"),), ask=True)
+            leave = (LeaveCase(),) if facts.case else ()
+            return Turn(envelope, (*leave, Say("handoff.bot_is_here")), ask=True)
     return Turn(envelope, ask=True)
 
 
@@ -706,6 +721,8 @@ def _news(envelope: Envelope, event: News, facts: Facts) -> Turn:
             return Turn(home, (*intro, Say("news.slack_added", {"agency": agency})), ask=True)
         case SlackLeft(workspace):
             return Turn(envelope, (Say("news.slack_left", {"workspace": workspace}),), ask=True)
+        case CaseLapsed() | CaseEnded():
+            return _news_of_the_case(envelope, event, facts)
         case TestSlow():
             return Turn(envelope, (Say("news.test_slow"),) if isinstance(envelope.state, mailbox.Testing) else ())
         case Lay():
@@ -825,6 +842,18 @@ def _news_of_a_membership(
             return Turn(envelope, (Say("news.reminded", {"agency": agency}),), ask=True, offer=offer)
     declined = replace(envelope, state=welcome.AtTheDoor()) if envelope.flow == "welcome" else envelope
     return Turn(declined, (Say("news.access_declined"),), ask=True)
+
+
+def _news_of_the_case(envelope: Envelope, event: CaseLapsed | CaseEnded, facts: Facts) -> Turn:
+    """The bot has the word again: it says why, and goes on where it was, or where staff want it to."""
+    if isinstance(event, CaseLapsed):
+        said = Say("handoff.longer", {"number": event.number})
+        return Turn(envelope, (said,), ask=True, offer=(Option(WAIT, "handoff.button.wait"),))
+    over = (Say(f"handoff.over.{event.reason}", {"number": event.number}),)
+    if event.at in FLOWS and facts.agency:
+        return Turn(envelope, over).then(_start(envelope, Start(event.at), facts))
+    anew = _asked_anew(envelope, event.at, facts) if event.at else None
+    return Turn(envelope, over).then(anew) if anew is not None else Turn(envelope, over, ask=True)
 
 
 def _invited(envelope: Envelope, agency: str, by: str, facts: Facts) -> Turn:

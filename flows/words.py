@@ -674,6 +674,25 @@ class SlackLeft:
 
 
 @dataclass(frozen=True, slots=True)
+class CaseLapsed:
+    """Nobody of the support team could answer in time: the person may go on with the bot, or wait."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class CaseEnded:
+    """A case is over. `reason`: handed_back (a person has helped), closed, silent (the person did not answer).
+
+    `at`: where the talk is to go on: `again`, a field of the flow (`host`), a flow (`mailbox`); empty: where it was.
+    """
+
+    number: int
+    reason: str
+    at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class TestSlow:
     """A live test takes longer than five seconds."""
 
@@ -754,6 +773,8 @@ News = (
     | Reminded
     | SlackAdded
     | SlackLeft
+    | CaseLapsed
+    | CaseEnded
     | TestSlow
     | Lay
     | TurnFailed
@@ -1010,6 +1031,11 @@ class OpenCase:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class LeaveCase:
+    """The person wants the bot again: the case is over."""
+
+
 # --- effects: promises, which touch the world ---------------------------------------------------------------------
 
 
@@ -1146,6 +1172,7 @@ Record = (
     | WeighFiles
     | SendMail
     | OpenCase
+    | LeaveCase
     | NoteQuestion
     | NotHelpful
 )

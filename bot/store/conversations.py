@@ -70,6 +70,7 @@ class Held:
     window_until: datetime | None
     unfinished: int
     held_back: bool
+    case: int | None = None
 
 
 _unfinished = (
@@ -85,6 +86,12 @@ _held_back = (
     .where(promise.c.kind.in_([literal_column(f"'{kind}'") for kind in (TELL, WARN)]), promise.c.attempt > 0)
     .correlate(conversation)
     .exists()
+)
+_open_case = (
+    select(case.c.number)
+    .where(case.c.conversation_id == conversation.c.id, case.c.closed_at.is_(None))
+    .correlate(conversation)
+    .scalar_subquery()
 )
 _HELD = (  # in the order of `Held`
     conversation.c.id,
@@ -102,6 +109,7 @@ _HELD = (  # in the order of `Held`
     contact.c.window_until,
     _unfinished.label("unfinished"),
     _held_back.label("held_back"),
+    _open_case.label("case"),
 )
 # Both rows: PostgreSQL reads only a locked row anew after it waited for the lock, and the turn before may have changed
 # the contact, too (it joined, it has another language).
@@ -230,9 +238,10 @@ def open_case(db: Connection, conversation_id: UUID, reason: str, at: datetime) 
 
 
 def close_case(db: Connection, conversation_id: UUID, at: datetime) -> None:
-    """Nobody has to take care of this conversation any more."""
+    """Nobody has to take care of this conversation any more; the bot speaks in it."""
     mine = (case.c.conversation_id == conversation_id, case.c.closed_at.is_(None))
-    db.execute(update(case).where(*mine).values(closed_at=at))
+    db.execute(update(case).where(*mine).values(closed_at=at, state="closed", owner="", waits_since=None))
+    db.execute(update(conversation).where(conversation.c.id == conversation_id).values(owner="bot"))
 
 
 def cases(db: Connection) -> list[Row]:

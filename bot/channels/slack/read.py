@@ -61,7 +61,7 @@ def read_message(body: Payload) -> Inbound | None:
     text = words(str(event.get("text") or ""))
     kind: Kind = "text" if text.strip() or not files else _kind(str(files[0].get("mimetype", "")))
     who = identity(team, str(event.get("user", "")))
-    return Inbound(_message_id(str(body.get("event_id", ""))), who, text, kind=kind if text or files else "other")
+    return Inbound(message_id(str(body.get("event_id", ""))), who, text, kind=kind if text or files else "other")
 
 
 def read_home(body: Payload) -> Identity:
@@ -90,7 +90,7 @@ def read_command(body: Payload) -> tuple[str, Inbound]:
     who = identity(str(body.get("team_id", "")), str(body.get("user_id", "")))
     text = words(str(body.get("text", ""))).strip()
     name = _clean(str(body.get("user_name", "")))[:MAX_NAME]
-    return text.lower(), Inbound(_message_id(str(body.get("trigger_id", ""))), who, text, name=name)
+    return text.lower(), Inbound(message_id(str(body.get("trigger_id", ""))), who, text, name=name)
 
 
 def read_action(body: Payload) -> Inbound:
@@ -101,7 +101,7 @@ def read_action(body: Payload) -> Inbound:
     if not chosen or len(str(chosen)) > MAX_BUTTON:
         raise BadPayload("a tap without a choice")
     at = f"{body.get('trigger_id', '')} {action.get('action_ts', '')}"
-    return Inbound(_message_id(at), _actor(body), words(str(label))[:MAX_TEXT], button=str(chosen), name=_name(body))
+    return Inbound(message_id(at), _actor(body), words(str(label))[:MAX_TEXT], button=str(chosen), name=_name(body))
 
 
 def read_submission(body: Payload) -> Inbound:
@@ -111,7 +111,7 @@ def read_submission(body: Payload) -> Inbound:
     typed = {str(name): _filled(inputs[VALUE]) for name, inputs in list(values.items())[:MAX_FIELDS] if VALUE in inputs}
     at = f"{view.get('id', '')} {view.get('hash', '')} {body.get('trigger_id', '')}"
     button = f"{view.get('callback_id', '')}:"
-    return Inbound(_message_id(at), _actor(body), " / ".join(typed.values()), button, name=_name(body), fields=typed)
+    return Inbound(message_id(at), _actor(body), " / ".join(typed.values()), button, name=_name(body), fields=typed)
 
 
 def _filled(given: Mapping[str, Any]) -> str:
@@ -140,7 +140,7 @@ def _name(body: Payload) -> str:
     return _clean(str(user.get("name") or user.get("username") or ""))[:MAX_NAME]
 
 
-def _message_id(told: str) -> str:
+def message_id(told: str) -> str:
     """An id of at most 64 signs; ours is made of Slack's, so that what comes twice has it twice."""
     if not told.strip():
         raise BadPayload("no id")

@@ -1,0 +1,174 @@
+"""Cases: who takes care of a conversation, what stands in its thread, and what staff wrote to the person."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, insert, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from bot.store.engine import Connection, Row
+from bot.store.tables import (
+    agency,
+    case,
+    contact,
+    conversation,
+    mailbox,
+    member,
+    message,
+    slack_pace,
+    slack_workspace,
+    staff_line,
+)
+
+ORDER = ("held", "sent", "delivered", "read", "failed", "recalled")  # a later one never gives way to an earlier one
+POST_EVERY = timedelta(seconds=1)  # docs.slack.dev/apis/web-api/rate-limits: one message a second in a channel
+
+
+def open_one(db: Connection, conversation_id: UUID) -> Row | None:
+    """The open case of a conversation, locked."""
+    mine = (case.c.conversation_id == conversation_id, case.c.closed_at.is_(None))
+    return db.execute(select(case).where(*mine).with_for_update()).one_or_none()
+
+
+def by_thread(db: Connection, thread: str) -> Row | None:
+    """The case of a thread, open or not, the newest if it was ever re-used."""
+    return db.execute(select(case).where(case.c.thread == thread).order_by(case.c.number.desc()).limit(1)).one_or_none()
+
+
+def get(db: Connection, number: int) -> Row | None:
+    """A case."""
+    return db.execute(select(case).where(case.c.number == number)).one_or_none()
+
+
+def newest(db: Connection, conversation_id: UUID) -> int | None:
+    """The number of a conversation's last case, open or not."""
+    query = select(func.max(case.c.number)).where(case.c.conversation_id == conversation_id)
+    return db.execute(query).scalar_one_or_none()
+
+
+def team_language(db: Connection, team: str) -> str:
+    """The language of the support team: that of its workspace's agency, if it has one."""
+    query = select(agency.c.language).join(slack_workspace, slack_workspace.c.agency_id == agency.c.id)
+    return str(db.execute(query.where(slack_workspace.c.team_id == team)).scalar_one_or_none() or "")
+
+
+def save(db: Connection, number: int, **values: Any) -> None:
+    """What is known of a case from now on."""
+    db.execute(update(case).where(case.c.number == number).values(values))
+
+
+def own(db: Connection, conversation_id: UUID, owner: str) -> None:
+    """Who speaks in a conversation: `bot` or `person`."""
+    db.execute(update(conversation).where(conversation.c.id == conversation_id).values(owner=owner))
+
+
+def about(db: Connection, number: int) -> Row | None:
+    """A case with the person, their agency and their mailbox, for those who take care of it."""
+    query = (
+        select(
+            case, contact.c.name, contact.c.language, contact.c.channel, contact.c.window_until,
+            agency.c.name.label("agency"), member.c.role, mailbox.c.address, mailbox.c.host, mailbox.c.port,
+            mailbox.c.state.label("mailbox_state"), mailbox.c.cause, conversation.c.envelope,
+        )
+        .join(conversation, conversation.c.id == case.c.conversation_id)
+        .join(contact, contact.c.id == conversation.c.contact_id)
+        .join(member, member.c.id == contact.c.member_id, isouter=True)
+        .join(agency, agency.c.id == member.c.agency_id, isouter=True)
+        .join(mailbox, mailbox.c.member_id == member.c.id, isouter=True)
+        .where(case.c.number == number)
+    )  # fmt: skip
+    return db.execute(query).one_or_none()
+
+
+def queue(db: Connection) -> list[Row]:
+    """All open cases with whom they are about, who has waited longest first."""
+    query = (
+        select(case, contact.c.name, contact.c.language, agency.c.name.label("agency"))
+        .join(conversation, conversation.c.id == case.c.conversation_id)
+        .join(contact, contact.c.id == conversation.c.contact_id)
+        .join(member, member.c.id == contact.c.member_id, isouter=True)
+        .join(agency, agency.c.id == member.c.agency_id, isouter=True)
+        .where(case.c.closed_at.is_(None))
+        .order_by(func.coalesce(case.c.waits_since, case.c.opened_at))
+    )
+    return list(db.execute(query).all())
+
+
+# --- what stands in the thread ----------------------------------------------------------------------------------------
+
+
+def unshown(db: Connection, conversation_id: UUID, after: int, most: int) -> list[Row]:
+    """The lines of a transcript that are not in the thread yet, in order; none of staff's own."""
+    mine = (message.c.conversation_id == conversation_id, message.c.id > after, message.c.by == "")
+    return list(db.execute(select(message).where(*mine).order_by(message.c.id).limit(most)).all())
+
+
+def last_line_before(db: Connection, conversation_id: UUID, lines: int) -> int:
+    """The id below which so many last lines of a transcript begin: what a thread is opened with."""
+    ids = select(message.c.id).where(message.c.conversation_id == conversation_id).order_by(message.c.id.desc())
+    found = list(db.execute(ids.offset(lines).limit(1)).scalars())
+    return int(found[0]) if found else 0
+
+
+def may_post(db: Connection, channel: str, now: datetime) -> datetime:
+    """When the next message may be posted into a channel; if that is now, the place is taken."""
+    row = upsert(slack_pace).values(channel=channel, next_at=now + POST_EVERY)
+    taken = row.on_conflict_do_update(
+        index_elements=[slack_pace.c.channel], set_={"next_at": now + POST_EVERY}, where=slack_pace.c.next_at <= now
+    ).returning(slack_pace.c.channel)
+    if db.execute(taken).one_or_none() is not None:
+        return now
+    found: datetime = db.execute(select(slack_pace.c.next_at).where(slack_pace.c.channel == channel)).scalar_one()
+    return found
+
+
+# --- what staff writes ------------------------------------------------------------------------------------------------
+
+
+def add_line(db: Connection, number: int, *, ts: str, by: str, text: str, at: datetime) -> int | None:
+    """What somebody wrote to the person; None where that line is known already."""
+    row = upsert(staff_line).values(case_number=number, ts=ts, by=by, text=text, at=at)
+    return db.execute(row.on_conflict_do_nothing().returning(staff_line.c.id)).scalar_one_or_none()
+
+
+def line(db: Connection, line_id: int) -> Row | None:
+    """One line of staff's, locked."""
+    return db.execute(select(staff_line).where(staff_line.c.id == line_id).with_for_update()).one_or_none()
+
+
+def line_by_ts(db: Connection, number: int, ts: str) -> Row | None:
+    """The line that was written as this message of the thread, locked."""
+    mine = (staff_line.c.case_number == number, staff_line.c.ts == ts)
+    return db.execute(select(staff_line).where(*mine).with_for_update()).one_or_none()
+
+
+def change_line(db: Connection, line_id: int, **values: Any) -> None:
+    """What is known of a line from now on."""
+    db.execute(update(staff_line).where(staff_line.c.id == line_id).values(values))
+
+
+def line_went(db: Connection, promise_id: int, state: str, why: str) -> UUID | None:
+    """How far a line has come; its conversation, None where it is no line of staff's or had come further already."""
+    row = db.execute(select(staff_line).where(staff_line.c.promise_id == promise_id).with_for_update()).one_or_none()
+    if row is None or ORDER.index(state) <= ORDER.index(row.state):
+        return None
+    change_line(db, row.id, state=state, why=why)
+    found: UUID = db.execute(select(case.c.conversation_id).where(case.c.number == row.case_number)).scalar_one()
+    return found
+
+
+def lines_to_mark(db: Connection, number: int) -> list[Row]:
+    """The lines whose mark in the thread is not the one they should have."""
+    mine = (staff_line.c.case_number == number, staff_line.c.shown != staff_line.c.state)
+    return list(db.execute(select(staff_line).where(*mine).order_by(staff_line.c.id)).all())
+
+
+def note_said(db: Connection, conversation_id: UUID, text: str, promise_id: int, by: str, at: datetime) -> None:
+    """A line of staff's in the transcript."""
+    values: Mapping[str, Any] = {
+        "conversation_id": conversation_id, "direction": "out", "text": text, "promise_id": promise_id, "by": by,
+        "at": at,
+    }  # fmt: skip
+    db.execute(insert(message).values(values))
