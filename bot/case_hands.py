@@ -2,6 +2,7 @@
 
 import hashlib
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -9,18 +10,20 @@ import structlog
 
 from bot.calendar import may_write
 from bot.channels import Identity, Later, Refused, SendError
-from bot.channels.slack.render import actions, button, sections
+from bot.channels.slack.render import sections
 from bot.channels.slack.style import SlackStyle
 from bot.desk import packet
 from bot.desk.rules import TimeCame
+from bot.desk_lines import bring_up_to_date, is_unposted, post
+from bot.desk_menu import controls
 from bot.facts import language
-from bot.handiwork import Again, DeskParts, Ended, Outcome, Tools, backoff, look
+from bot.handiwork import Again, DeskParts, Ended, Outcome, Tools, armed, backoff, look
 from bot.store import cases, conversations
 from bot.store.conversations import Held
 from bot.store.engine import Connection, Row, reading
 from bot.store.promises import Promise
 from flows import saved
-from flows.speech import Button, Message, render, sentence
+from flows.speech import Message, render, sentence
 from flows.words import Language, Speak
 
 LINES = 60  # of a transcript that are looked at for one message
@@ -67,7 +70,8 @@ def _shown(tools: Tools, desk: DeskParts, promise: Promise, row: Row) -> Outcome
     with reading(tools.engine) as db:
         lines = cases.unshown(db, row.conversation_id, row.shown_to, LINES)
         marks = cases.lines_to_mark(db, row.number)
-    if not row.thread or lines:
+    unposted = next((line for line in marks if is_unposted(line)), None)
+    if not row.thread or lines or unposted is not None:
         with tools.engine.begin() as db:
             at = cases.may_post(db, desk.channel, now)
         if at > now:
@@ -76,6 +80,9 @@ def _shown(tools: Tools, desk: DeskParts, promise: Promise, row: Row) -> Outcome
         thread = _known_root(desk, row.number) if promise.attempt > 1 else ""
         thread = thread or _post(desk, text, blocks, {"case": str(row.number)})
         return _more(tools, row, thread=thread, root=looks)
+    if unposted is not None:
+        post(tools, desk, row, unposted, _spoken(tools, desk))
+        return Again(SOON, "perhaps there is more to show")
     if lines:
         shown_to = _known_lines(desk, row) if promise.attempt > 1 else 0
         if shown_to < lines[0].id:
@@ -146,6 +153,8 @@ def _payload(listed: dict[str, Any]) -> dict[str, str]:
 
 def _mark(tools: Tools, desk: DeskParts, row: Row, line: Row) -> None:
     """The mark of a staff member's line; what went wrong is said in words, too."""
+    if line.tool and line.state != "held":
+        bring_up_to_date(desk, row, line, _spoken(tools, desk))
     if line.shown in REACTIONS:
         _react(desk, "reactions.remove", line.ts, REACTIONS[line.shown])
     _react(desk, "reactions.add", line.ts, REACTIONS[line.state])
@@ -188,7 +197,7 @@ def _root(tools: Tools, desk: DeskParts, row: Row) -> tuple[list[Any], str]:
         return sentence(name, spoken, **{key: str(value) for key, value in values.items()})
 
     text = packet.root(shown, words, desk.zone)
-    return [*sections(text), *_buttons(row, spoken)], text
+    return [*sections(text), *controls(row, spoken)], text
 
 
 def _spoken(tools: Tools, desk: DeskParts) -> Language:
@@ -209,19 +218,6 @@ def _mailbox(row: Row, spoken: Language) -> str:
     why = f" - {sentence(f'home.cause.{row.cause}', spoken)}" if row.cause else ""
     state = sentence(f"team.state.{row.mailbox_state}", spoken)
     return f"{SlackStyle().code(row.address)}, {SlackStyle().code(f'{row.host}:{row.port}')}: {state}{why}"
-
-
-def _buttons(row: Row, spoken: Language) -> list[Any]:
-    """What can be done with the case now."""
-    if row.state == "closed":
-        return []
-    wanted = ["take", "back", "close"] if not row.owner else ["take", "release", "back", "close"]
-    wanted += ["snooze"] if row.state != "snoozed" else []
-    made = [Button(f"desk:{one}:{row.number}", sentence(f"desk.button.{one}", spoken)) for one in wanted]
-    first, *others = made
-    block = actions(others)
-    block[0]["elements"].insert(0, button(first, "primary" if not row.owner else ""))
-    return block
 
 
 # --- staff's words to the person --------------------------------------------------------------------------------------
@@ -246,7 +242,11 @@ def say_line(tools: Tools, promise: Promise) -> Outcome:
         return _failed(tools, promise, line, "owner")
     if not may_write(held.window_until, tools.clock.now()):
         return _failed(tools, promise, line, "window")
-    return _sent(tools, promise, held, Message(line.text, (), language(held.language)), line)
+    message = Message(line.text, (), language(held.language))
+    if "say" in promise.payload:  # a sentence of ours, as their channel writes it
+        said = Speak((saved.load(promise.payload["say"]),))
+        message = render(said, language(held.language), tools.channels[held.channel].style, partial(armed, tools))
+    return _sent(tools, promise, held, message, line)
 
 
 def _sent(tools: Tools, promise: Promise, held: Held, message: Message, line: Row | None) -> Outcome:

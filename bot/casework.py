@@ -1,7 +1,7 @@
 """A case goes on: its rules applied in the transaction that holds the conversation, and what follows promised."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from bot.channels import Status
@@ -39,6 +39,12 @@ class Casework:
                 db, row.number, waits_since=now, shown_to=cases.last_line_before(db, conversation_id, OPENED_WITH)
             )
         self.happened(db, conversation_id, rules.MemberWrote(), now)
+
+    def until(self, choice: str, now: datetime) -> datetime:
+        """Until when a case is put off: two hours, the team's next morning, or three days."""
+        if choice == "morning":
+            return self._rules.hours.next_morning(now)
+        return self._rules.hours.opens(now + DAYS_OFF) if choice == "days" else now + HOURS_OFF
 
     def refused(self, db: Connection, row: Row, line_id: int, why: str, now: datetime) -> None:
         """A line of staff's that cannot be said; the thread says why."""
@@ -86,6 +92,7 @@ class Casework:
 
 
 FATES = {"sent": "sent", "delivered": "delivered", "read": "read", "failed": "failed", "undelivered": "failed"}
+HOURS_OFF, DAYS_OFF = timedelta(hours=2), timedelta(days=3)
 OPENED_WITH = 20  # lines of the transcript that a thread begins with
 
 

@@ -16,6 +16,7 @@ import structlog
 from bot.calendar import UTC, is_by_day, may_write
 from bot.case_hands import case_time, say_line, show_case
 from bot.channels import Accepted, Refused, SendError
+from bot.desk_test import desk_test, told_the_team
 from bot.entrance_mail import mail_code
 from bot.facts import language, on_the_wire, wire_server
 from bot.files import fetch_file
@@ -201,7 +202,7 @@ def try_login(tools: Tools, promise: Promise) -> Outcome:
         secret = password_of(tools, wanted.account, UUID(wanted.secret_id))
     except Unopenable as gone:
         return Ended(event=SecretGone(), words=str(gone))
-    return _tested(tools, promise, wanted, held, secret)
+    return told_the_team(tools, promise, held, wanted.account.address, _tested(tools, promise, wanted, held, secret))
 
 
 def _tested(tools: Tools, promise: Promise, wanted: TestLogin, held: Held, secret: Secret) -> Outcome:
@@ -636,6 +637,7 @@ HANDS: dict[str, Hand] = {
     promises.SHOW_CASE: show_case,
     promises.CASE_TIME: case_time,
     promises.SAY_LINE: say_line,
+    promises.DESK_TEST: desk_test,
     promises.RENEW_TOKENS: renew_tokens,
     promises.FOLLOW_UP: follow_up,
     promises.LOOK_AROUND: look_around,

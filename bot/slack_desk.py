@@ -1,11 +1,12 @@
 """The support team's side of Slack: what is written into a case's thread, and the buttons below its root.
 
-Whoever can write into the private channel is staff. Everything there is internal, but for a line that begins with "!":
-it is held for five seconds, in which changing or deleting it changes or recalls what the person will read.
+Whoever can write into the private channel is staff. Everything there is internal, but for a line that begins with "!",
+or is sent by a button: it is held for five seconds, in which changing, deleting or taking it back changes or recalls
+what the person will read. Windows are made by `desk_tools`; they speak of the case that they were opened for.
 """
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -13,6 +14,10 @@ import structlog
 from bot.casework import Casework
 from bot.channels.slack import read
 from bot.desk import rules
+from bot.desk_lines import HOLD
+from bot.desk_menu import WINDOWS
+from bot.desk_tools import DeskTools
+from bot.desk_windows import MAX_SAID, View
 from bot.store import cases, conversations, housekeeping, promises
 from bot.store.engine import Connection, Engine, Row
 from bot.tell import tell
@@ -20,9 +25,6 @@ from flows.words import CaseEnded
 
 BUTTON = "desk:"
 SAID = "!"
-HOLD = timedelta(seconds=5)
-MAX_SAID = 1_500  # characters: WhatsApp takes 1,600
-SNOOZED = timedelta(hours=2)
 _log = structlog.get_logger(__name__)
 
 Body = dict[str, Any]
@@ -32,10 +34,11 @@ class SupportDesk:
     """Takes staff's doings; each is one transaction that holds the conversation. `team`, `channel`: the desk's."""
 
     def __init__(
-        self, engine: Engine, casework: Casework, team: str, channel: str, now: Callable[[], datetime]
+        self, engine: Engine, casework: Casework, tools: DeskTools, team: str, channel: str, now: Callable[[], datetime]
     ) -> None:
         self._engine = engine
         self._casework = casework
+        self._tools = tools
         self._team = team
         self._channel = channel
         self._now = now
@@ -66,8 +69,8 @@ class SupportDesk:
                 case "message_deleted":
                     self._deleted(db, event.get("previous_message") or {})
 
-    def action(self, value: str, body: Body) -> None:
-        """A button below the root of a case."""
+    def action(self, value: str, body: Body) -> View | None:
+        """A button or a menu of a case; the window that it opens, if it does."""
         what, _, number = value.removeprefix(BUTTON).partition(":")
         who = read.actor(body)
         team, by = read.split(who.address or "")
@@ -76,10 +79,33 @@ class SupportDesk:
         told = f"{body.get('trigger_id', '')} {value}"
         with self._engine.begin() as db:
             if not conversations.claim_inbound(db, "slack", read.message_id(told), self._now()):
-                return
+                return None
+            if what in WINDOWS:
+                return self._tools.window(db, int(number), what, by)
+            if self._tools.use(db, int(number), what, by):
+                return None
             row = cases.get(db, int(number))
             if row is not None and conversations.hold(db, row.conversation_id) is not None:
                 self._done(db, row, what, by)
+        return None
+
+    def submission(self, body: Body) -> Body:
+        """A window was filled in. Who did was in the channel when it was opened; what is wrong is told at its field."""
+        view = body.get("view") or {}
+        what = str(view.get("callback_id", "")).removeprefix(BUTTON)
+        channel, _, number = str(view.get("private_metadata", "")).partition(" ")
+        inbound = read.read_submission(body)
+        team, by = read.split(inbound.identity.address or "")
+        if not self.is_here(team, channel) or not number.isdecimal():
+            raise read.BadPayload("a window of the desk, elsewhere")
+        given = dict(inbound.fields or {})
+        if "text" in given:
+            given["text"] = read.typed(body, "text")
+        with self._engine.begin() as db:
+            if not conversations.claim_inbound(db, "slack", inbound.message_id, self._now()):
+                return {}
+            errors = self._tools.submitted(db, int(number), what, given, by)
+        return {"response_action": "errors", "errors": errors} if errors else {}
 
     # --- lines of the thread ---
 
@@ -130,17 +156,24 @@ class SupportDesk:
 
     def _done(self, db: Connection, row: Row, what: str, by: str) -> None:
         now = self._now()
+        what, _, detail = what.partition(".")
         match what:
+            case "recall":
+                line = cases.line(db, int(detail)) if detail.isdecimal() else None
+                if line is None or line.case_number != row.number or line.state != "held":
+                    return
+                self._recall(db, row, line)
             case "take":
                 self._casework.happened(db, row.conversation_id, rules.Taken(by), now)
             case "release":
                 self._casework.happened(db, row.conversation_id, rules.Released(), now)
             case "snooze":
-                self._casework.happened(db, row.conversation_id, rules.Snoozed(now + SNOOZED), now)
+                until = self._casework.until(detail, now)
+                self._casework.happened(db, row.conversation_id, rules.Snoozed(until), now)
             case "back" | "close" if row.closed_at is None:
                 reason = "handed_back" if what == "back" else "closed"
                 self._casework.happened(db, row.conversation_id, rules.Ended(reason), now)
-                tell(db, row.conversation_id, CaseEnded(row.number, reason), now)
+                tell(db, row.conversation_id, CaseEnded(row.number, reason, detail), now)
                 promises.wake(db, {"work"})
             case _:
                 return

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -148,6 +149,8 @@ class SlackEdge:
 
     def submission(self, body: Body) -> Body:
         """See `Answers`. What does not fit is told at its field; else the window waits for what comes next."""
+        if self._desk is not None and str((body.get("view") or {}).get("callback_id", "")).startswith(DESK_BUTTON):
+            return self._desks_window(body)
         try:
             inbound = read.read_submission(body)
         except read.BadPayload as bad:
@@ -186,10 +189,20 @@ class SlackEdge:
 
     def _at_the_desk(self, value: str, body: Body) -> None:
         try:
-            if self._desk is not None:
-                self._desk.action(value, body)
+            view = self._desk.action(value, body) if self._desk is not None else None
         except read.BadPayload as bad:
             _log.warning("a tap was not taken", why=str(bad))
+            return
+        trigger, team = str(body.get("trigger_id", "")), str((body.get("team") or {}).get("id", ""))
+        if view is not None and trigger:
+            self._beside(partial(self._channel.open_view, team, trigger, view))
+
+    def _desks_window(self, body: Body) -> Body:
+        try:
+            return self._desk.submission(body) if self._desk is not None else {}
+        except read.BadPayload as bad:
+            _log.warning("a window was not taken", why=str(bad))
+            return {}
 
     def _left(self, team: str, event: Body) -> None:
         if event.get("type") == "tokens_revoked" and not (event.get("tokens") or {}).get("bot"):
@@ -222,19 +235,21 @@ class SlackEdge:
         self._catch_up(who, view_id, taken)
 
     def _begin(self, show: Callable[[Identity, str, Taken], None], who: Identity, how: str, taken: Taken) -> None:
+        """Show something of a talk beside the answer."""
+        self._beside(partial(show, who, how, taken))
+
+    def _beside(self, show: Callable[[], object]) -> None:
         """Show something beside the answer, if not too much waits already."""
         with self._lock:
             if self._showing >= MAX_OPENING:
                 _log.warning("too many windows wait to be opened")
                 return
             self._showing += 1
-        self._openers.submit(self._shown_beside, show, who, how, taken)
+        self._openers.submit(self._shown_beside, show)
 
-    def _shown_beside(
-        self, show: Callable[[Identity, str, Taken], None], who: Identity, how: str, taken: Taken
-    ) -> None:
+    def _shown_beside(self, show: Callable[[], object]) -> None:
         try:
-            show(who, how, taken)
+            show()
         except SendError as failure:
             _log.info("a window was not shown", code=failure.code)
         except Exception as error:  # noqa: BLE001 - an ornament: the question stands in the direct messages, too

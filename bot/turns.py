@@ -75,6 +75,7 @@ from flows.words import (
     SecretTyped,
     Shared,
     Speak,
+    Steered,
     TestLogin,
     Value,
 )
@@ -189,6 +190,15 @@ class Turns:
             _log.info("late answer dropped", conversation=str(conversation_id), answer=type(event).__name__)
             return
         self._happened(db, held, envelope, event, self._clock.now())
+
+    def steer(self, db: Connection, conversation_id: UUID, event: Steered) -> tuple[Effect, ...]:
+        """Support leads the talk, in the caller's transaction; what came of it, wrong answers among it."""
+        held = conversations.hold(db, conversation_id)
+        if held is None:
+            return ()
+        envelope, now = _envelope(held), self._clock.now()
+        standing = self._facts.read(db, held, envelope, now)
+        return self._run(db, held, envelope, standing, Heard(event, ""), now).effects
 
     def announce(self, promise: Promise, event: Event) -> None:
         """Something to be told while a promise is still being performed."""

@@ -91,6 +91,7 @@ from flows.words import (
     SlackLeft,
     Speak,
     Start,
+    Steered,
     Tapped,
     TellAdmins,
     TestSlow,
@@ -319,6 +320,8 @@ def _happened(envelope: Envelope, event: Event, facts: Facts) -> Turn:
         case AccessDecided(name, granted, already):
             became = "already" if already else "granted" if granted else "refused"
             return Turn(envelope, (Say(f"access.{became}", {"name": name}),), ask=True)
+        case Steered(at, values):
+            return _steered(envelope, at, values, facts)
     if isinstance(event, News):
         return _news(envelope, event, facts)
     return _step(envelope, event, facts) or Turn(envelope)
@@ -849,11 +852,70 @@ def _news_of_the_case(envelope: Envelope, event: CaseLapsed | CaseEnded, facts: 
     if isinstance(event, CaseLapsed):
         said = Say("handoff.longer", {"number": event.number})
         return Turn(envelope, (said,), ask=True, offer=(Option(WAIT, "handoff.button.wait"),))
-    over = (Say(f"handoff.over.{event.reason}", {"number": event.number}),)
-    if event.at in FLOWS and facts.agency:
-        return Turn(envelope, over).then(_start(envelope, Start(event.at), facts))
-    anew = _asked_anew(envelope, event.at, facts) if event.at else None
-    return Turn(envelope, over).then(anew) if anew is not None else Turn(envelope, over, ask=True)
+    there = _placed_at(envelope, event.at, facts)
+    name = event.reason
+    if event.reason == "handed_back" and there is not None:
+        name = event.at if event.at in {"menu", "test"} else "anew"
+    over = (Say(f"handoff.over.{name}", {"number": event.number}),)
+    return Turn(envelope, over).then(there) if there is not None else Turn(envelope, over, ask=True)
+
+
+# --- support leads the talk -------------------------------------------------------------------------------------------
+
+_WITH_A_LINK = (mailbox.AwaitingSecret, mailbox.ConfirmingSecret, mailbox.Stuck)
+
+
+def places(envelope: Envelope) -> tuple[str, ...]:
+    """The answers of the flow at hand that can be asked for again, in the order in which they are asked."""
+    flow = FLOWS.get(envelope.flow)
+    fields = reversed(flow.fields) if flow is not None else ()
+    return tuple(one for one in fields if flow is not None and flow.reopen(envelope.state, one) is not None)
+
+
+def may_fill(envelope: Envelope) -> tuple[str, ...]:
+    """What may be answered for the person: their address at any time, the server where the flow knows whose it is."""
+    known = [one for one in (*places(envelope), *(one.name for one in _asked_inputs(envelope))) if one in FILLABLE]
+    return tuple(one for one in FILLABLE if one in {"address", *known, *(FILLABLE if "host" in known else ())})
+
+
+FILLABLE = ("address", "host", "port")
+
+
+def _asked_inputs(envelope: Envelope) -> tuple[Input, ...]:
+    return _inputs(envelope) if envelope.flow in {mailbox.FLOW.name, integrate.FLOW.name} else ()
+
+
+def _placed_at(envelope: Envelope, at: str, facts: Facts) -> Turn | None:
+    """The talk at another place (see `Steered`); None where there is no such place, or none is wished for."""
+    match at:
+        case "":
+            return None
+        case "menu":
+            return Turn(_at_home(envelope, facts), ask=True)
+        case "test" if isinstance(envelope.state, mailbox.Stuck):
+            return _step(envelope, Chose("again"), facts)
+        case "link" if isinstance(envelope.state, _WITH_A_LINK):
+            return _step(envelope, Chose("new_link"), facts)
+        case "test" | "link" if facts.agency and facts.mailbox is not None:
+            return _start(envelope, Start("mailbox", "test" if at == "test" else "password"), facts)
+    asked = FLOWS[envelope.flow].reopen(envelope.state, at) if at in FLOWS[envelope.flow].fields else None
+    if asked is not None:
+        return _apply(envelope, asked, (), facts)
+    if at in {one.name for one in _asked_inputs(envelope)}:
+        return Turn(envelope, ask=True)
+    return _start(envelope, Start("mailbox"), facts) if at == "address" and facts.agency else None
+
+
+def _steered(envelope: Envelope, at: str, values: Mapping[str, str], facts: Facts) -> Turn:
+    """What does not fit into its field changes nothing: it is told at the field."""
+    there = _placed_at(envelope, at, facts)
+    if not values or there is None:
+        return there or Turn(envelope)
+    filled = _step(there.envelope, Filled(values), facts)
+    wrong = tuple(one for one in filled.effects if isinstance(one, FieldErrors)) if filled is not None else ()
+    if filled is None or wrong:
+        return Turn(envelope, wrong)
+    return _unsaid(there).then(filled)
 
 
 def _invited(envelope: Envelope, agency: str, by: str, facts: Facts) -> Turn:

@@ -684,12 +684,24 @@ class CaseLapsed:
 class CaseEnded:
     """A case is over. `reason`: handed_back (a person has helped), closed, silent (the person did not answer).
 
-    `at`: where the talk is to go on: `again`, a field of the flow (`host`), a flow (`mailbox`); empty: where it was.
+    `at`: where the talk is to go on, see `Steered`; empty: where it was.
     """
 
     number: int
     reason: str
     at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Steered:
+    """Support leads the talk to another place, and perhaps answers there for the person, as if they had typed it.
+
+    `at`: a field of the flow (`host`), `test` (the live test again), `link` (a new one for the secret), `menu`.
+    `values`: answers by field; nothing secret is ever among them.
+    """
+
+    at: str
+    values: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -780,7 +792,18 @@ News = (
     | TurnFailed
 )
 Event = (
-    Said | Chose | Tapped | Shared | FileShared | Filled | SecretTyped | SecretSuspected | SecretLeaked | Answer | News
+    Said
+    | Chose
+    | Tapped
+    | Shared
+    | FileShared
+    | Filled
+    | Steered
+    | SecretTyped
+    | SecretSuspected
+    | SecretLeaked
+    | Answer
+    | News
 )
 
 # --- effects: records, which change our own tables and are written with the turn --------------------------------------

@@ -3,28 +3,19 @@
 import pytest
 
 from tests.botkit import table_of_providers
-from tests.slackkit import TEAM, SlackKit
-
-DESK = "G0DESK"
-SAM, RITA = "U0SAM", "U0RITA"
+from tests.deskkit import DESK, SAM, DeskKit
+from tests.slackkit import TEAM
 
 
 @pytest.fixture
 def kit(database_url, tmp_path):
-    settings = {"SUPPORT_TEAM": TEAM, "SUPPORT_CHANNEL": DESK, "SUPPORT_CONTACT": ""}
-    with SlackKit(database_url, tmp_path, providers=table_of_providers(tmp_path), **settings) as made:
-        made.slack.user(TEAM, SAM, "sam", real_name="Sam")
-        made.slack.user(TEAM, RITA, "rita", real_name="Rita")
-        made.slack.channel(TEAM, DESK, "desk", [made.workspace.bot_user, SAM, RITA], private=True)
+    with DeskKit(database_url, tmp_path, providers=table_of_providers(tmp_path)) as made:
         yield made
 
 
 def settled(kit):
     """All is done that is due within the next seconds."""
-    for _ in range(12):
-        kit.work()
-        kit.clock.move(seconds=1)
-    kit.work()
+    kit.settle()
 
 
 def root(kit):

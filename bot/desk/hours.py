@@ -6,6 +6,7 @@ from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+MORNING = time(9)
 LOOK_AHEAD = 8  # days in which there has to be an opening
 _SPAN = re.compile(r"([a-z]{3})(?:-([a-z]{3}))? (\d\d):(\d\d)-(\d\d):(\d\d)", re.ASCII)
 
@@ -56,6 +57,12 @@ class Hours:
             left -= end - now
             now = self.opens(end)
         return now + left
+
+    def next_morning(self, moment: datetime) -> datetime:
+        """When the team begins on the next day on which it works; at nine where it always does."""
+        there = moment.astimezone(self.zone)
+        day = datetime.combine(there.date() + timedelta(days=1), MORNING if not self.spans else time(), self.zone)
+        return self.opens(day.astimezone(moment.tzinfo))
 
     def _end(self, moment: datetime) -> datetime | None:
         """When the span ends that a moment within the hours is in; None: never."""

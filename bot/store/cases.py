@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from bot.store.engine import Connection, Row
 from bot.store.tables import (
+    access_request,
     agency,
     case,
     contact,
@@ -66,11 +67,17 @@ def own(db: Connection, conversation_id: UUID, owner: str) -> None:
 
 def about(db: Connection, number: int) -> Row | None:
     """A case with the person, their agency and their mailbox, for those who take care of it."""
+    wish = (
+        select(access_request.c.id)
+        .where(access_request.c.conversation_id == case.c.conversation_id, access_request.c.state == "open")
+        .limit(1)
+        .scalar_subquery()
+    )
     query = (
         select(
             case, contact.c.name, contact.c.language, contact.c.channel, contact.c.window_until,
             agency.c.name.label("agency"), member.c.role, mailbox.c.address, mailbox.c.host, mailbox.c.port,
-            mailbox.c.state.label("mailbox_state"), mailbox.c.cause, conversation.c.envelope,
+            mailbox.c.state.label("mailbox_state"), mailbox.c.cause, conversation.c.envelope, wish.label("wish"),
         )
         .join(conversation, conversation.c.id == case.c.conversation_id)
         .join(contact, contact.c.id == conversation.c.contact_id)
@@ -127,9 +134,9 @@ def may_post(db: Connection, channel: str, now: datetime) -> datetime:
 # --- what staff writes ------------------------------------------------------------------------------------------------
 
 
-def add_line(db: Connection, number: int, *, ts: str, by: str, text: str, at: datetime) -> int | None:
-    """What somebody wrote to the person; None where that line is known already."""
-    row = upsert(staff_line).values(case_number=number, ts=ts, by=by, text=text, at=at)
+def add_line(db: Connection, number: int, *, ts: str, by: str, text: str, at: datetime, **more: str) -> int | None:
+    """What somebody wrote to the person; None where that line is known already. `more`: state, tool, gloss."""
+    row = upsert(staff_line).values(case_number=number, ts=ts, by=by, text=text, at=at, **more)
     return db.execute(row.on_conflict_do_nothing().returning(staff_line.c.id)).scalar_one_or_none()
 
 
@@ -152,7 +159,7 @@ def change_line(db: Connection, line_id: int, **values: Any) -> None:
 def line_went(db: Connection, promise_id: int, state: str, why: str) -> UUID | None:
     """How far a line has come; its conversation, None where it is no line of staff's or had come further already."""
     row = db.execute(select(staff_line).where(staff_line.c.promise_id == promise_id).with_for_update()).one_or_none()
-    if row is None or ORDER.index(state) <= ORDER.index(row.state):
+    if row is None or row.state not in ORDER or ORDER.index(state) <= ORDER.index(row.state):
         return None
     change_line(db, row.id, state=state, why=why)
     found: UUID = db.execute(select(case.c.conversation_id).where(case.c.number == row.case_number)).scalar_one()

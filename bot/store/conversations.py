@@ -237,10 +237,10 @@ def open_case(db: Connection, conversation_id: UUID, reason: str, at: datetime) 
     return int(number)
 
 
-def close_case(db: Connection, conversation_id: UUID, at: datetime) -> None:
-    """Nobody has to take care of this conversation any more; the bot speaks in it."""
+def close_case(db: Connection, conversation_id: UUID, at: datetime, end: str = "") -> None:
+    """Nobody has to take care of this conversation any more, for this reason; the bot speaks in it."""
     mine = (case.c.conversation_id == conversation_id, case.c.closed_at.is_(None))
-    db.execute(update(case).where(*mine).values(closed_at=at, state="closed", owner="", waits_since=None))
+    db.execute(update(case).where(*mine).values(closed_at=at, state="closed", owner="", waits_since=None, end=end))
     db.execute(update(conversation).where(conversation.c.id == conversation_id).values(owner="bot"))
 
 

@@ -15,7 +15,7 @@ from sqlalchemy import Executable, Integer, and_, bindparam, cast, delete, exist
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from bot.store.engine import Connection
+from bot.store.engine import Connection, Row
 from bot.store.tables import conversation, in_state, member, membership, promise
 
 WAKE = "ally_promises"
@@ -29,6 +29,7 @@ MAIL_CODE = "mail_code"
 SHOW_CASE = "show_case"  # the thread of a case as it is now
 CASE_TIME = "case_time"  # when a case is to be looked at again
 SAY_LINE = "say_line"  # what staff wrote to somebody
+DESK_TEST = "desk_test"  # a live test that staff wants: its result is for the team
 WATCH = "watch"  # whether a mailbox that worked still does
 WARN = "warn"  # to somebody who did not write: by their channel, by a template, or when they write
 ADMIN_WARNING = "admin_warning"  # to an agency's admins: all mailboxes that wait for the same
@@ -187,6 +188,19 @@ def they_write(db: Connection, conversation_id: UUID, at: datetime) -> None:
         "payload": promise.c.payload.op("||")(cast({"wrote": True}, JSONB)),
     }
     db.execute(update(promise).where(*mine, promise.c.attempt > 0).values(values))
+
+
+def move(db: Connection, promise_id: int, due_at: datetime) -> None:
+    """Make a promise that still waits due at another time."""
+    mine = update(promise).where(promise.c.id == promise_id, in_state(promise, "todo"))
+    db.execute(mine.values(due_at=due_at))
+
+
+def last_outcome(db: Connection, conversation_id: UUID, kinds: Collection[str]) -> Row | None:
+    """The last promise of these kinds of which something is known: its kind, outcome and when it was made."""
+    mine = (promise.c.conversation_id == conversation_id, promise.c.kind.in_(kinds), promise.c.outcome != "")
+    columns = select(promise.c.kind, promise.c.outcome, promise.c.created_at)
+    return db.execute(columns.where(*mine).order_by(promise.c.id.desc()).limit(1)).one_or_none()
 
 
 def note(db: Connection, promise_id: int, **facts: Any) -> None:

@@ -419,7 +419,11 @@ staff_line = Table(
     Column("why", String(200), nullable=False, server_default=""),
     Column("promise_id", BigInteger, index=True),
     Column("at", Moment, nullable=False),
-    CheckConstraint("state in ('held', 'sent', 'delivered', 'read', 'failed', 'recalled')", name="state"),
+    # Empty: written in the thread itself; else what was used to write it, and our own message shows it. `gloss`: the
+    # same in the team's language. A `note` is for the team only.
+    Column("tool", String(16), nullable=False, server_default=""),
+    Column("gloss", Text, nullable=False, server_default=""),
+    CheckConstraint("state in ('held', 'sent', 'delivered', 'read', 'failed', 'recalled', 'note')", name="state"),
     UniqueConstraint("case_number", "ts"),
 )
 

@@ -8,6 +8,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from bot.channels.slack.bolt import bolt_app, genuine, handler, socket
 from bot.channels.slack.line import Line
+from bot.desk_tools import Desk, DeskTools
 from bot.handiwork import armed
 from bot.slack_desk import SupportDesk
 from bot.slack_edge import SlackEdge
@@ -42,7 +43,9 @@ def _desk(parts: "Parts") -> SupportDesk | None:
     desk = parts.tools.desk
     if desk is None:
         return None
-    return SupportDesk(parts.engine, desk.casework, desk.team, desk.channel, parts.clock.now)
+    where, now = Desk(desk.team, desk.channel, desk.zone), parts.clock.now
+    tools = DeskTools(desk.casework, parts.turns, parts.facts, parts.tools.providers, where, now)
+    return SupportDesk(parts.engine, desk.casework, tools, desk.team, desk.channel, now)
 
 
 def slack_line(parts: "Parts") -> Line | None:

@@ -119,7 +119,8 @@ def _filled(given: Mapping[str, Any]) -> str:
     picked = given.get("selected_users") or given.get("selected_conversations")
     if picked is not None:
         return ",".join(str(one) for one in picked[:MAX_PICKED])
-    return words(str(given.get("value") or "")).strip()
+    chosen = (given.get("selected_option") or {}).get("value")
+    return words(str(chosen or given.get("value") or "")).strip()
 
 
 def actor(body: Payload) -> Identity:
@@ -163,6 +164,12 @@ def _read(link: re.Match[str]) -> str:
     if target.startswith(("#", "@", "!")):
         return f"{target[0]}{label or target[1:]}"
     return label if label and label in target else target
+
+
+def typed(body: Payload, name: str) -> str:
+    """What somebody typed into a field of a window, letter by letter: no link and no entity is made of it there."""
+    values = ((body.get("view") or {}).get("state") or {}).get("values") or {}
+    return _clean(str(((values.get(name) or {}).get(VALUE) or {}).get("value") or ""))[:MAX_TEXT].strip()
 
 
 def _clean(text: str) -> str:

@@ -43,8 +43,10 @@ def upgrade() -> None:
     sa.Column('why', sa.String(length=200), server_default='', nullable=False),
     sa.Column('promise_id', sa.BigInteger(), nullable=True),
     sa.Column('at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('tool', sa.String(length=16), server_default='', nullable=False),
+    sa.Column('gloss', sa.Text(), server_default='', nullable=False),
     sa.CheckConstraint(
-        "state in ('held', 'sent', 'delivered', 'read', 'failed', 'recalled')", name=op.f('ck_staff_line_state')
+        "state in ('held', 'sent', 'delivered', 'read', 'failed', 'recalled', 'note')", name=op.f('ck_staff_line_state')
     ),
     sa.ForeignKeyConstraint(['case_number'], ['case.number'], name=op.f('fk_staff_line_case_number'), ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_staff_line')),
