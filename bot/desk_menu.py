@@ -35,7 +35,10 @@ def controls(row: Row, spoken: Language) -> list[Block]:
         return []
     number = row.number
     wanted = ["release" if row.owner else "take", "send", *(["access"] if row.wish else []), "close"]
-    made = [Button(f"{DESK}{one}:{number}", sentence(f"desk.button.{one}", spoken)) for one in wanted]
+    seen = {"take": f":{row.owner}"}  # of two who take it at once the first one has it
+    made = [
+        Button(f"{DESK}{one}:{number}{seen.get(one, '')}", sentence(f"desk.button.{one}", spoken)) for one in wanted
+    ]
     buttons = [button(one, "primary" if not row.owner and one is made[0] else "") for one in made]
     menus = [_select("back", number, _places(row), spoken)]
     if row.state != "snoozed":

@@ -4,7 +4,6 @@ from dataclasses import replace
 from uuid import UUID
 
 from bot.desk_facts import tested
-from bot.desk_tools import note
 from bot.facts import language, on_the_wire
 from bot.handiwork import LEASES, Again, DeskParts, Ended, Outcome, Tools, family_of, look, password_of
 from bot.limits import Exhausted
@@ -40,11 +39,11 @@ def desk_test(tools: Tools, promise: Promise) -> Outcome:
     if promise.attempt == 1:
         counted = count_test(tools, held, wanted.account)
         if isinstance(counted, Exhausted):
-            return _only_noted(tools, desk, promise, held, "desk.test.exhausted", minutes=str(counted.minutes))
+            return _only_noted(tools, desk, held, "desk.test.exhausted", minutes=str(counted.minutes))
     try:
         secret = password_of(tools, wanted.account, UUID(wanted.secret_id))
     except Unopenable:
-        return _only_noted(tools, desk, promise, held, "desk.test.nothing")
+        return _only_noted(tools, desk, held, "desk.test.nothing")
     try:
         outcome = _tested(tools, promise, wanted, held, secret)
     except TakenError:
@@ -68,9 +67,9 @@ def _tested(tools: Tools, promise: Promise, wanted: TestLogin, held: Held, secre
     return prove(Proving(tools, promise, held, worked, secret, result.repaired, result.size))
 
 
-def _only_noted(tools: Tools, desk: DeskParts, promise: Promise, held: Held, name: str, **values: str) -> Ended:
+def _only_noted(tools: Tools, desk: DeskParts, held: Held, name: str, **values: str) -> Ended:
     def along(db: Connection) -> bool:
-        return _noted(tools, desk, db, held, promise, sentence(name, _spoken(db, desk), **values))
+        return _noted(tools, desk, db, held, sentence(name, _spoken(db, desk), **values))
 
     return Ended(along=along)
 
@@ -87,7 +86,7 @@ def _judged(tools: Tools, desk: DeskParts, promise: Promise, held: Held, outcome
         text = ""
         if isinstance(event, LoginWorked | LoginFailed):
             text = tested(_address(promise), event, outcome.words, _spoken(db, desk))
-        _noted(tools, desk, db, held, promise, text)
+        _noted(tools, desk, db, held, text)
         return mine is not None and _settled(tools, db, held, mine, event, news)
 
     return Ended(event=news, words=outcome.words, along=along)
@@ -124,7 +123,7 @@ def _settled(tools: Tools, db: Connection, held: Held, row: Row, event: object, 
     return True
 
 
-def told_the_team(tools: Tools, promise: Promise, held: Held, address: str, outcome: Outcome) -> Outcome:
+def told_the_team(tools: Tools, held: Held, address: str, outcome: Outcome) -> Outcome:
     """The same live test as the person's: while somebody of the team has the case, they read it stage by stage."""
     desk = tools.desk
     if desk is None or held.owner == "bot" or not isinstance(outcome, Ended):
@@ -134,20 +133,20 @@ def told_the_team(tools: Tools, promise: Promise, held: Held, address: str, outc
         return outcome
 
     def along(db: Connection) -> bool:
-        _noted(tools, desk, db, held, promise, tested(address, event, outcome.words, _spoken(db, desk)))
+        _noted(tools, desk, db, held, tested(address, event, outcome.words, _spoken(db, desk)))
         return before(db)
 
     return replace(outcome, along=along)
 
 
-def _noted(tools: Tools, desk: DeskParts, db: Connection, held: Held, promise: Promise, text: str) -> bool:
+def _noted(tools: Tools, desk: DeskParts, db: Connection, held: Held, text: str) -> bool:
     """In the thread of the open case, if there still is one."""
     if conversations.hold(db, held.id) is None:
         return False
     row = cases.open_one(db, held.id)
     if row is not None and text:
         now = tools.clock.now()
-        note(db, row, tool="test", by=str(promise.payload.get("by", "")), text=text, at=now)
+        cases.note(db, row.number, held.id, text, now)
         desk.casework.show(db, held.id, now)
     return True
 

@@ -155,9 +155,9 @@ class DeskTools:
     def _used(self, use: _Use, what: str) -> None:
         housekeeping.audit_entry(use.db, use.now, actor=use.by, action=f"case_{what}", subject=str(use.row.number))
 
-    def _note(self, use: _Use, tool: str, text: str) -> None:
+    def _note(self, use: _Use, text: str) -> None:
         """A note for the team alone, in the thread."""
-        note(use.db, use.row, tool=tool, by=use.by, text=text, at=use.now)
+        cases.note(use.db, use.row.number, use.row.conversation_id, text, use.now)
         self._casework.show(use.db, use.row.conversation_id, use.now)
 
     # --- said to the person ---
@@ -166,6 +166,8 @@ class DeskTools:
         text = given.get("text", "").strip()
         if not text or len(text) > MAX_SAID:
             return {"text": sentence("desk.why.long" if text else "desk.why.empty_field", use.spoken)}
+        if looks_like_a_leak(text):
+            return {"text": sentence("desk.why.secret_field", use.spoken)}
         return self._said(use, "text", "send", text)
 
     def _canned(self, use: _Use, given: Mapping[str, str]) -> Errors:
@@ -194,7 +196,7 @@ class DeskTools:
         line_id = cases.add_line(
             db, row.number, ts=new_name(), by=use.by, text=text, at=use.now, tool=tool, gloss=gloss
         )  # fmt: skip
-        self._casework.happened(db, row.conversation_id, rules.StaffWrote(use.by), use.now)
+        self._casework.happened(db, row.conversation_id, rules.Taken(use.by), use.now)
         of = {"line": line_id, **({"say": saved.dump(said)} if said is not None else {})}
         wanted = promises.Wanted("speak", promises.SAY_LINE, use.now + UNSHOWN, of)
         (promise_id,) = promises.add(db, row.conversation_id, [wanted], use.now)
@@ -206,14 +208,14 @@ class DeskTools:
     def _link(self, use: _Use) -> None:
         """A new one-time link for the account at hand; its address is made when it leaves, and stands nowhere here."""
         if not may_write(use.held.window_until, use.now):
-            self._note(use, "link", sentence("desk.why.window", use.spoken))
+            self._note(use, sentence("desk.why.window", use.spoken))
             return
         self._taken(use)
         self._turns.steer(use.db, use.row.conversation_id, Steered("link"))
         after = self._use(use.db, use.row.number, use.by)
         state = after.talk.state if after is not None else None
         if not isinstance(state, mailbox.AwaitingSecret):
-            self._note(use, "link", sentence("desk.link.none", use.spoken))
+            self._note(use, sentence("desk.link.none", use.spoken))
             return
         values: Values = {"address": Code(state.account.address), "link": Link(state.link_id)}
         self._told(use, "", "link", Say("desk.said.link", values))
@@ -226,7 +228,7 @@ class DeskTools:
         known = self._providers.for_address(address, today) if address else None
         known = known or (self._providers.for_host(host, today) if host else None)
         text = provider_facts(known, address, use.spoken) if address else sentence("desk.facts.nobody", use.spoken)
-        self._note(use, "facts", text)
+        self._note(use, text)
 
     def _account_at_hand(self, use: _Use) -> tuple[str, str]:
         """The address that the talk is about, else the mailbox's, else that of their wish for access; its server."""
@@ -238,13 +240,13 @@ class DeskTools:
 
     def _error(self, use: _Use) -> None:
         found = promises.last_outcome(use.db, use.row.conversation_id, TESTS)
-        self._note(use, "error", last_error(found.outcome if found is not None else None, use.spoken))
+        self._note(use, last_error(found.outcome if found is not None else None, use.spoken))
 
     def _test(self, use: _Use) -> None:
         """The live test: of the password that waits in the talk, which then goes on; else of the saved mailbox."""
         state = use.talk.state
         if isinstance(state, mailbox.Testing):
-            self._note(use, "test", sentence("desk.test.runs", use.spoken))
+            self._note(use, sentence("desk.test.runs", use.spoken))
             return
         if isinstance(state, mailbox.Stuck):
             self._taken(use)
@@ -253,7 +255,7 @@ class DeskTools:
         standing = self._standing(use)
         kept = standing.facts.mailbox
         if kept is None or not kept.secret_id or standing.member_id is None:
-            self._note(use, "test", sentence("desk.test.nothing", use.spoken))
+            self._note(use, sentence("desk.test.nothing", use.spoken))
             return
         certified = self._certified(kept.account, use.now)
         of = {
@@ -264,7 +266,7 @@ class DeskTools:
         }
         wanted = promises.Wanted("work", promises.DESK_TEST, use.now, of)
         promises.add(use.db, use.row.conversation_id, [wanted], use.now)
-        self._note(use, "test", sentence("desk.test.begun", use.spoken, by=f"<@{use.by}>"))
+        self._note(use, sentence("desk.test.begun", use.spoken, by=f"<@{use.by}>"))
 
     def _certified(self, account: Account, now: datetime) -> bool:
         """Mail with legal force is not sent as a test."""
@@ -281,7 +283,7 @@ class DeskTools:
             return {fields[0]: sentence("desk.why.empty_field", use.spoken)}
         leaked = [name for name, value in values.items() if looks_like_a_leak(value)]
         if leaked:
-            return {leaked[0]: sentence("desk.why.secret", use.spoken)}
+            return {leaked[0]: sentence("desk.why.secret_field", use.spoken)}
         if use.talk.silent:
             return {next(iter(values)): sentence("desk.why.silent", use.spoken)}
         with use.db.begin_nested() as together:
@@ -297,7 +299,7 @@ class DeskTools:
         if wrong:
             return {name: _in_words(why, use.spoken) for name, why in wrong}
         shown = ", ".join(f"{sentence(f'desk.window.{name}', use.spoken)}: {value}" for name, value in values.items())
-        self._note(use, "answer", sentence("desk.filled", use.spoken, by=f"<@{use.by}>", answers=_safe(shown)))
+        self._note(use, sentence("desk.filled", use.spoken, by=f"<@{use.by}>", answers=_safe(shown)))
         return {}
 
     def _access(self, use: _Use, given: Mapping[str, str]) -> Errors:
@@ -340,11 +342,6 @@ class DeskTools:
 
     def _standing(self, use: _Use) -> Standing:
         return self._facts.read(use.db, use.held, use.talk, use.now)
-
-
-def note(db: Connection, row: Row, *, tool: str, by: str, text: str, at: datetime) -> None:
-    """A note for the team alone; it is posted with what else there is to show."""
-    cases.add_line(db, row.number, ts=new_name(), by=by, text=text, at=at, tool=tool, state="note")
 
 
 def _in_words(said: Say, spoken: Language) -> str:
