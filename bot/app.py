@@ -18,6 +18,7 @@ from bot.channels.slack.render import Frame
 from bot.channels.whatsapp import Twilio
 from bot.channels.whatsapp.channel import WhatsApp
 from bot.clock import Clock, SystemClock
+from bot.desk_tools import Desk, DeskTools
 from bot.facts import FactReader
 from bot.handiwork import Channel, DeskParts, SlackParts, Tools
 from bot.limits import Limits
@@ -157,7 +158,7 @@ def _join(settings: Settings, engine: Engine, clock: Clock, joined: dict[str, Ch
         discovery=settings.discovery == "online",
         glance=facts.at_a_glance,
         slack=slack,
-        desk=_desk(settings, slack, casework, clock),
+        desk=_desk(settings, slack, casework, clock, turns, facts, providers),
         templates=templates if settings.templates == "on" else None,
     )
     return Parts(
@@ -285,12 +286,16 @@ def _slack(settings: Settings, engine: Engine, clock: Clock, safe: Safe) -> Slac
     return SlackParts(workspaces, screens, Slack(workspaces.api, screens, _frame))
 
 
-def _desk(settings: Settings, slack: SlackParts | None, casework: Casework, clock: Clock) -> DeskParts | None:
+def _desk(
+    settings: Settings, slack: SlackParts | None, casework: Casework, clock: Clock, turns: Turns, facts: FactReader,
+    providers: Providers,
+) -> DeskParts | None:  # fmt: skip
     if slack is None or not settings.support_channel:
         return None
     zone, api = ZoneInfo(settings.support_timezone), slack.workspaces.api
     team, channel = settings.support_team, settings.support_channel
-    return DeskParts(api, team, channel, zone, casework, Staff(api, team, channel, clock.now))
+    tools = DeskTools(casework, turns, facts, providers, Desk(team, channel, zone), clock.now)
+    return DeskParts(api, team, channel, zone, casework, Staff(api, team, channel, clock.now), tools)
 
 
 def _frame(language: Language) -> Frame:

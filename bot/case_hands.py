@@ -250,7 +250,8 @@ def _updated(tools: Tools, desk: DeskParts, row: Row, text: str, blocks: list[An
 def _mark(tools: Tools, desk: DeskParts, row: Row, line: Row) -> None:
     """The mark of a staff member's line."""
     if line.tool and line.state != "held":
-        bring_up_to_date(desk, row, line, _spoken(tools, desk))
+        change = partial(desk.api.call, desk.team, "chat.update", channel=desk.channel)
+        bring_up_to_date(change, row, line, _spoken(tools, desk))
     before, now = REACTIONS.get(line.shown), REACTIONS[line.state]
     if before and before != now:
         _react(desk, "reactions.remove", line.ts, before)

@@ -3,6 +3,7 @@
 They can be taken back for the five seconds after they stand there.
 """
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -13,7 +14,6 @@ from bot.channels import Refused
 from bot.channels.slack.render import actions, sections
 from bot.channels.slack.style import SlackStyle
 from bot.desk_menu import DESK
-from bot.handiwork import DeskParts
 from bot.store import cases, promises
 from bot.store.engine import Connection, Row
 from flows.speech import Button, sentence
@@ -43,11 +43,11 @@ def in_the_thread(db: Connection, line_id: int, ts: str, now: datetime) -> None:
         promises.move(db, line.promise_id, now + HOLD)
 
 
-def bring_up_to_date(desk: DeskParts, row: Row, line: Row, spoken: Language) -> None:
-    """What leaves, or was taken back, has no button any more."""
+def bring_up_to_date(change: Callable[..., object], row: Row, line: Row, spoken: Language) -> None:
+    """What leaves, or was taken back, has no button any more. `change` changes our message of a name."""
     text, blocks = shown_as(row, line, spoken)
     try:
-        desk.api.call(desk.team, "chat.update", channel=desk.channel, ts=line.ts, text=text, blocks=blocks)
+        change(ts=line.ts, text=text, blocks=blocks)
     except Refused as refusal:  # its message was deleted
         _log.info("a line was not brought up to date", code=refusal.code)
 

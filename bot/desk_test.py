@@ -1,11 +1,12 @@
-"""The live test that the team wants, and what they read of every live test while one of them has the case."""
+"""What the team wants of the world: a live test, and that what they fill in is done once they are known to be staff."""
 
 from dataclasses import replace
 from uuid import UUID
 
+from bot.channels import SendError
 from bot.desk_facts import tested
 from bot.facts import language, on_the_wire
-from bot.handiwork import LEASES, Again, DeskParts, Ended, Outcome, Tools, family_of, look, password_of
+from bot.handiwork import LEASES, Again, DeskParts, Ended, Outcome, Tools, backoff, family_of, look, password_of
 from bot.limits import Exhausted
 from bot.live_tests import count_test
 from bot.mail.wire.probe import Failed, test_login
@@ -51,6 +52,25 @@ def desk_test(tools: Tools, promise: Promise) -> Outcome:
     if not isinstance(outcome, Ended) or not isinstance(outcome.event, LoginWorked | LoginFailed):
         return outcome
     return _judged(tools, desk, promise, held, outcome)
+
+
+def desk_use(tools: Tools, promise: Promise) -> Outcome:
+    """What was filled in for the person, or decided about them: only by somebody of the team."""
+    held, desk, of = look(tools, promise), tools.desk, promise.payload
+    if held is None or desk is None:
+        return Ended("dropped")
+    try:
+        of_us = desk.staff.has(of["by"])
+    except SendError as failure:  # Slack does not say who is of the team
+        return Again(backoff(promise.attempt), str(failure))
+    if not of_us:
+        return _only_noted(tools, desk, held, "desk.why.stranger")
+
+    def along(db: Connection) -> bool:
+        desk.tools.proven(db, of["case"], of["what"], of["given"], of["by"])
+        return True
+
+    return Ended(along=along)
 
 
 def _tested(tools: Tools, promise: Promise, wanted: TestLogin, held: Held, secret: Secret) -> Outcome:

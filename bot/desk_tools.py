@@ -32,6 +32,7 @@ from flows.reading import looks_like_a_leak
 from flows.speech import Plain, render, sentence
 from flows.words import Account, Code, FieldErrors, Language, Link, Say, Speak, Steered, TestLogin, Values
 
+PROVEN = frozenset({"answer", "access"})  # done only once Slack has said that whoever wants it is of the team
 UNSHOWN = timedelta(seconds=30)  # a line leaves by then even if Slack could not show it
 TESTS = ("TestLogin", promises.DESK_TEST, promises.RETEST)
 Errors = dict[str, str]
@@ -136,10 +137,32 @@ class DeskTools:
             row = cases.get(db, number)
             spoken = self._spoken(db)
             return {next(iter(given), "text"): sentence("desk.why.closed", spoken)} if row is not None else {}
+        if what not in PROVEN:
+            errors = tool(use, given)
+            if not errors:
+                self._used(use, what)
+            return errors
+        with db.begin_nested() as rehearsal:
+            errors = tool(use, given)
+            rehearsal.rollback()
+        if not errors:
+            of = {"case": number, "what": what, "given": dict(given), "by": by}
+            promises.add(
+                db, use.row.conversation_id, [promises.Wanted("work", promises.DESK_USE, use.now, of)], use.now
+            )
+            promises.wake(db, {"work"})
+        return errors
+
+    def proven(self, db: Connection, number: int, what: str, given: Mapping[str, str], by: str) -> None:
+        """Somebody who surely is of the team has filled in a window; what is not possible any more is told there."""
+        use, tool = self._use(db, number, by), self._windows.get(what)
+        if use is None or tool is None:
+            return
         errors = tool(use, given)
+        for words in errors.values():
+            self._note(use, words)
         if not errors:
             self._used(use, what)
-        return errors
 
     def _use(self, db: Connection, number: int, by: str) -> _Use | None:
         row = cases.about(db, number)

@@ -15,6 +15,7 @@ from bot.channels import Accepted, Identity, Inbound
 from bot.channels.slack.channel import Slack
 from bot.channels.slack.client import SlackApi
 from bot.clock import Clock
+from bot.desk_tools import DeskTools
 from bot.facts import wire_server
 from bot.limits import Limits
 from bot.links import LinkBook
@@ -133,7 +134,7 @@ class SlackParts:
 
 @dataclass(frozen=True, slots=True)
 class DeskParts:
-    """Where the desk stands: a channel of the team's, who is in it, the team's time zone, and how cases go on."""
+    """Where the desk stands: a channel of the team's, who is in it, their time zone, how cases go on, their tools."""
 
     api: SlackApi
     team: str
@@ -141,6 +142,7 @@ class DeskParts:
     zone: ZoneInfo
     casework: Casework
     staff: Staff
+    tools: DeskTools
 
 
 @dataclass(frozen=True, slots=True)

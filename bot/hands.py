@@ -16,7 +16,7 @@ import structlog
 from bot.calendar import UTC, is_by_day, may_write
 from bot.case_hands import case_time, case_window, say_line, show_case
 from bot.channels import Accepted, Refused, SendError
-from bot.desk_test import desk_test, told_the_team
+from bot.desk_test import desk_test, desk_use, told_the_team
 from bot.entrance_mail import mail_code
 from bot.facts import language, on_the_wire, wire_server
 from bot.files import fetch_file
@@ -659,6 +659,7 @@ HANDS: dict[str, Hand] = {
     promises.CASE_WINDOW: case_window,
     promises.SAY_LINE: say_line,
     promises.DESK_TEST: desk_test,
+    promises.DESK_USE: desk_use,
     promises.RENEW_TOKENS: renew_tokens,
     promises.FOLLOW_UP: follow_up,
     promises.LOOK_AROUND: look_around,

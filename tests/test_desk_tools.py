@@ -474,7 +474,7 @@ def test_a_wish_is_declined_once(kit):
     kit.opens("Wish for access")
     kit.opens("Wish for access", RITA)
     assert kit.fills({"decision": "decline"}) == {}
-    assert kit.fills({"decision": "found"}, RITA) == {"decision": "this case is closed"}
+    assert kit.fills({"decision": "found"}, RITA) == {}  # the first one counts
     kit.settle()
     assert "closed: not let in" in kit.root().text
     assert kit.rows(tables.member) == []
@@ -494,6 +494,18 @@ def test_a_tool_works_only_from_the_desk_s_own_channel(kit):
     kit.settle()
     assert audited(kit) == before
     assert kit.slack.modal(TEAM, SAM) is None
+
+
+def test_a_guest_in_the_channel_neither_decides_nor_answers_for_anybody(kit):
+    kit.slack.user(TEAM, "U0GUEST", "guest", real_name="Guest", is_restricted=True)
+    kit.slack.join(TEAM, "G0DESK", "U0GUEST")
+    wishes(kit)
+    kit.opens("Wish for access", "U0GUEST")
+    assert kit.fills({"decision": "found"}, "U0GUEST") == {}
+    kit.settle()
+    assert kit.rows(tables.member) == []
+    assert "you are not one of the team" in kit.told()
+    assert not [one for one in audited(kit) if one[1] == "case_access"]
 
 
 def test_a_tool_of_a_closed_case_does_nothing(kit):

@@ -30,6 +30,7 @@ SHOW_CASE = "show_case"  # the thread of a case as it is now
 CASE_TIME = "case_time"  # when a case is to be looked at again
 CASE_WINDOW = "case_window"  # when the team is told that somebody's 24 hours are nearly over
 SAY_LINE = "say_line"  # what staff wrote to somebody
+DESK_USE = "desk_use"  # what staff have filled in, once they are known to be staff
 DESK_TEST = "desk_test"  # a live test that staff wants: its result is for the team
 WATCH = "watch"  # whether a mailbox that worked still does
 WARN = "warn"  # to somebody who did not write: by their channel, by a template, or when they write

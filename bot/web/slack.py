@@ -8,7 +8,6 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from bot.channels.slack.bolt import bolt_app, genuine, handler, socket
 from bot.channels.slack.line import Line
-from bot.desk_tools import Desk, DeskTools
 from bot.handiwork import armed
 from bot.slack_desk import SupportDesk
 from bot.slack_edge import SlackEdge
@@ -43,9 +42,7 @@ def _desk(parts: "Parts") -> SupportDesk | None:
     desk = parts.tools.desk
     if desk is None:
         return None
-    where, now = Desk(desk.team, desk.channel, desk.zone), parts.clock.now
-    tools = DeskTools(desk.casework, parts.turns, parts.facts, parts.tools.providers, where, now)
-    return SupportDesk(parts.engine, desk.casework, tools, desk.team, desk.channel, now)
+    return SupportDesk(parts.engine, desk.casework, desk.tools, desk.team, desk.channel, parts.clock.now)
 
 
 def slack_line(parts: "Parts") -> Line | None:
