@@ -8,16 +8,19 @@ from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 from flask import Flask
 
+from bot.casework import Casework
 from bot.channels.slack.channel import Slack
 from bot.channels.slack.render import Frame
 from bot.channels.whatsapp import Twilio
 from bot.channels.whatsapp.channel import WhatsApp
 from bot.clock import Clock, SystemClock
+from bot.desk_tools import Desk, DeskTools
 from bot.facts import FactReader
-from bot.handiwork import Channel, SlackParts, Tools
+from bot.handiwork import Channel, DeskParts, SlackParts, Tools
 from bot.limits import Limits
 from bot.links import LinkBook
 from bot.mail.knowledge.providers import BadTable, Providers
@@ -29,6 +32,7 @@ from bot.safe import Safe
 from bot.screens import Screens
 from bot.search import Search
 from bot.settings import Settings, SettingsError
+from bot.staff import Staff
 from bot.store import housekeeping, schema
 from bot.store.engine import Engine, connect, reading
 from bot.templates import Templates
@@ -79,6 +83,7 @@ class Parts:
     safe: Safe
     limits: Limits
     turns: Turns
+    casework: Casework
     facts: FactReader
     search: Search
     links: LinkBook
@@ -121,9 +126,11 @@ def _join(settings: Settings, engine: Engine, clock: Clock, joined: dict[str, Ch
         safe.check(db)
     mails = f"{settings.mails_per_hour} per hour; {settings.mails_per_day} per day"
     limits = Limits(engine, clock, {"mail": {"mailbox": mails}})
-    facts = FactReader(house(settings), providers)
+    facts = FactReader(house(settings), providers, settings.desk.hours)
+    casework = Casework(settings.desk, settings.support_team)
     search = Search(lambda text: facts.family(text, clock.now().date()))
-    turns = Turns(engine, clock, facts, Records(safe, limits, facts, settings.twilio_whatsapp_from), safe, search)
+    records = Records(safe, limits, facts, casework, settings.twilio_whatsapp_from)
+    turns = Turns(engine, clock, facts, records, safe, search, casework)
     links = LinkBook(engine, clock, turns, safe, providers, chat_url(settings))
     whatsapp = _whatsapp(settings, engine) if settings.real_twilio else None
     templates = None
@@ -151,9 +158,12 @@ def _join(settings: Settings, engine: Engine, clock: Clock, joined: dict[str, Ch
         discovery=settings.discovery == "online",
         glance=facts.at_a_glance,
         slack=slack,
+        desk=_desk(settings, slack, casework, clock, turns, facts, providers),
         templates=templates if settings.templates == "on" else None,
     )
-    return Parts(settings, engine, clock, vault, safe, limits, turns, facts, search, links, tools, slack, templates)
+    return Parts(
+        settings, engine, clock, vault, safe, limits, turns, casework, facts, search, links, tools, slack, templates
+    )
 
 
 def house(settings: Settings) -> House:
@@ -168,6 +178,8 @@ def house(settings: Settings) -> House:
         mails_per_hour=settings.mails_per_hour,
         mails_per_day=settings.mails_per_day,
         signup=settings.signup,
+        desk=bool(settings.support_channel),
+        answer_minutes=settings.support_answer_minutes,
     )
 
 
@@ -272,6 +284,18 @@ def _slack(settings: Settings, engine: Engine, clock: Clock, safe: Safe) -> Slac
     )
     screens = Screens(engine, clock)
     return SlackParts(workspaces, screens, Slack(workspaces.api, screens, _frame))
+
+
+def _desk(
+    settings: Settings, slack: SlackParts | None, casework: Casework, clock: Clock, turns: Turns, facts: FactReader,
+    providers: Providers,
+) -> DeskParts | None:  # fmt: skip
+    if slack is None or not settings.support_channel:
+        return None
+    zone, api = ZoneInfo(settings.support_timezone), slack.workspaces.api
+    team, channel = settings.support_team, settings.support_channel
+    tools = DeskTools(casework, turns, facts, providers, Desk(team, channel, zone), clock.now)
+    return DeskParts(api, team, channel, zone, casework, Staff(api, team, channel, clock.now), tools)
 
 
 def _frame(language: Language) -> Frame:

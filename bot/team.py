@@ -112,7 +112,8 @@ def _request(scene: Scene, request_id: str) -> Row | None:
 def decided(db: Connection, request: Row, agency_id: UUID | None, role: str, now: datetime) -> None:
     """Let somebody in as a member of an agency, or (None) do not; they are told, and their case is closed."""
     access.decide(db, request.id, "granted" if agency_id else "declined")
-    conversations.close_case(db, request.conversation_id, now)
+    conversations.close_case(db, request.conversation_id, now, "granted" if agency_id else "declined")
+    promises.one_at(db, request.conversation_id, promises.SHOW_CASE, now, now)  # its thread shows that it is over
     if agency_id is None:
         tell(db, request.conversation_id, AccessDeclined(), now)
         return

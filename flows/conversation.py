@@ -36,6 +36,8 @@ from flows.words import (
     Account,
     AdminNeeded,
     Ask,
+    CaseEnded,
+    CaseLapsed,
     CaseOpened,
     Chose,
     Code,
@@ -57,6 +59,7 @@ from flows.words import (
     Judged,
     Language,
     Lay,
+    LeaveCase,
     MailAccepted,
     MailboxBroke,
     MailboxWaits,
@@ -88,6 +91,7 @@ from flows.words import (
     SlackLeft,
     Speak,
     Start,
+    Steered,
     Tapped,
     TellAdmins,
     TestSlow,
@@ -119,7 +123,7 @@ MAX_WITH_CHOICES = 960  # of WhatsApp's 1,024 characters; the rest is for what t
 LINK_LENGTH = 120  # a one-time link is not longer
 FIX = "fix:"  # an option that asks for one answer of this flow again: "fix:host"
 # Options below news that are done on the spot, whatever flow goes on: somebody is let in or not, or all is well.
-ADMIT, REFUSE, NOTED, LATER = "admit:", "refuse:", "noted:", "later:"
+ADMIT, REFUSE, NOTED, LATER, WAIT = "admit:", "refuse:", "noted:", "later:", "wait:"
 DOUBT = "talk.doubt"
 NEWS = "news."
 FOR_ANYBODY = frozenset({"welcome", "privacy"})  # flows that need no agency
@@ -313,14 +317,25 @@ def _happened(envelope: Envelope, event: Event, facts: Facts) -> Turn:
     """What the world did: an answer to a question in progress, or news."""
     match event:
         case CaseOpened(number):
-            values: Values = {"number": number, "contact": Code(facts.house.support_contact)}
-            return Turn(envelope, (Say("handoff.opened", values),), ask=True)
+            return Turn(envelope, (_told_of_the_case(number, facts),), ask=True)
         case AccessDecided(name, granted, already):
             became = "already" if already else "granted" if granted else "refused"
             return Turn(envelope, (Say(f"access.{became}", {"name": name}),), ask=True)
+        case Steered(at, values):
+            return _steered(envelope, at, values, facts)
     if isinstance(event, News):
         return _news(envelope, event, facts)
     return _step(envelope, event, facts) or Turn(envelope)
+
+
+def _told_of_the_case(number: int, facts: Facts) -> Say:
+    """Who will help and when; without a desk of ours, whom to write to."""
+    house = facts.house
+    if not house.desk:
+        return Say("handoff.opened", {"number": number, "contact": Code(house.support_contact)})
+    if facts.away_until is not None:
+        return Say("handoff.away", {"number": number, "day": facts.away_until, "hour": facts.away_hour})
+    return Say("handoff.called", {"number": number, "minutes": house.answer_minutes})
 
 
 def _stay_silent(envelope: Envelope, event: Event) -> Turn:
@@ -509,6 +524,8 @@ def _on_the_spot(envelope: Envelope, value: str) -> Turn | None:
     for prefix in (ADMIT, REFUSE):
         if value.startswith(prefix):
             return Turn(envelope, (DecideAccess(value.removeprefix(prefix), granted=prefix == ADMIT),))
+    if value == WAIT:
+        return Turn(envelope, (Say("handoff.waiting"),))
     if value == LATER:
         return Turn(envelope, (Say("news.later"),), ask=True, briefly=True)
     return Turn(envelope, (Say("news.noted"),), ask=True) if value == NOTED else None
@@ -563,7 +580,8 @@ def _small_command(envelope: Envelope, name: Command, facts: Facts) -> Turn:
         case "erase":
             return _start(envelope, Start("privacy"), facts)
         case "bot":
-            return Turn(envelope, (Say("handoff.bot_is_here"),), ask=True)
+            leave = (LeaveCase(),) if facts.case else ()
+            return Turn(envelope, (*leave, Say("handoff.bot_is_here")), ask=True)
     return Turn(envelope, ask=True)
 
 
@@ -707,6 +725,8 @@ def _news(envelope: Envelope, event: News, facts: Facts) -> Turn:
             return Turn(home, (*intro, Say("news.slack_added", {"agency": agency})), ask=True)
         case SlackLeft(workspace):
             return Turn(envelope, (Say("news.slack_left", {"workspace": workspace}),), ask=True)
+        case CaseLapsed() | CaseEnded():
+            return _news_of_the_case(envelope, event, facts)
         case TestSlow():
             return Turn(envelope, (Say("news.test_slow"),) if isinstance(envelope.state, mailbox.Testing) else ())
         case Lay():
@@ -826,6 +846,77 @@ def _news_of_a_membership(
             return Turn(envelope, (Say("news.reminded", {"agency": agency}),), ask=True, offer=offer)
     declined = replace(envelope, state=welcome.AtTheDoor()) if envelope.flow == "welcome" else envelope
     return Turn(declined, (Say("news.access_declined"),), ask=True)
+
+
+def _news_of_the_case(envelope: Envelope, event: CaseLapsed | CaseEnded, facts: Facts) -> Turn:
+    """The bot has the word again: it says why, and goes on where it was, or where staff want it to."""
+    if isinstance(event, CaseLapsed):
+        said = Say("handoff.longer", {"number": event.number})
+        return Turn(envelope, (said,), ask=True, offer=(Option(WAIT, "handoff.button.wait"),))
+    there = _placed_at(envelope, event.at, facts)
+    name = event.reason
+    if event.reason == "handed_back" and there is not None:
+        name = event.at if event.at in {"menu", "test"} else "anew"
+    over = (Say(f"handoff.over.{name}", {"number": event.number}),)
+    return Turn(envelope, over).then(there) if there is not None else Turn(envelope, over, ask=True)
+
+
+# --- support leads the talk -------------------------------------------------------------------------------------------
+
+_WITH_A_LINK = (mailbox.AwaitingSecret, mailbox.ConfirmingSecret, mailbox.Stuck)
+
+
+def places(envelope: Envelope) -> tuple[str, ...]:
+    """The answers of the flow at hand that can be asked for again, in the order in which they are asked."""
+    flow = FLOWS.get(envelope.flow)
+    fields = reversed(flow.fields) if flow is not None else ()
+    return tuple(one for one in fields if flow is not None and flow.reopen(envelope.state, one) is not None)
+
+
+def may_fill(envelope: Envelope) -> tuple[str, ...]:
+    """What may be answered for the person: their address at any time, the server where the flow knows whose it is."""
+    known = [one for one in (*places(envelope), *(one.name for one in _asked_inputs(envelope))) if one in FILLABLE]
+    return tuple(one for one in FILLABLE if one in {"address", *known, *(FILLABLE if "host" in known else ())})
+
+
+FILLABLE = ("address", "host", "port")
+
+
+def _asked_inputs(envelope: Envelope) -> tuple[Input, ...]:
+    return _inputs(envelope) if envelope.flow in {mailbox.FLOW.name, integrate.FLOW.name} else ()
+
+
+def _placed_at(envelope: Envelope, at: str, facts: Facts) -> Turn | None:
+    """The talk at another place (see `Steered`); None where there is no such place, or none is wished for."""
+    match at:
+        case "":
+            return None
+        case "menu":
+            return Turn(_at_home(envelope, facts), ask=True)
+        case "test" if isinstance(envelope.state, mailbox.Stuck):
+            return _step(envelope, Chose("again"), facts)
+        case "link" if isinstance(envelope.state, _WITH_A_LINK):
+            return _step(envelope, Chose("new_link"), facts)
+        case "test" | "link" if facts.agency and facts.mailbox is not None:
+            return _start(envelope, Start("mailbox", "test" if at == "test" else "password"), facts)
+    asked = FLOWS[envelope.flow].reopen(envelope.state, at) if at in FLOWS[envelope.flow].fields else None
+    if asked is not None:
+        return _apply(envelope, asked, (), facts)
+    if at in {one.name for one in _asked_inputs(envelope)}:
+        return Turn(envelope, ask=True)
+    return _start(envelope, Start("mailbox"), facts) if at == "address" and facts.agency else None
+
+
+def _steered(envelope: Envelope, at: str, values: Mapping[str, str], facts: Facts) -> Turn:
+    """What does not fit into its field changes nothing: it is told at the field."""
+    there = _placed_at(envelope, at, facts)
+    if not values or there is None:
+        return there or Turn(envelope)
+    filled = _step(there.envelope, Filled(values), facts)
+    wrong = tuple(one for one in filled.effects if isinstance(one, FieldErrors)) if filled is not None else ()
+    if filled is None or wrong:
+        return Turn(envelope, wrong)
+    return _unsaid(there).then(filled)
 
 
 def _invited(envelope: Envelope, agency: str, by: str, facts: Facts) -> Turn:

@@ -70,6 +70,7 @@ class Held:
     window_until: datetime | None
     unfinished: int
     held_back: bool
+    case: int | None = None
 
 
 _unfinished = (
@@ -85,6 +86,12 @@ _held_back = (
     .where(held_back(promise))
     .correlate(conversation)
     .exists()
+)
+_open_case = (
+    select(case.c.number)
+    .where(case.c.conversation_id == conversation.c.id, case.c.closed_at.is_(None))
+    .correlate(conversation)
+    .scalar_subquery()
 )
 _HELD = (  # in the order of `Held`
     conversation.c.id,
@@ -102,6 +109,7 @@ _HELD = (  # in the order of `Held`
     contact.c.window_until,
     _unfinished.label("unfinished"),
     _held_back.label("held_back"),
+    _open_case.label("case"),
 )
 # Both rows: PostgreSQL reads only a locked row anew after it waited for the lock, and the turn before may have changed
 # the contact, too (it joined, it has another language).
@@ -159,6 +167,12 @@ def note(db: Connection, conversation_id: UUID, lines: Sequence[tuple[str, str, 
     ]
     if rows:
         db.execute(_NOTE, rows)
+
+
+def unsaid(db: Connection, promise_ids: Sequence[int]) -> None:
+    """What these promises were to say stands in the transcript as what the bot kept to itself."""
+    mine = (message.c.promise_id.in_(promise_ids), message.c.direction == "out", message.c.by == "")
+    db.execute(update(message).where(*mine).values(direction="bot"))
 
 
 def transcript(db: Connection, conversation_id: UUID, last: int = 50) -> list[Row]:
@@ -229,10 +243,11 @@ def open_case(db: Connection, conversation_id: UUID, reason: str, at: datetime) 
     return int(number)
 
 
-def close_case(db: Connection, conversation_id: UUID, at: datetime) -> None:
-    """Nobody has to take care of this conversation any more."""
+def close_case(db: Connection, conversation_id: UUID, at: datetime, end: str = "") -> None:
+    """Nobody has to take care of this conversation any more, for this reason; the bot speaks in it."""
     mine = (case.c.conversation_id == conversation_id, case.c.closed_at.is_(None))
-    db.execute(update(case).where(*mine).values(closed_at=at))
+    db.execute(update(case).where(*mine).values(closed_at=at, state="closed", owner="", waits_since=None, end=end))
+    db.execute(update(conversation).where(conversation.c.id == conversation_id).values(owner="bot"))
 
 
 def cases(db: Connection) -> list[Row]:

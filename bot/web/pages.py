@@ -70,6 +70,7 @@ class _Pages:
         if status is not None:
             with self._parts.engine.begin() as db:
                 conversations.delivered(db, status)
+                self._parts.casework.went(db, status, self._parts.clock.now())
         return _twiml()
 
     def _genuine(self) -> bool:

@@ -98,7 +98,10 @@ class Slack:
 
     def open(self, team: str, trigger: str, message: Message) -> str:
         """Open a window with a question; its id. A trigger lasts three seconds. Raises Refused, Later, Unclear."""
-        view = window(message, self.frame(message.language))
+        return self.open_view(team, trigger, window(message, self.frame(message.language)))
+
+    def open_view(self, team: str, trigger: str, view: dict[str, Any]) -> str:
+        """Open any window; its id. Raises like `open`."""
         answer = self._api.call(team, "views.open", trigger_id=trigger, view=view)
         return str((answer.get("view") or {}).get("id", ""))
 

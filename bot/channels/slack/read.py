@@ -77,7 +77,7 @@ def read_message(body: Payload) -> Inbound | None:
     text = words(str(event.get("text") or ""))
     kind: Kind = "text" if text.strip() or not files else _kind(str(files[0].get("mimetype", "")))
     who = identity(team, str(event.get("user", "")))
-    return Inbound(_message_id(str(body.get("event_id", ""))), who, text, kind=kind if text or files else "other")
+    return Inbound(message_id(str(body.get("event_id", ""))), who, text, kind=kind if text or files else "other")
 
 
 @_of_slacks_shape
@@ -108,7 +108,7 @@ def read_command(body: Payload) -> tuple[str, Inbound]:
     who = identity(str(body.get("team_id", "")), str(body.get("user_id", "")))
     text = words(str(body.get("text", ""))).strip()
     name = _clean(str(body.get("user_name", "")))[:MAX_NAME]
-    return text.lower(), Inbound(_message_id(str(body.get("trigger_id", ""))), who, text, name=name)
+    return text.lower(), Inbound(message_id(str(body.get("trigger_id", ""))), who, text, name=name)
 
 
 @_of_slacks_shape
@@ -120,7 +120,7 @@ def read_action(body: Payload) -> Inbound:
     if not chosen or len(str(chosen)) > MAX_BUTTON:
         raise BadPayload("a tap without a choice")
     at = f"{body.get('trigger_id', '')} {action.get('action_ts', '')}"
-    return Inbound(_message_id(at), _actor(body), words(str(label))[:MAX_TEXT], button=str(chosen), name=_name(body))
+    return Inbound(message_id(at), _actor(body), words(str(label))[:MAX_TEXT], button=str(chosen), name=_name(body))
 
 
 @_of_slacks_shape
@@ -131,7 +131,7 @@ def read_submission(body: Payload) -> Inbound:
     typed = {str(name): _filled(inputs[VALUE]) for name, inputs in list(values.items())[:MAX_FIELDS] if VALUE in inputs}
     at = f"{view.get('id', '')} {view.get('hash', '')} {body.get('trigger_id', '')}"
     button = f"{view.get('callback_id', '')}:"
-    return Inbound(_message_id(at), _actor(body), " / ".join(typed.values()), button, name=_name(body), fields=typed)
+    return Inbound(message_id(at), _actor(body), " / ".join(typed.values()), button, name=_name(body), fields=typed)
 
 
 def _filled(given: Mapping[str, Any]) -> str:
@@ -139,7 +139,8 @@ def _filled(given: Mapping[str, Any]) -> str:
     picked = given.get("selected_users") or given.get("selected_conversations")
     if picked is not None:
         return ",".join(str(one) for one in picked[:MAX_PICKED])
-    return words(str(given.get("value") or "")).strip()
+    chosen = (given.get("selected_option") or {}).get("value")
+    return words(str(chosen or given.get("value") or "")).strip()
 
 
 @_of_slacks_shape
@@ -161,7 +162,7 @@ def _name(body: Payload) -> str:
     return _clean(str(user.get("name") or user.get("username") or ""))[:MAX_NAME]
 
 
-def _message_id(told: str) -> str:
+def message_id(told: str) -> str:
     """An id of at most 64 signs; ours is made of Slack's, so that what comes twice has it twice."""
     if not told.strip():
         raise BadPayload("no id")
@@ -184,6 +185,12 @@ def _read(link: re.Match[str]) -> str:
     if target.startswith(("#", "@", "!")):
         return f"{target[0]}{label or target[1:]}"
     return label if label and label in target else target
+
+
+def typed(body: Payload, name: str) -> str:
+    """What somebody typed into a field of a window, letter by letter: no link and no entity is made of it there."""
+    values = ((body.get("view") or {}).get("state") or {}).get("values") or {}
+    return _clean(str(((values.get(name) or {}).get(VALUE) or {}).get("value") or ""))[:MAX_TEXT].strip()
 
 
 def _clean(text: str) -> str:
