@@ -68,7 +68,7 @@ class Hours:
 
 def read_hours(text: str, zone: str) -> Hours:
     """The hours as they are written; empty: always. Raises BadHours."""
-    spans = [span for part in text.lower().split(",") if part.strip() for span in _spans(part.strip())]
+    spans = [span for part in text.lower().split(",") if text.strip() for span in _spans(part.strip())]
     return Hours(tuple(spans), ZoneInfo(zone))
 
 
