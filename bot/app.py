@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -14,7 +15,9 @@ from flask import Flask
 
 from bot.casework import Casework
 from bot.channels.slack.channel import Slack
+from bot.channels.slack.people import is_in
 from bot.channels.slack.render import Frame
+from bot.channels.slack.threads import Threads
 from bot.channels.whatsapp import Twilio
 from bot.channels.whatsapp.channel import WhatsApp
 from bot.clock import Clock, SystemClock
@@ -287,8 +290,9 @@ def _slack(settings: Settings, engine: Engine, clock: Clock, safe: Safe) -> Slac
 def _desk(settings: Settings, slack: SlackParts | None, casework: Casework) -> DeskParts | None:
     if slack is None or not settings.support_channel:
         return None
-    zone = ZoneInfo(settings.support_timezone)
-    return DeskParts(slack.workspaces.api, settings.support_team, settings.support_channel, zone, casework)
+    api, team, channel = slack.workspaces.api, settings.support_team, settings.support_channel
+    zone, threads = ZoneInfo(settings.support_timezone), Threads(api, team, channel)
+    return DeskParts(api, team, channel, zone, casework, threads, partial(is_in, api, team, channel))
 
 
 def _frame(language: Language) -> Frame:

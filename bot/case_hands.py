@@ -177,7 +177,7 @@ def _root(tools: Tools, desk: DeskParts, row: Row) -> tuple[list[Any], str]:
         owner=f"<@{row.owner}>" if row.owner else "",
         waits_since=row.waits_since,
         snoozed_until=row.snoozed_until,
-        where=_where(row),
+        where=packet.where(row.envelope),
         mailbox=_mailbox(row, spoken),
         window_until=row.window_until,
         end=row.end,
@@ -194,13 +194,6 @@ def _root(tools: Tools, desk: DeskParts, row: Row) -> tuple[list[Any], str]:
 def _spoken(tools: Tools, desk: DeskParts) -> Language:
     with reading(tools.engine) as db:
         return language(cases.team_language(db, desk.team))
-
-
-def _where(row: Row) -> str:
-    state = (row.envelope or {}).get("state") or {}
-    flow = (row.envelope or {}).get("flow") or ""
-    asking = state.get("asking", "")
-    return ".".join(part for part in (flow, str(state.get("is", "")), str(asking)) if part)
 
 
 def _mailbox(row: Row, spoken: Language) -> str:

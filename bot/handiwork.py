@@ -14,6 +14,7 @@ from bot.casework import Casework
 from bot.channels import Accepted, Identity, Inbound
 from bot.channels.slack.channel import Slack
 from bot.channels.slack.client import SlackApi
+from bot.channels.slack.threads import Threads
 from bot.clock import Clock
 from bot.facts import wire_server
 from bot.limits import Limits
@@ -131,13 +132,18 @@ class SlackParts:
 
 @dataclass(frozen=True, slots=True)
 class DeskParts:
-    """Where the desk stands: the channel in the team's workspace, the team's time zone, and how cases go on."""
+    """Where the desk stands: the channel in the team's workspace, the team's time zone, and how cases go on.
+
+    `is_staff`: whether a user of that workspace sits at the desk; it may ask Slack, and raise what Slack's API raises.
+    """
 
     api: SlackApi
     team: str
     channel: str
     zone: ZoneInfo
     casework: Casework
+    threads: Threads
+    is_staff: Callable[[str], bool]
 
 
 @dataclass(frozen=True, slots=True)

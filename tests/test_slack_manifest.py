@@ -26,6 +26,7 @@ NAMES = {name: frozenset(known) for name, known in json.loads((HERE / "names.jso
 # the direct messages and the desk's private channel are meant; of both we read our own metadata after a crash.
 NEEDS = {
     "auth.revoke": (),
+    "chat.getPermalink": (),
     "chat.postMessage": ("chat:write",),
     "chat.update": ("chat:write",),
     "conversations.history": ("im:history", "groups:history", "metadata.message:read"),
@@ -40,7 +41,10 @@ NEEDS = {
     "views.publish": (),
     "views.update": (),
 }
-EVENT_NEEDS = {"message.im": "im:history", "message.groups": "groups:history"}  # docs.slack.dev/reference/events; the others need none
+EVENT_NEEDS = {
+    "message.im": "im:history",
+    "message.groups": "groups:history",
+}  # docs.slack.dev/reference/events; the others need none
 
 
 def wrong(manifest):
@@ -119,7 +123,9 @@ def test_for_socket_mode_it_needs_no_address():
 
 def called():
     """Every method of Slack's that our code names."""
-    method = re.compile(r"(?:api|auth|chat|conversations|files|oauth|reactions|team|users|views)\.[a-zA-Z0-9.]*[a-zA-Z0-9]")
+    method = re.compile(
+        r"(?:api|auth|chat|conversations|files|oauth|reactions|team|users|views)\.[a-zA-Z0-9.]*[a-zA-Z0-9]"
+    )
     paths = [path for path in (ROOT / "bot").rglob("*.py") if "playground" not in path.parts]
     texts = {
         node.value

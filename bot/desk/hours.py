@@ -57,6 +57,16 @@ class Hours:
             now = self.opens(end)
         return now + left
 
+    def between(self, begin: datetime, end: datetime) -> timedelta:
+        """How much working time lies between two moments."""
+        now, worked = self.opens(begin), timedelta()
+        while now < end:
+            closes = self._end(now)
+            until = end if closes is None else min(closes, end)
+            worked += until - now
+            now = self.opens(until) if until < end else end
+        return worked
+
     def _end(self, moment: datetime) -> datetime | None:
         """When the span ends that a moment within the hours is in; None: never."""
         there = moment.astimezone(self.zone)

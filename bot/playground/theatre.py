@@ -26,7 +26,7 @@ from bot.playground.mail import MAILBOXES, Sandbox
 from bot.playground.slack_stage import SlackStage
 from bot.playground.stage import mail_settings
 from bot.settings import Settings, load
-from bot.store import conversations, promises
+from bot.store import cases, conversations, promises
 from bot.store import people as people_store
 from bot.store.embedded import Embedded
 from bot.store.engine import reading
@@ -150,7 +150,7 @@ class Theatre:
     def answer_wish(self, who: str, language: Language, *, found: bool) -> None:
         """Support answers somebody's wish for access: founds the agency that they named, or declines."""
         with reading(self.parts.engine) as db:
-            case = next(row.number for row in conversations.cases(db) if row.name == who)
+            case = next(row.number for row in cases.queue(db) if row.name == who)
         if found:
             commands.found_agency(self.parts, case, language, "America/Sao_Paulo")
         else:

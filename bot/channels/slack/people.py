@@ -22,6 +22,11 @@ def full_members(api: SlackApi, team: str, users: Sequence[str], channels: Seque
     return sorted(found.values(), key=lambda one: one.name.casefold())
 
 
+def is_in(api: SlackApi, team: str, channel: str, user: str) -> bool:
+    """Whether a user is in a channel. Raises Refused, Later, Unclear."""
+    return user in api.pages(team, "conversations.members", "members", channel=channel)
+
+
 def everybody(api: SlackApi, team: str) -> list[Person]:
     """All full members of a workspace. Raises Refused, Later, Unclear."""
     return [_person(one) for one in api.pages(team, "users.list", "members") if _is_full(one, team)]
