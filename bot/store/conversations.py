@@ -23,6 +23,7 @@ from bot.store.tables import (
     message,
     outgoing_mail,
     promise,
+    staff_line,
 )
 
 _REMEMBER = upsert(inbound).on_conflict_do_nothing().returning(inbound.c.at)
@@ -248,8 +249,9 @@ def close_case(db: Connection, conversation_id: UUID, at: datetime) -> None:
 
 
 def forget_old(db: Connection, before: datetime) -> int:
-    """Erase transcripts, mails and the provider's ids of before a day; how many lines went."""
+    """Erase transcripts, what staff wrote, mails and the provider's ids of before a day; how many lines went."""
     gone = db.execute(delete(message).where(message.c.at < before)).rowcount
+    db.execute(delete(staff_line).where(staff_line.c.at < before))
     db.execute(delete(outgoing_mail).where(outgoing_mail.c.at < before))
     db.execute(delete(inbound).where(inbound.c.at < before))
     db.execute(delete(dead_letter).where(dead_letter.c.at < before))
