@@ -1,18 +1,25 @@
 """The queue of the desk: in the home of staff, in /metrics, on the command line; and what a person gets without one."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from bot.channels.whatsapp import WhatsAppStyle
 from bot.desk import queue
 from bot.desk.hours import read_hours
 from bot.screens import OPEN_FOR
 from bot.store import cases
 from bot.store.engine import reading
-from flows.speech import sentence
-from flows.words import LANGUAGES
-from tests.botkit import table_of_providers
+from flows import handoff, mailbox
+from flows.conversation import FLOWS
+from flows.facts import Mailbox
+from flows.mailbox import Stuck
+from flows.speech import render, sentence, texts
+from flows.words import LANGUAGES, Account, Server, Speak
+from tests.botkit import Kit, table_of_providers
+from tests.flowkit import facts
 from tests.slackkit import BIA, CARLA, TEAM, SlackKit
 
 DESK = "G0DESK"
@@ -373,3 +380,73 @@ def test_the_medians_are_those_of_the_last_seven_days(kit):
     with reading(kit.engine) as db:
         assert cases.medians(db, now - timedelta(days=7)) == (timedelta(minutes=20), timedelta(minutes=40))
     assert "first answer after 20 min of working time, solved after 40 min." in kit.home(SAM)
+
+
+# --- without a desk ---------------------------------------------------------------------------------------------------
+
+ACCOUNT = Account("ana@agency.com", "ana@agency.com", Server("smtp.agency.com", 465, "tls"))
+LONG = "W" * 120
+
+
+def handed(language="en", flow="mailbox", state=None, about="", **known):
+    """The message to somebody who is told where a person is reached."""
+    house = replace(facts().house, desk=False, support_contact="+55 11 4002-8922")
+    who = {"name": "Ana", "agency": "Sol", "role": "member", "mailbox": None} | known
+    say = handoff.opened(101, flow, state, about, replace(facts(), language=language, house=house, **who))
+    return render(Speak((say,)), language, WhatsAppStyle(), lambda _link: "").body
+
+
+@pytest.mark.parametrize(
+    ("language", "lines"),
+    [
+        ("en", ["Case 101: Ana, Sol (member)", "Where I am: testing my e-mail", "E-mail: ana@agency.com",
+                "Mail server: smtp.agency.com, 465", "Last problem: wrong address or password"]),
+        ("pt", ["Caso 101: Ana, Sol (membro)", "Onde parei: no teste do meu e-mail", "E-mail: ana@agency.com",
+                "Servidor de e-mail: smtp.agency.com, 465", "Último problema: endereço ou senha errados"]),
+        ("es", ["Caso 101: Ana, Sol (miembro)", "Dónde me quedé: probando mi correo", "Correo: ana@agency.com",
+                "Servidor de correo: smtp.agency.com, 465", "Último problema: dirección o contraseña incorrecta"]),
+    ],
+)  # fmt: skip
+def test_without_a_desk_a_person_gets_lines_to_paste_in_their_language(language, lines):
+    body = handed(language, state=Stuck(ACCOUNT, "secret-id", "wrong_credentials"), about=ACCOUNT)
+    assert [line.removeprefix("> ") for line in body.splitlines() if line.startswith("> ")] == lines
+    assert "*101*" in body
+    assert "+55 11 4002-8922" in body
+    assert "secret-id" not in body
+
+
+def test_who_is_not_known_yet_has_fewer_lines():
+    body = handed(flow="welcome", name="", agency="", role=None)
+    assert body.count("> ") == 2
+    assert "> Case 101: ?\n> Where I am: getting in\n" in body
+
+
+def test_what_is_saved_is_told_where_the_talk_is_about_something_else():
+    saved = Mailbox(ACCOUNT, "broken", "mailbox_full", "secret-id")
+    body = handed(flow="menu", mailbox=saved)
+    assert "> E-mail: ana@agency.com\n> Mail server: smtp.agency.com, 465\n> Last problem: a mailbox is full" in body
+    assert "Where" not in body
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_lines_fit_into_one_message_of_whatsapp_whatever_is_in_them(language):
+    long = Account(f"{LONG}@{LONG}.com", LONG, Server(f"{LONG}.{LONG}.com", 465, "tls"))
+    state = Stuck(long, "x", "account_locked_or_web_login_required")
+    body = handed(language, name=LONG, agency=LONG, role="admin", state=state, about=long)
+    assert len(body) < 1024
+
+
+def test_a_place_in_the_talk_has_words_wherever_there_is_one():
+    known = {name.removeprefix("handoff.where.") for name in texts("en") if name.startswith("handoff.where.")}
+    assert known == {*handoff.PLACES.values(), *FLOWS} - {"menu"}
+    assert all(hasattr(mailbox, state) for _, state in handoff.PLACES)
+
+
+def test_without_a_desk_the_lines_are_told_in_the_talk_and_pasted_as_they_stand(database_url, tmp_path):
+    with Kit(database_url, tmp_path) as kit:
+        kit.join()
+        kit.say("person")
+        kit.work()
+        body = kit.last().body
+    assert "> Case 101: Ana, Agência Sol (member)\n> Where I am: my e-mail address\n" in body
+    assert body.rstrip().endswith("?")
