@@ -114,7 +114,8 @@ def _post(desk: DeskParts, text: str, blocks: list[Any], mark: dict[str, str], t
 
 def _post_lines(desk: DeskParts, row: Row, lines: list[Row]) -> int:
     style = SlackStyle()
-    told = [packet.Line(line.id, line.direction, style.plain(line.text)) for line in lines]
+    plain = {line.id: line.text if line.direction == "in" else line.text.replace("*", "") for line in lines}  # our bold
+    told = [packet.Line(line.id, line.direction, style.plain(plain[line.id])) for line in lines]
     text, last = packet.merged(told)
     mention = f"<@{row.owner}>\n" if row.owner and any(line.direction == "in" for line in lines) else ""
     _post(desk, mention + text, sections(mention + text), {"case": str(row.number), "upto": str(last)}, row.thread)

@@ -53,7 +53,7 @@ from flows.conversation import (
     worth_a_nudge,
 )
 from flows.facts import Pasted, Question
-from flows.reading import command, looks_like_a_leak, written
+from flows.reading import command, looks_like_a_leak, surely_language, written
 from flows.speech import Plain, render
 from flows.words import (
     Answer,
@@ -242,12 +242,16 @@ class Turns:
     def _overheard(
         self, db: Connection, held: Held, envelope: Envelope, standing: Standing, inbound: Inbound, now: datetime
     ) -> None:
-        """A person owns the conversation: what is written goes into the thread; the bot neither steps nor speaks."""
-        secretive = awaits_secret(envelope) or envelope.lost or looks_like_a_leak(inbound.text)
+        """A person owns the conversation: what is written goes into the thread; the bot neither steps nor speaks.
+
+        Where a secret is awaited only what is surely language is shown: that person has to be understood there, too.
+        """
+        awaited = awaits_secret(envelope) or envelope.lost
+        secretive = looks_like_a_leak(inbound.text) or (awaited and not surely_language(inbound.text))
         words = redact(inbound.text) if looks_like_an_error(inbound.text) else written(inbound.text)
         text = HIDDEN if secretive else words if inbound.kind == "text" else f"({inbound.kind})"
         conversations.note(db, held.id, [("in", text[:MAX_LINE], None)], now)
-        if secretive:
+        if secretive or awaited:
             self._promise(db, held, [EraseAtProvider()], standing.facts.language, held.ticket, now)
             promises.wake(db, {"work"})
 
