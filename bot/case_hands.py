@@ -19,8 +19,8 @@ from bot.store import cases, conversations
 from bot.store.conversations import Held
 from bot.store.engine import Connection, Row, reading
 from bot.store.promises import Promise
-from flows import saved
-from flows.speech import Button, Message, render, sentence
+from flows import handoff, saved
+from flows.speech import Button, Message, has, render, sentence
 from flows.words import Language, Speak
 
 LINES = 60  # of a transcript that are looked at for one message
@@ -152,7 +152,9 @@ def _mark(tools: Tools, desk: DeskParts, row: Row, line: Row) -> None:
     _react(desk, "reactions.add", line.ts, REACTIONS[line.state])
     if line.state == "failed":
         spoken = _spoken(tools, desk)
-        text = sentence("desk.failed", spoken, why=line.why or sentence("desk.why.unknown", spoken))
+        why = f"desk.why.{line.why or 'unknown'}"
+        words = sentence(why, spoken) if has(why) else sentence("desk.why.other", spoken, code=line.why)
+        text = sentence("desk.failed", spoken, why=words)
         _post(desk, text, sections(text), {"case": str(row.number), "line": str(line.id)}, row.thread)
     with tools.engine.begin() as db:
         cases.change_line(db, line.id, shown=line.state)
@@ -178,7 +180,7 @@ def _root(tools: Tools, desk: DeskParts, row: Row) -> tuple[list[Any], str]:
         owner=f"<@{row.owner}>" if row.owner else "",
         waits_since=row.waits_since,
         snoozed_until=row.snoozed_until,
-        where=packet.where(row.envelope),
+        where=_place(row, spoken),
         mailbox=_mailbox(row, spoken),
         window_until=row.window_until,
         end=row.end,
@@ -195,6 +197,12 @@ def _root(tools: Tools, desk: DeskParts, row: Row) -> tuple[list[Any], str]:
 def _spoken(tools: Tools, desk: DeskParts) -> Language:
     with reading(tools.engine) as db:
         return language(cases.team_language(db, desk.team))
+
+
+def _place(row: Row, spoken: Language) -> str:
+    saved_talk = row.envelope or {}
+    state = saved_talk.get("state") or {}
+    return handoff.place(str(saved_talk.get("flow") or ""), str(state.get("is") or ""), spoken)
 
 
 def _mailbox(row: Row, spoken: Language) -> str:
@@ -271,18 +279,12 @@ def _failed(tools: Tools, promise: Promise, line: Row, why: str) -> Ended:
     """It did not reach the person: that is said in the thread, with the reason in words."""
 
     def note(db: Connection) -> bool:
-        known = f"desk.why.{why}"
-        spoken: Language = language(cases.team_language(db, tools.desk.team)) if tools.desk else "en"
-        words = sentence(known if known in WHYS else "desk.why.other", spoken, code=why)
-        cases.change_line(db, line.id, state="failed", why=words[:200])
+        cases.change_line(db, line.id, state="failed", why=why[:200])
         if promise.conversation_id is not None:
             _show(tools, db, promise.conversation_id)
         return True
 
     return Ended("failed", words=why, along=note)
-
-
-WHYS = frozenset({"desk.why.owner", "desk.why.window", "desk.why.unknown"})
 
 
 def _show(tools: Tools, db: Connection, conversation_id: UUID) -> None:

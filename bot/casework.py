@@ -11,8 +11,7 @@ from bot.store import cases, promises
 from bot.store.engine import Connection, Row
 from bot.tell import tell
 from flows import saved
-from flows.speech import sentence
-from flows.words import LANGUAGES, CaseEnded, CaseLapsed, Say
+from flows.words import CaseEnded, CaseLapsed, Say
 
 
 class Casework:
@@ -41,9 +40,8 @@ class Casework:
         self.happened(db, conversation_id, rules.MemberWrote(), now)
 
     def refused(self, db: Connection, row: Row, line_id: int, why: str, now: datetime) -> None:
-        """A line of staff's that cannot be said; the thread says why."""
-        spoken = LANGUAGES[0]
-        cases.change_line(db, line_id, state="failed", why=sentence(f"desk.why.{why}", spoken))
+        """A line of staff's that cannot be said; the thread says why (`desk.why`), in the team's language."""
+        cases.change_line(db, line_id, state="failed", why=why)
         self.show(db, row.conversation_id, now)
 
     def went(self, db: Connection, status: Status, now: datetime) -> None:
@@ -51,8 +49,8 @@ class Casework:
         state = FATES.get(status.status)
         if not self._watched or state is None or status.promise_id is None:
             return
-        why = sentence("desk.why.other", LANGUAGES[0], code=status.error) if state == "failed" else ""
-        conversation_id = cases.line_went(db, status.promise_id, state, why)
+        why = str(status.error or "") if state == "failed" else ""
+        conversation_id = cases.line_went(db, status.promise_id, state, why[:200])
         if conversation_id is not None:
             self.show(db, conversation_id, now)
 

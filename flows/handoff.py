@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from flows.facts import Facts
 from flows.speech import has, sentence, shortened
-from flows.words import Account, Code, Quote, Say
+from flows.words import Account, Code, Language, Quote, Say
 
 MOST = 60  # characters of a name, and of an agency's
 MOST_OF_AN_ADDRESS = 90
@@ -34,6 +34,12 @@ def opened(number: int, flow: str, state: object, about: str | Account, facts: F
     return Say("handoff.called", {"number": number, "minutes": house.answer_minutes})
 
 
+def place(flow: str, state: str, language: Language) -> str:
+    """Where somebody is, in words; empty where they are nowhere in particular. `state`: its name."""
+    name = f"handoff.where.{PLACES.get((flow, state), flow)}"
+    return sentence(name, language) if has(name) else ""
+
+
 def _summary(number: int, flow: str, state: object, about: str | Account, facts: Facts) -> Iterator[str]:
     """Who they are and what does not work, in their language, and never a secret: they will paste it somewhere."""
     spoken, mailbox = facts.language, facts.mailbox
@@ -43,9 +49,8 @@ def _summary(number: int, flow: str, state: object, about: str | Account, facts:
         yield sentence("handoff.summary.member", spoken, number=str(number), who=name, agency=agency, role=role)
     else:
         yield sentence("handoff.summary.stranger", spoken, number=str(number), who=name)
-    place = PLACES.get((flow, type(state).__name__), flow)
-    if has(f"handoff.where.{place}"):
-        yield sentence("handoff.summary.where", spoken, where=sentence(f"handoff.where.{place}", spoken))
+    if where := place(flow, type(state).__name__, spoken):
+        yield sentence("handoff.summary.where", spoken, where=where)
     account = about or (mailbox.account if mailbox is not None else "")
     address, server = (account, None) if isinstance(account, str) else (account.address, account.server)
     if address:

@@ -399,11 +399,11 @@ def handed(language="en", flow="mailbox", state=None, about="", **known):
 @pytest.mark.parametrize(
     ("language", "lines"),
     [
-        ("en", ["Case 101: Ana, Sol (member)", "Where I am: testing my e-mail", "E-mail: ana@agency.com",
+        ("en", ["Case 101: Ana, Sol (member)", "Where I am: testing the e-mail", "E-mail: ana@agency.com",
                 "Mail server: smtp.agency.com, 465", "Last problem: wrong address or password"]),
-        ("pt", ["Caso 101: Ana, Sol (membro)", "Onde parei: no teste do meu e-mail", "E-mail: ana@agency.com",
+        ("pt", ["Caso 101: Ana, Sol (membro)", "Onde parei: no teste do e-mail", "E-mail: ana@agency.com",
                 "Servidor de e-mail: smtp.agency.com, 465", "Último problema: endereço ou senha errados"]),
-        ("es", ["Caso 101: Ana, Sol (miembro)", "Dónde me quedé: probando mi correo", "Correo: ana@agency.com",
+        ("es", ["Caso n.º 101: Ana, Sol (miembro)", "Dónde me quedé: probando el correo", "Correo: ana@agency.com",
                 "Servidor de correo: smtp.agency.com, 465", "Último problema: dirección o contraseña incorrecta"]),
     ],
 )  # fmt: skip
@@ -448,5 +448,5 @@ def test_without_a_desk_the_lines_are_told_in_the_talk_and_pasted_as_they_stand(
         kit.say("person")
         kit.work()
         body = kit.last().body
-    assert "> Case 101: Ana, Agência Sol (member)\n> Where I am: my e-mail address\n" in body
+    assert "> Case 101: Ana, Agência Sol (member)\n> Where I am: the e-mail address\n" in body
     assert body.rstrip().endswith("?")

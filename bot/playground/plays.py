@@ -373,7 +373,8 @@ class Play:
             return
         if actor.last is None or int(number) > len(actor.last.buttons):
             raise BadPlay(f"{actor.name} has no button {number} to tap.")
-        self.theatre.say(actor.number, f"[{actor.last.buttons[int(number) - 1].id}]", actor.name)
+        button = actor.last.buttons[int(number) - 1]
+        self.theatre.tap(actor.number, button.id, button.label, actor.name)
 
     def _tap_in_slack(self, actor: Actor, number: int) -> None:
         bubbles = [one for one in self._slack().dm(TEAM, user_id(actor.name)) if one.buttons]

@@ -101,6 +101,7 @@ class Api:
             "views.update": Method(self.views.update, (), TIER_4),
             "views.publish": Method(self.views.publish, (), TIER_4),
             "reactions.add": Method(self._react, ("reactions:write",), TIER_3),
+            "reactions.remove": Method(self._unreact, ("reactions:write",), TIER_2),
             "assistant.threads.setStatus": Method(self._status, ("assistant:write", "chat:write"), SPECIAL),
         }
 
@@ -424,6 +425,15 @@ class Api:
         if mark in message.reactions:
             raise Refusal("already_reacted")
         message.reactions.append(mark)
+        return {}
+
+    def _unreact(self, workspace: Workspace, args: Answer) -> Answer:
+        """https://docs.slack.dev/reference/methods/reactions.remove."""
+        message = _message(self._visible(workspace, str(args.get("channel", ""))), args.get("timestamp"))
+        mark = (workspace.bot_user, str(args.get("name", "")))
+        if mark not in message.reactions:
+            raise Refusal("no_reaction")
+        message.reactions.remove(mark)
         return {}
 
     def _status(self, workspace: Workspace, args: Answer) -> Answer:

@@ -184,6 +184,12 @@ class Theatre:
         inbound = read(text, who, time.time_ns() + self._heard, name)
         self.parts.turns.receive(replace(inbound, identity=replace(inbound.identity, external_id=self._ids.get(who))))
 
+    def tap(self, who: str, button: str, label: str, name: str) -> None:
+        """Somebody taps a button; as on every phone its label is what they said."""
+        self._heard += 1
+        inbound = replace(read(f"[{button}]", who, time.time_ns() + self._heard, name), text=label)
+        self.parts.turns.receive(replace(inbound, identity=replace(inbound.identity, external_id=self._ids.get(who))))
+
     def share(self, who: str, name: str) -> None:
         """Somebody shares a file; what is in it is made up by its type."""
         self._heard += 1
