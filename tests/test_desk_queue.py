@@ -10,7 +10,7 @@ from bot.channels.whatsapp import WhatsAppStyle
 from bot.desk import queue
 from bot.desk.hours import read_hours
 from bot.screens import OPEN_FOR
-from bot.store import cases
+from bot.store import cases, conversations, people, tables
 from bot.store.engine import reading
 from flows import handoff, mailbox
 from flows.conversation import FLOWS
@@ -380,6 +380,29 @@ def test_the_medians_are_those_of_the_last_seven_days(kit):
     with reading(kit.engine) as db:
         assert cases.medians(db, now - timedelta(days=7)) == (timedelta(minutes=20), timedelta(minutes=40))
     assert "first answer after 20 min of working time, solved after 40 min." in kit.home(SAM)
+
+
+# --- what is kept, and for how long -----------------------------------------------------------------------------------
+
+
+def test_what_staff_wrote_is_exported_and_forgotten_with_the_transcript(kit):
+    asks_for_a_person(kit)
+    writes(kit, "!Hello")
+    with kit.engine.begin() as db:
+        told = people.everything_about(db, kit.held().contact_id)["staff_lines"]
+        assert [(row.text, row.state) for row in told] == [("Hello", "sent")]
+        conversations.forget_old(db, kit.clock.now() + timedelta(seconds=1))
+    assert kit.rows(tables.staff_line) == kit.rows(tables.message) == []
+
+
+def test_a_wish_for_access_that_is_answered_closes_the_thread_as_well(kit):
+    asks_for_a_person(kit)
+    with kit.engine.begin() as db:
+        conversations.close_case(db, kit.held().id, kit.clock.now())
+    settled(kit)
+    root = kit.slack.channel_messages(TEAM, DESK)[0]
+    assert "✓ closed: done" in root.text
+    assert not root.buttons
 
 
 # --- without a desk ---------------------------------------------------------------------------------------------------
