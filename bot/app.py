@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -15,7 +14,6 @@ from flask import Flask
 
 from bot.casework import Casework
 from bot.channels.slack.channel import Slack
-from bot.channels.slack.people import is_in
 from bot.channels.slack.render import Frame
 from bot.channels.slack.threads import Threads
 from bot.channels.whatsapp import Twilio
@@ -34,6 +32,7 @@ from bot.safe import Safe
 from bot.screens import Screens
 from bot.search import Search
 from bot.settings import Settings, SettingsError
+from bot.staff import Staff
 from bot.store import housekeeping, schema
 from bot.store.engine import Engine, connect, reading
 from bot.templates import Templates
@@ -128,7 +127,7 @@ def _join(settings: Settings, engine: Engine, clock: Clock, joined: dict[str, Ch
     mails = f"{settings.mails_per_hour} per hour; {settings.mails_per_day} per day"
     limits = Limits(engine, clock, {"mail": {"mailbox": mails}})
     facts = FactReader(house(settings), providers, settings.desk.hours)
-    casework = Casework(settings.desk, watched=bool(settings.support_channel))
+    casework = Casework(settings.desk, settings.support_team)
     search = Search(lambda text: facts.family(text, clock.now().date()))
     records = Records(safe, limits, facts, casework, settings.twilio_whatsapp_from)
     turns = Turns(engine, clock, facts, records, safe, search, casework)
@@ -159,7 +158,7 @@ def _join(settings: Settings, engine: Engine, clock: Clock, joined: dict[str, Ch
         discovery=settings.discovery == "online",
         glance=facts.at_a_glance,
         slack=slack,
-        desk=_desk(settings, slack, casework),
+        desk=_desk(settings, slack, casework, clock),
         templates=templates if settings.templates == "on" else None,
     )
     return Parts(
@@ -287,12 +286,12 @@ def _slack(settings: Settings, engine: Engine, clock: Clock, safe: Safe) -> Slac
     return SlackParts(workspaces, screens, Slack(workspaces.api, screens, _frame))
 
 
-def _desk(settings: Settings, slack: SlackParts | None, casework: Casework) -> DeskParts | None:
+def _desk(settings: Settings, slack: SlackParts | None, casework: Casework, clock: Clock) -> DeskParts | None:
     if slack is None or not settings.support_channel:
         return None
     api, team, channel = slack.workspaces.api, settings.support_team, settings.support_channel
     zone, threads = ZoneInfo(settings.support_timezone), Threads(api, team, channel)
-    return DeskParts(api, team, channel, zone, casework, threads, partial(is_in, api, team, channel))
+    return DeskParts(api, team, channel, zone, casework, threads, Staff(api, team, channel, clock.now))
 
 
 def _frame(language: Language) -> Frame:

@@ -1,35 +1,48 @@
 """What the desk asks of the world: a case's thread as it is now, staff's words to the person, and that time passes."""
 
 import hashlib
-from datetime import datetime
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 import structlog
 
 from bot.calendar import may_write
-from bot.channels import Identity, Later, Refused, SendError
+from bot.channels import Accepted, Later, Refused, SendError
 from bot.channels.slack.render import actions, button, sections
 from bot.channels.slack.style import SlackStyle
-from bot.desk import packet
-from bot.desk.rules import TimeCame
+from bot.desk import packet, wording
+from bot.desk.rules import Released, TimeCame
 from bot.facts import language
 from bot.handiwork import Again, DeskParts, Ended, Outcome, Tools, backoff, look
+from bot.saying import MAX_SPEECH_TRIES, PERSON, identity, say
+from bot.slack_desk import MAX_SAID
 from bot.store import cases, conversations
 from bot.store.conversations import Held
 from bot.store.engine import Connection, Row, reading
 from bot.store.promises import Promise
 from flows import handoff, saved
-from flows.speech import Button, Message, has, render, sentence
+from flows.speech import Button, Message, render, sentence
 from flows.words import Language, Speak
 
 LINES = 60  # of a transcript that are looked at for one message
 MARK = "ally_case"
 SOON = 1.0  # seconds until the next message may be posted
-MAX_TRIES = 12
+CLOSED = 300.0  # seconds until a channel that cannot be used is looked at again
+MAX_DOUBLINGS = 6  # of the time until Slack is tried again
+# Who posts counts as alive for so long; begun later than half of it, nothing is posted.
+POSTING = timedelta(seconds=60)
+CLOCKS = timedelta(seconds=30)  # by which Slack's clock and ours may differ
+ROOT = "root"
+# The thread's root was deleted: docs.slack.dev/reference/methods/chat.postMessage, chat.update.
+ROOT_GONE = frozenset({"message_not_found", "thread_not_found", "cannot_reply_to_message", "cant_update_message"})
 # How far a line of staff's has come, as a reaction below it.
 REACTIONS = {
     "held": "hourglass_flowing_sand",
+    "leaving": "hourglass_flowing_sand",
     "sent": "outbox_tray",
     "delivered": "white_check_mark",
     "read": "eyes",
@@ -44,118 +57,191 @@ _log = structlog.get_logger(__name__)
 
 def show_case(tools: Tools, promise: Promise) -> Outcome:
     """Bring a case's thread up to date, one message a second: its root, what was said since, and the marks."""
-    desk = tools.desk
-    if desk is None or promise.conversation_id is None:
-        return Ended("dropped")
-    with reading(tools.engine) as db:
-        number = cases.newest(db, promise.conversation_id)
-        row = cases.about(db, number) if number else None
-    if row is None:
+    desk, conversation_id = tools.desk, promise.conversation_id
+    if desk is None or conversation_id is None:
         return Ended("dropped")
     try:
-        return _shown(tools, desk, promise, row)
+        standing = desk.staff.look()
+        if standing.closed:
+            return Again(CLOSED, f"SUPPORT_CHANNEL: {standing.closed}")
+        for row in _to_show(tools, conversation_id):
+            if row.owner and not desk.staff.has(row.owner):
+                return Again(0.0, "its owner has left", partial(_released, desk, tools.clock.now(), row))
+            shown = _shown(tools, desk, row)
+            if shown is not None:
+                return shown
     except SendError as failure:
         seconds = failure.seconds if isinstance(failure, Later) else None
-        _log.warning("a case could not be shown", case=row.number, code=failure.code)
-        return Again(backoff(min(promise.attempt, 8), seconds), str(failure))
-
-
-def _shown(tools: Tools, desk: DeskParts, promise: Promise, row: Row) -> Outcome:
-    now = tools.clock.now()
-    blocks, text = _root(tools, desk, row)
-    looks = hashlib.sha256(repr(blocks).encode()).hexdigest()
-    with reading(tools.engine) as db:
-        lines = cases.unshown(db, row.conversation_id, row.shown_to, LINES)
-        marks = cases.lines_to_mark(db, row.number)
-    if not row.thread or lines:
-        with tools.engine.begin() as db:
-            at = cases.may_post(db, desk.channel, now)
-        if at > now:
-            return Again((at - now).total_seconds(), "one message a second")
-    if not row.thread:
-        thread = _known_root(desk, row.number) if promise.attempt > 1 else ""
-        thread = thread or _post(desk, text, blocks, {"case": str(row.number)})
-        return _more(tools, row, thread=thread, root=looks)
-    if lines:
-        shown_to = _known_lines(desk, row) if promise.attempt > 1 else 0
-        if shown_to < lines[0].id:
-            shown_to = _post_lines(desk, row, lines)
-        return _more(tools, row, shown_to=shown_to)
-    if looks != row.root:
-        desk.api.call(desk.team, "chat.update", channel=desk.channel, ts=row.thread, text=text, blocks=blocks)
-        return _more(tools, row, root=looks)
-    if marks:
-        _mark(tools, desk, row, marks[0])
-        return Again(0.0, "more to mark")
+        _log.warning("a case could not be shown", conversation=str(conversation_id), code=failure.code)
+        return Again(backoff(min(promise.attempt, MAX_DOUBLINGS), seconds), str(failure))
     return Ended()
 
 
-def _more(tools: Tools, row: Row, **values: Any) -> Again:
+def _to_show(tools: Tools, conversation_id: UUID) -> Iterator[Row]:
+    with reading(tools.engine) as db:
+        found = [cases.about(db, number) for number in cases.to_show(db, conversation_id)]
+    return (row for row in found if row is not None)
+
+
+def _released(desk: DeskParts, now: datetime, row: Row, db: Connection) -> bool:
+    """Who is not of the team any more has no case: it goes back into the queue."""
+    if conversations.hold(db, row.conversation_id) is not None:
+        now_ = cases.get(db, row.number)
+        if now_ is not None and now_.owner == row.owner:
+            desk.casework.happened(db, row.conversation_id, Released(), now)
+            desk.casework.note(db, row, "desk.left", now)
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class _Post:
+    """A message for the channel. `what`: which of its case's; `values`: what is known once it stands there."""
+
+    what: str
+    text: str
+    blocks: list[Any]
+    values: dict[str, Any]
+
+
+def _shown(tools: Tools, desk: DeskParts, row: Row) -> Again | None:
+    """The next thing that a thread lacks; None: nothing."""
+    now = tools.clock.now()
+    if row.posting:
+        if row.posting_until > now:
+            return Again((row.posting_until - now).total_seconds(), "somebody is posting into it")
+        return _looked_for(tools, desk, row)
+    blocks, text = _root(tools, desk, row)
+    looks = hashlib.sha256(repr(blocks).encode()).hexdigest()
+    with reading(tools.engine) as db:
+        lines = cases.unshown(db, row, LINES)
+        marks = cases.lines_to_mark(db, row.number)
+    if not row.thread and row.closed_at is not None:
+        return None
+    if not row.thread:
+        return _posted(tools, desk, row, _Post(ROOT, text, blocks, {"root": looks}))
+    if lines:
+        return _posted(tools, desk, row, _of_lines(row, lines))
+    if row.root not in {looks, cases.OVER}:
+        return _updated(tools, desk, row, text, blocks, looks)
+    if marks:
+        _mark(tools, desk, marks[0])
+        return Again(0.0, "more to mark")
+    if row.closed_at is not None and row.root != cases.OVER:
+        with tools.engine.begin() as db:
+            cases.save(db, row.number, root=cases.OVER)
+    return None
+
+
+def _of_lines(row: Row, lines: list[Row]) -> _Post:
+    told = [packet.Line(line.id, line.direction, _readable(line)) for line in lines]
+    text, last = packet.merged(told)
+    mention = f"<@{row.owner}>\n" if row.owner and any(line.direction == "in" for line in lines) else ""
+    return _Post(str(last), mention + text, sections(mention + text), {"shown_to": last})
+
+
+def _readable(line: Row) -> str:
+    """Slack's signs are meant in what the desk itself says, nobody's else are; our own bold would be stars."""
+    if line.direction == "us":
+        return str(line.text)
+    return SlackStyle().plain(line.text if line.direction == "in" else line.text.replace("*", ""))
+
+
+def _posted(tools: Tools, desk: DeskParts, row: Row, post: _Post) -> Again:
+    """Post it: claimed first, so that nobody else does, and that it is looked for should we die."""
+    now = tools.clock.now()
     with tools.engine.begin() as db:
-        cases.save(db, row.number, **values)
+        at = cases.may_post(db, desk.channel, now)
+        if at > now:
+            return Again((at - now).total_seconds(), "one message a second")
+        if not cases.begin_post(db, row, post.what, now + POSTING, now):
+            return Again(SOON, "somebody else was faster")
+    try:
+        ts = _post(tools, desk, row, post, now + POSTING / 2)
+    except (Later, Refused) as failure:  # surely not taken
+        gone = isinstance(failure, Refused) and failure.code in ROOT_GONE
+        with tools.engine.begin() as db:
+            cases.end_post(db, row.number, post.what, **({"thread": "", "root": ""} if gone else {}))
+        if gone:
+            return Again(0.0, "its thread was deleted")
+        raise
+    values = post.values if row.thread else {**post.values, "thread": ts}
+    with tools.engine.begin() as db:
+        cases.end_post(db, row.number, post.what, **values)
     return Again(SOON, "perhaps there is more to show")
 
 
-def _post(desk: DeskParts, text: str, blocks: list[Any], mark: dict[str, str], thread: str = "") -> str:
-    where = {"thread_ts": thread} if thread else {}
+def _post(tools: Tools, desk: DeskParts, row: Row, post: _Post, latest: datetime) -> str:
+    """What it is rides in its metadata, and in the id of its first block: that is told without a right of its own."""
+    if tools.clock.now() > latest:
+        raise Later("late", "so much time went by that somebody else may be posting it", SOON)
+    first, *others = post.blocks
     answer = desk.api.call(
         desk.team,
         "chat.postMessage",
         channel=desk.channel,
-        text=text,
-        blocks=blocks,
-        metadata={"event_type": MARK, "event_payload": mark},
+        text=post.text,
+        blocks=[{**first, "block_id": _name(row, post.what)}, *others],
+        metadata={"event_type": MARK, "event_payload": {"what": _name(row, post.what)}},
         unfurl_links=False,
         unfurl_media=False,
-        **where,
+        **({"thread_ts": row.thread} if row.thread else {}),
     )
     return str(answer.get("ts", ""))
 
 
-def _post_lines(desk: DeskParts, row: Row, lines: list[Row]) -> int:
-    style = SlackStyle()
-    plain = {line.id: line.text if line.direction == "in" else line.text.replace("*", "") for line in lines}  # our bold
-    told = [packet.Line(line.id, line.direction, style.plain(plain[line.id])) for line in lines]
-    text, last = packet.merged(told)
-    mention = f"<@{row.owner}>\n" if row.owner and any(line.direction == "in" for line in lines) else ""
-    _post(desk, mention + text, sections(mention + text), {"case": str(row.number), "upto": str(last)}, row.thread)
-    return last
+def _name(row: Row, what: str) -> str:
+    return f"{MARK}-{row.number}-{what}"
 
 
-def _known_root(desk: DeskParts, number: int) -> str:
-    """The root that was posted before we died, if any."""
-    found = desk.api.call(
-        desk.team, "conversations.history", channel=desk.channel, limit=100, include_all_metadata=True
-    )
-    mine = (one for one in found.get("messages") or [] if _payload(one).get("case") == str(number))
-    return next((str(one["ts"]) for one in mine if "upto" not in _payload(one)), "")
+def _looked_for(tools: Tools, desk: DeskParts, row: Row) -> Again:
+    """Whether what somebody began to post stands there: they died, or never heard."""
+    oldest = str((row.posting_until - POSTING - CLOCKS).timestamp())
+    where = {"channel": desk.channel, "oldest": oldest, "include_all_metadata": True}
+    method, of = ("conversations.replies", {"ts": row.thread}) if row.thread else ("conversations.history", {})
+    try:
+        listed = list(desk.api.pages(desk.team, method, "messages", **where, **of))
+    except Refused as refusal:
+        if refusal.code not in ROOT_GONE:
+            raise
+        listed = []
+    found = next((one for one in listed if _name(row, row.posting) in _names(one)), None)
+    values: dict[str, Any] = {}
+    if found is not None:
+        values = {"shown_to": int(row.posting)} if row.thread else {"thread": str(found["ts"]), "root": ""}
+    with tools.engine.begin() as db:
+        cases.end_post(db, row.number, row.posting, **values)
+    return Again(0.0, "found again" if found else "it was not taken")
 
 
-def _known_lines(desk: DeskParts, row: Row) -> int:
-    """Up to which line the thread was brought before we died."""
-    found = desk.api.call(
-        desk.team, "conversations.replies", channel=desk.channel, ts=row.thread, limit=100, include_all_metadata=True
-    )
-    upto = [_payload(one).get("upto", "0") for one in found.get("messages") or []]
-    return max((int(one) for one in upto if one.isdecimal()), default=0)
+def _names(listed: dict[str, Any]) -> set[str]:
+    if not listed.get("bot_id"):
+        return set()
+    told = (listed.get("metadata") or {}).get("event_payload") or {}
+    return {str(told.get("what", "")), *(str(block.get("block_id", "")) for block in listed.get("blocks") or [])}
 
 
-def _payload(listed: dict[str, Any]) -> dict[str, str]:
-    metadata = listed.get("metadata") or {}
-    return dict(metadata.get("event_payload") or {}) if metadata.get("event_type") == MARK else {}
+def _updated(tools: Tools, desk: DeskParts, row: Row, text: str, blocks: list[Any], looks: str) -> Again:
+    first, *others = blocks
+    blocks = [{**first, "block_id": _name(row, ROOT)}, *others]
+    values = {"root": looks}
+    try:
+        desk.api.call(desk.team, "chat.update", channel=desk.channel, ts=row.thread, text=text, blocks=blocks)
+    except Refused as refusal:
+        if refusal.code not in ROOT_GONE:
+            raise
+        values = {"root": cases.OVER} if row.closed_at is not None else {"root": "", "thread": ""}
+    with tools.engine.begin() as db:
+        cases.save(db, row.number, **values)
+    return Again(0.0, "perhaps there is more to show")
 
 
-def _mark(tools: Tools, desk: DeskParts, row: Row, line: Row) -> None:
-    """The mark of a staff member's line; what went wrong is said in words, too."""
-    if line.shown in REACTIONS:
-        _react(desk, "reactions.remove", line.ts, REACTIONS[line.shown])
-    _react(desk, "reactions.add", line.ts, REACTIONS[line.state])
-    if line.state == "failed":
-        spoken = _spoken(tools, desk)
-        why = f"desk.why.{line.why or 'unknown'}"
-        words = sentence(why, spoken) if has(why) else sentence("desk.why.other", spoken, code=line.why)
-        text = sentence("desk.failed", spoken, why=words)
-        _post(desk, text, sections(text), {"case": str(row.number), "line": str(line.id)}, row.thread)
+def _mark(tools: Tools, desk: DeskParts, line: Row) -> None:
+    """The mark of a staff member's line."""
+    before, now = REACTIONS.get(line.shown), REACTIONS[line.state]
+    if before and before != now:
+        _react(desk, "reactions.remove", line.ts, before)
+    if before != now:
+        _react(desk, "reactions.add", line.ts, now)
     with tools.engine.begin() as db:
         cases.change_line(db, line.id, shown=line.state)
 
@@ -219,7 +305,10 @@ def _buttons(row: Row, spoken: Language) -> list[Any]:
         return []
     wanted = ["take", "back", "close"] if not row.owner else ["take", "release", "back", "close"]
     wanted += ["snooze"] if row.state != "snoozed" else []
-    made = [Button(f"desk:{one}:{row.number}", sentence(f"desk.button.{one}", spoken)) for one in wanted]
+    seen = {"take": f":{row.owner}"}  # of two who take it at once the first one has it
+    made = [
+        Button(f"desk:{one}:{row.number}{seen.get(one, '')}", sentence(f"desk.button.{one}", spoken)) for one in wanted
+    ]
     first, *others = made
     block = actions(others)
     block[0]["elements"].insert(0, button(first, "primary" if not row.owner else ""))
@@ -231,65 +320,114 @@ def _buttons(row: Row, spoken: Language) -> list[Any]:
 
 def say_line(tools: Tools, promise: Promise) -> Outcome:
     """Say what staff wrote, or that they are there. Only while a person owns the conversation."""
-    held = look(tools, promise)
-    if held is None:
+    held, desk, line_id = look(tools, promise), tools.desk, promise.payload.get("line")
+    if held is None or desk is None:
         return Ended("dropped")
-    line_id = promise.payload.get("line")
-    if line_id is None:
-        said = Speak((saved.load(promise.payload["say"]),))
-        style = tools.channels[held.channel].style
-        message = render(said, language(held.language), style, lambda _link: "")
-        return _sent(tools, promise, held, message, None) if held.owner != "bot" else Ended("dropped")
-    with reading(tools.engine) as db:
-        line = cases.line(db, int(line_id))
-    if line is None or line.state != "held":
-        return Ended("dropped")  # taken back
-    if held.owner == "bot":
-        return _failed(tools, promise, line, "owner")
-    if not may_write(held.window_until, tools.clock.now()):
-        return _failed(tools, promise, line, "window")
-    return _sent(tools, promise, held, Message(line.text, (), language(held.language)), line)
-
-
-def _sent(tools: Tools, promise: Promise, held: Held, message: Message, line: Row | None) -> Outcome:
-    channel, to = tools.channels[held.channel], Identity(held.channel, held.address, held.external_id)
     try:
-        with reading(tools.engine) as db:
-            proven, since = conversations.proof(db, promise.id)
-        known = proven or (channel.find(to, message, since) if promise.attempt > 1 else None)
-        provider_id = known or channel.send(to, message, promise.id, lambda: None).provider_id
-    except Refused as refusal:
-        return _failed(tools, promise, line, refusal.code) if line is not None else Ended("failed", words=str(refusal))
-    except SendError as failure:
-        if promise.attempt >= MAX_TRIES:
-            return _failed(tools, promise, line, "unknown") if line is not None else Ended("failed")
-        return Again(backoff(promise.attempt, getattr(failure, "seconds", None)), str(failure))
-
-    def note(db: Connection) -> bool:
-        if line is not None and promise.conversation_id is not None:
-            cases.note_said(db, promise.conversation_id, line.text, promise.id, line.by, tools.clock.now())
-            cases.change_line(db, line.id, state="sent")
-            _show(tools, db, promise.conversation_id)
-        return True
-
-    return Ended(provider_id=provider_id, along=note)
+        standing = desk.staff.look()
+        if standing.closed:
+            return Again(CLOSED, f"SUPPORT_CHANNEL: {standing.closed}")
+        if line_id is None:
+            return _greeted(tools, desk, promise, held)
+        return _line_said(tools, desk, promise, held, int(line_id))
+    except SendError as failure:  # Slack does not say who is of the team
+        return Again(backoff(min(promise.attempt, MAX_DOUBLINGS), getattr(failure, "seconds", None)), str(failure))
 
 
-def _failed(tools: Tools, promise: Promise, line: Row, why: str) -> Ended:
+def _greeted(tools: Tools, desk: DeskParts, promise: Promise, held: Held) -> Outcome:
+    """That somebody is there; untrue as soon as they are not, or are none of the team."""
+    with reading(tools.engine) as db:
+        row = cases.get(db, held.case) if held.case is not None else None
+    there = row is not None and held.owner == PERSON and desk.staff.has(row.owner)
+    if not there or not may_write(held.window_until, tools.clock.now()):
+        return Ended("dropped")
+    style = tools.channels[held.channel].style
+    said = Speak((saved.load(promise.payload["say"]),))
+    return _sent(tools, promise, held, render(said, language(held.language), style, lambda _link: ""))
+
+
+def _line_said(tools: Tools, desk: DeskParts, promise: Promise, held: Held, line_id: int) -> Outcome:
+    with reading(tools.engine) as db:
+        line = cases.line(db, line_id)
+    if line is None or line.state in {"recalled", "failed"}:
+        return Ended("dropped")
+    if line.state == "held":
+        of_us = desk.staff.has(line.by)
+        with tools.engine.begin() as db:
+            line, problem = _leaving(tools, desk, promise, db, line_id, of_us=of_us)
+        if problem:
+            return Ended("failed", words=problem)
+        if line is None:
+            return Ended("dropped")  # taken back meanwhile
+    if line.state in cases.SAID:  # a callback was faster than our own word
+        return Ended(words="its provider told of it", along=partial(_has_left, tools, desk, promise, line_id))
+    with reading(tools.engine) as db:
+        message = Message(cases.noted(db, promise.id), (), language(held.language))  # as it was at the first try
+    outcome = _sent(tools, promise, held, message)
+    if isinstance(outcome, Again):
+        return outcome
+    if outcome.state == "done":
+        return Ended(provider_id=outcome.provider_id, along=partial(_has_left, tools, desk, promise, line_id))
+    why = "owner" if outcome.state == "dropped" else outcome.words.partition(":")[0]
+    why = "unknown" if promise.attempt >= MAX_SPEECH_TRIES else why
+    return Ended("failed", words=why, along=partial(_not_said, tools, desk, promise, line_id, why))
+
+
+def _leaving(
+    tools: Tools, desk: DeskParts, promise: Promise, db: Connection, line_id: int, *, of_us: bool
+) -> tuple[Row | None, str]:
+    """The line as it leaves: changed no more, and noted where its callbacks find it. Or why it does not leave."""
+    now, conversation_id = tools.clock.now(), promise.conversation_id
+    held = conversations.hold(db, conversation_id) if conversation_id is not None else None
+    line = cases.line(db, line_id)
+    row = cases.get(db, line.case_number) if line is not None else None
+    if held is None or line is None or row is None or line.state != "held":
+        return None, ""
+    style = tools.channels[held.channel].style
+    said = wording.for_person(line.text, desk.staff.look().names, style)
+    problem = _problem(held, row, said, now) if of_us else "stranger"
+    if problem:
+        desk.casework.refused(db, row, line, problem, now)
+        return None, problem
+    cases.change_line(db, line.id, state="leaving")
+    cases.note_said(db, held.id, said, promise.id, line.by, now)
+    return cases.line(db, line_id), ""
+
+
+def _problem(held: Held, row: Row, said: str, now: datetime) -> str:
+    """Why a line cannot be said as things stand; empty: it can."""
+    if row.closed_at is not None:
+        return "closed"
+    if held.owner != PERSON:
+        return "owner"
+    if not may_write(held.window_until, now):
+        return "window"
+    return "empty" if not said else "long" if len(said) > MAX_SAID else ""
+
+
+def _has_left(tools: Tools, desk: DeskParts, promise: Promise, line_id: int, db: Connection) -> bool:
+    if promise.conversation_id is not None and conversations.hold(db, promise.conversation_id) is not None:
+        desk.casework.said(db, promise.conversation_id, cases.line(db, line_id), tools.clock.now())
+    return True
+
+
+def _not_said(tools: Tools, desk: DeskParts, promise: Promise, line_id: int, why: str, db: Connection) -> bool:
     """It did not reach the person: that is said in the thread, with the reason in words."""
-
-    def note(db: Connection) -> bool:
-        cases.change_line(db, line.id, state="failed", why=why[:200])
-        if promise.conversation_id is not None:
-            _show(tools, db, promise.conversation_id)
-        return True
-
-    return Ended("failed", words=why, along=note)
+    if promise.conversation_id is not None and conversations.hold(db, promise.conversation_id) is not None:
+        line = cases.line(db, line_id)
+        row = cases.get(db, line.case_number) if line is not None else None
+        if line is not None and row is not None and line.state == "leaving":
+            desk.casework.refused(db, row, line, why, tools.clock.now())
+    return True
 
 
-def _show(tools: Tools, db: Connection, conversation_id: UUID) -> None:
-    if tools.desk is not None:
-        tools.desk.casework.show(db, conversation_id, tools.clock.now())
+def _sent(tools: Tools, promise: Promise, held: Held, message: Message) -> Outcome:
+    channel = tools.channels[held.channel]
+
+    def send(ready: Callable[[], None]) -> Accepted:
+        return channel.send(identity(held), message, promise.id, ready)
+
+    return say(tools, promise, held, send, lambda: message, PERSON)
 
 
 # --- time -------------------------------------------------------------------------------------------------------------
@@ -308,3 +446,20 @@ def case_time(tools: Tools, promise: Promise) -> Outcome:
         return True
 
     return Ended(along=look_again)
+
+
+def case_window(tools: Tools, promise: Promise) -> Outcome:
+    """Somebody's 24 hours are nearly over: the team is told once, while they can still be written to."""
+    desk, conversation_id = tools.desk, promise.conversation_id
+    if desk is None or conversation_id is None:
+        return Ended("dropped")
+
+    def warned(db: Connection) -> bool:
+        now: datetime = tools.clock.now()
+        held = conversations.hold(db, conversation_id)
+        row = cases.open_one(db, conversation_id)
+        if held is not None and row is not None and held.window_until is not None and held.window_until > now:
+            desk.casework.note(db, row, "desk.window_ends", now, until=packet.clock(held.window_until, desk.zone))
+        return True
+
+    return Ended(along=warned)

@@ -1,33 +1,52 @@
 """A case goes on: its rules applied in the transaction that holds the conversation, and what follows promised."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from bot.channels import Status
+from bot.channels.slack.style import SlackStyle
 from bot.desk import rules
 from bot.desk.rules import Case, Rules, Step
-from bot.store import cases, promises
+from bot.facts import language
+from bot.store import cases, conversations, promises
 from bot.store.engine import Connection, Row
 from bot.tell import tell
 from flows import saved
+from flows.speech import sentence
 from flows.words import CaseEnded, CaseLapsed, Say
+
+FATES = {"sent": "sent", "delivered": "delivered", "read": "read", "failed": "failed", "undelivered": "failed"}
+OPENED_WITH = 20  # lines of the transcript that a thread begins with
+BEFORE_THE_END = timedelta(hours=2)  # of somebody's 24 hours
+SHORT = 60  # characters by which a line of staff's is known again
+# Why a line of staff's was not said, by our own word or by the provider's code: PLATFORM 2.3.
+WHYS = {
+    "63016": "window", "63014": "blocked", "21610": "blocked", "63003": "gone", "63024": "gone", "63015": "gone",
+    **{name: name for name in (
+        "owner", "window", "unknown", "closed", "empty", "long", "secret", "files", "stranger",
+    )},
+}  # fmt: skip
 
 
 class Casework:
-    """Applies events to the open case of a conversation. `watched`: cases stand in a thread of Slack's."""
+    """Applies events to the open case of a conversation. `team`: in whose Slack the threads are; empty: no desk."""
 
-    def __init__(self, rules_of: Rules, *, watched: bool) -> None:
+    def __init__(self, rules_of: Rules, team: str) -> None:
         self._rules = rules_of
-        self._watched = watched
+        self._team = team
 
     def happened(self, db: Connection, conversation_id: UUID, event: rules.Event, now: datetime) -> Case | None:
         """The conversation is held by the caller. None: it has no open case, or there is no desk."""
-        row = cases.open_one(db, conversation_id) if self._watched else None
+        row = cases.open_one(db, conversation_id) if self._team else None
         if row is None:
             return None
         stepped = rules.step(_case(row), event, now, self._rules)
         self._keep(db, row, stepped, now, said=isinstance(event, rules.StaffWrote))
+        if isinstance(event, rules.MemberWrote):
+            until = cases.window_of(db, conversation_id)
+            warned = until - BEFORE_THE_END if until is not None else None
+            promises.one_at(db, conversation_id, promises.CASE_WINDOW, warned, now)
         return stepped.case
 
     def opened(self, db: Connection, conversation_id: UUID, now: datetime) -> None:
@@ -39,24 +58,65 @@ class Casework:
             )
         self.happened(db, conversation_id, rules.MemberWrote(), now)
 
-    def refused(self, db: Connection, row: Row, line_id: int, why: str, now: datetime) -> None:
-        """A line of staff's that cannot be said; the thread says why (`desk.why`), in the team's language."""
-        cases.change_line(db, line_id, state="failed", why=why)
-        self.show(db, row.conversation_id, now)
+    def tend(self, db: Connection, now: datetime) -> None:
+        """No open case without a time at which it is looked at again, whatever became of that promise."""
+        for conversation_id in cases.untended(db) if self._team else ():
+            promises.one_at(db, conversation_id, promises.CASE_TIME, now, now)
+            promises.wake(db, {"work"})
+
+    # --- staff's words to the person; the conversation is held by the caller ---
+
+    def refused(self, db: Connection, row: Row, line: Row, why: str, now: datetime) -> None:
+        """A line of staff's that is not said; the thread says why, in the team's language."""
+        cases.change_line(db, line.id, state="failed", why=why[:200])
+        self._failed(db, row, line, why, now)
+
+    def said(self, db: Connection, conversation_id: UUID, line: Row, now: datetime) -> None:
+        """It was handed over: the person has an answer."""
+        cases.line_went(db, line.promise_id, "sent")
+        row = cases.open_one(db, conversation_id)
+        if row is not None and row.number == line.case_number:
+            self.happened(db, conversation_id, rules.StaffWrote(line.by, cases.waits(db, row.number)), now)
+        self.show(db, conversation_id, now)
 
     def went(self, db: Connection, status: Status, now: datetime) -> None:
         """How far a line of staff's has come at the provider; of other messages nothing is noted here."""
         state = FATES.get(status.status)
-        if not self._watched or state is None or status.promise_id is None:
+        if not self._team or state is None or status.promise_id is None:
             return
-        why = str(status.error or "") if state == "failed" else ""
-        conversation_id = cases.line_went(db, status.promise_id, state, why[:200])
-        if conversation_id is not None:
-            self.show(db, conversation_id, now)
+        conversation_id = cases.line_of(db, status.promise_id)
+        if conversation_id is None or conversations.hold(db, conversation_id) is None:
+            return
+        before = cases.line_went(db, status.promise_id, state, status.error)
+        row = cases.get(db, before.case_number) if before is not None else None
+        if row is None or before is None:
+            return
+        if state == "failed":
+            self._failed(db, row, before, status.error, now)
+            if row.closed_at is None:
+                self.happened(db, conversation_id, rules.NotReached(cases.waits(db, row.number)), now)
+        self.show(db, conversation_id, now)
+
+    def _failed(self, db: Connection, row: Row, line: Row, why: str, now: datetime) -> None:
+        style = SlackStyle()
+        words = self.words(db, f"desk.why.{WHYS.get(why, 'other')}", code=style.plain(why or "?"))
+        short = line.text if len(line.text) <= SHORT else f"{line.text[: SHORT - 1]}…"
+        self.note(db, row, "desk.failed", now, text=style.plain(short), why=words)
+
+    # --- what only the team reads ---
+
+    def words(self, db: Connection, name: str, **values: str) -> str:
+        """A sentence in the team's language."""
+        return sentence(name, language(cases.team_language(db, self._team)), **values)
+
+    def note(self, db: Connection, row: Row, name: str, now: datetime, **values: str) -> None:
+        """A line for the team, in its place in the thread of a case: Slack's own signs in it are meant."""
+        cases.note(db, row.number, row.conversation_id, self.words(db, name, **values), now)
+        self.show(db, row.conversation_id, now)
 
     def show(self, db: Connection, conversation_id: UUID, now: datetime) -> None:
         """The thread is to be brought up to date."""
-        if self._watched:
+        if self._team:
             promises.one_at(db, conversation_id, promises.SHOW_CASE, now, now)
             promises.wake(db, {"work"})
 
@@ -80,13 +140,13 @@ class Casework:
         )
         cases.own(db, row.conversation_id, "bot" if rules.bot_speaks(after) else "person")
         promises.one_at(db, row.conversation_id, promises.CASE_TIME, rules.due(after, self._rules), now)
+        if after.owner and not row.owner:
+            conversations.unsaid(db, promises.drop_speech(db, row.conversation_id))
         if stepped.tell is not None:
             _TELLS[stepped.tell](db, row, now)
+        if stepped.remind:
+            self.note(db, row, "desk.reminded", now)
         self.show(db, row.conversation_id, now)
-
-
-FATES = {"sent": "sent", "delivered": "delivered", "read": "read", "failed": "failed", "undelivered": "failed"}
-OPENED_WITH = 20  # lines of the transcript that a thread begins with
 
 
 def _taken(db: Connection, row: Row, now: datetime) -> None:

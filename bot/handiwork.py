@@ -25,6 +25,7 @@ from bot.mail.wire.account import Account as WireAccount
 from bot.mail.wire.smtp import Network
 from bot.safe import Safe, use_of
 from bot.screens import Screens
+from bot.staff import Staff
 from bot.store import conversations, files, people
 from bot.store.conversations import Held
 from bot.store.engine import Connection, Engine, Row, reading
@@ -37,6 +38,7 @@ from flows.speech import Message, Style
 from flows.words import Account, Event, Link, Server
 
 IMAPS = 993
+MAX_DOUBLINGS = 16  # of the time until the next try: what is never given up is tried very often
 # How long a lane's promises may take at most; then their worker counts as dead, and they are done again.
 LEASES = {"speak": timedelta(minutes=2), "work": timedelta(minutes=3), "mail": timedelta(minutes=10)}
 
@@ -132,10 +134,7 @@ class SlackParts:
 
 @dataclass(frozen=True, slots=True)
 class DeskParts:
-    """Where the desk stands: the channel in the team's workspace, the team's time zone, and how cases go on.
-
-    `is_staff`: whether a user of that workspace sits at the desk; it may ask Slack, and raise what Slack's API raises.
-    """
+    """Where the desk stands: a channel of the team's, who is in it, the team's time zone, and how cases go on."""
 
     api: SlackApi
     team: str
@@ -143,7 +142,7 @@ class DeskParts:
     zone: ZoneInfo
     casework: Casework
     threads: Threads
-    is_staff: Callable[[str], bool]
+    staff: Staff
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +177,8 @@ def backoff(attempt: int, wished: float | None = None, longest: float = 3600.0) 
 
     A little is added by chance, so that what failed together does not come back together.
     """
-    return min(wished if wished is not None else 2.0**attempt, longest) * random.uniform(1.0, 1.25)  # noqa: S311 - no secret
+    usual = 2.0 ** min(attempt, MAX_DOUBLINGS)
+    return min(wished if wished is not None else usual, longest) * random.uniform(1.0, 1.25)  # noqa: S311 - no secret
 
 
 def look(tools: Tools, promise: Promise) -> Held | None:

@@ -51,7 +51,7 @@ def _desk_of(tools: Tools, held: Held) -> tuple[DeskParts | None, str]:
     team, user = split(held.address or "")
     desk = tools.desk if tools.desk is not None and tools.desk.team == team else None
     try:
-        return (desk if desk is not None and desk.is_staff(user) else None), user
+        return (desk if desk is not None and desk.staff.has(user) else None), user
     except Refused as refusal:  # the app was taken out of the channel, or the channel is gone
         _log.error("SUPPORT_CHANNEL: nobody knows who is in it", code=refusal.code)
         return None, user

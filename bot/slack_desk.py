@@ -1,7 +1,8 @@
 """The support team's side of Slack: what is written into a case's thread, and the buttons below its root.
 
-Whoever can write into the private channel is staff. Everything there is internal, but for a line that begins with "!":
-it is held for five seconds, in which changing or deleting it changes or recalls what the person will read.
+Slack lets only members write into the private channel; before anything reaches the person the hands look whether the
+writer is one of the team (`bot.staff`). Everything there is internal, but for a line that begins with "!": it is held
+for five seconds, in which changing or deleting it changes or recalls what the person will read.
 """
 
 from collections.abc import Callable
@@ -12,17 +13,22 @@ import structlog
 
 from bot.casework import Casework
 from bot.channels.slack import read
-from bot.desk import rules
+from bot.desk import rules, wording
 from bot.store import cases, conversations, housekeeping, promises
 from bot.store.engine import Connection, Engine, Row
 from bot.tell import tell
+from flows.reading import looks_like_a_leak
+from flows.speech import Plain
 from flows.words import CaseEnded
 
 BUTTON = "desk:"
 SAID = "!"
+HIDDEN = "(hidden)"
 HOLD = timedelta(seconds=5)
 MAX_SAID = 1_500  # characters: WhatsApp takes 1,600
+MAX_RAW = 8_000  # characters with all that Slack writes around links and mentions
 SNOOZED = timedelta(hours=2)
+PRIVATE = "group"  # the type of a private channel in an event
 _log = structlog.get_logger(__name__)
 
 Body = dict[str, Any]
@@ -47,28 +53,32 @@ class SupportDesk:
     def event(self, body: Body) -> None:
         """A message of the channel: written, changed or deleted."""
         event = body["event"]
-        by = str(event.get("user") or (event.get("message") or {}).get("user") or "")
-        if body.get("is_ext_shared_channel") or event.get("user_team", self._team) != self._team:
-            _log.error("SUPPORT_CHANNEL is shared with another company: nothing of it is taken")
+        about = event.get("message") or event.get("previous_message") or event
+        home = about.get("user_team") or about.get("team") or self._team
+        if body.get("is_ext_shared_channel") or event.get("channel_type", PRIVATE) != PRIVATE:
+            _log.error("SUPPORT_CHANNEL is not private, or shared with another company: nothing of it is taken")
             return
-        if event.get("bot_id") or (event.get("message") or {}).get("bot_id"):
-            return
+        if home != self._team:
+            return  # a stranger's
         with self._engine.begin() as db:
             if not conversations.claim_inbound(
                 db, "slack", read.message_id(str(body.get("event_id", ""))), self._now()
             ):
                 return
             match event.get("subtype"):
-                case None | "file_share" | "thread_broadcast":
-                    self._written(db, by, event)
-                case "message_changed":
-                    self._changed(db, event["message"])
                 case "message_deleted":
                     self._deleted(db, event.get("previous_message") or {})
+                case _ if about.get("bot_id"):
+                    return
+                case None | "file_share" | "thread_broadcast":
+                    self._written(db, event)
+                case "message_changed":
+                    self._changed(db, event.get("message") or {})
 
     def action(self, value: str, body: Body) -> None:
         """A button below the root of a case."""
-        what, _, number = value.removeprefix(BUTTON).partition(":")
+        what, _, of = value.removeprefix(BUTTON).partition(":")
+        number, _, seen = of.partition(":")
         who = read.actor(body)
         team, by = read.split(who.address or "")
         if not self.is_here(team, str((body.get("container") or {}).get("channel_id", ""))) or not number.isdecimal():
@@ -77,67 +87,117 @@ class SupportDesk:
         with self._engine.begin() as db:
             if not conversations.claim_inbound(db, "slack", read.message_id(told), self._now()):
                 return
-            row = cases.get(db, int(number))
-            if row is not None and conversations.hold(db, row.conversation_id) is not None:
-                self._done(db, row, what, by)
+            row = self._held(db, cases.get(db, int(number)))
+            if row is not None and row.closed_at is None:
+                self._done(db, row, what, by, seen)
+
+    @staticmethod
+    def _held(db: Connection, row: Row | None) -> Row | None:
+        """The case as it is now that its conversation is held: it may have been another one a moment before."""
+        if row is None or conversations.hold(db, row.conversation_id) is None:
+            return None
+        return cases.get(db, row.number)
 
     # --- lines of the thread ---
 
-    def _written(self, db: Connection, by: str, event: Body) -> None:
-        row = cases.by_thread(db, str(event.get("thread_ts", "")))
-        text = read.words(str(event.get("text") or "")).strip()
-        if row is None or not text.startswith(SAID) or conversations.hold(db, row.conversation_id) is None:
+    def _written(self, db: Connection, message: Body) -> None:
+        text = _typed(message)
+        if not text.startswith(SAID):
             return  # internal
-        now, said = self._now(), text.removeprefix(SAID).strip()
-        line_id = cases.add_line(db, row.number, ts=str(event.get("ts", "")), by=by, text=said[:MAX_SAID], at=now)
-        if line_id is None:
+        by, now = _writer(message), self._now()
+        row = self._held(db, cases.by_thread(db, str(message.get("thread_ts", ""))))
+        if row is None or not by:
             return
-        problem = "closed" if row.closed_at is not None else "empty" if not said else ""
-        problem = problem or ("long" if len(said) > MAX_SAID else "")
+        said = text.removeprefix(SAID).strip()
+        problem = "closed" if row.closed_at is not None else _problem(message, said)
+        kept = HIDDEN if problem == "secret" else said[:MAX_RAW]
+        line_id = cases.add_line(db, row.number, ts=str(message.get("ts", "")), by=by, text=kept, at=now)
+        line = cases.line(db, line_id) if line_id is not None else None
+        if line is None:
+            return  # it came before
         if problem:
-            self._casework.refused(db, row, line_id, problem, now)
+            self._casework.refused(db, row, line, problem, now)
             return
-        self._casework.happened(db, row.conversation_id, rules.StaffWrote(by), now)
+        self._casework.happened(db, row.conversation_id, rules.Taken(by), now)
         wanted = promises.Wanted("speak", promises.SAY_LINE, now + HOLD, {"line": line_id})
         (promise_id,) = promises.add(db, row.conversation_id, [wanted], now)
-        cases.change_line(db, line_id, promise_id=promise_id)
+        cases.change_line(db, line.id, promise_id=promise_id)
         self._casework.show(db, row.conversation_id, now)
         housekeeping.audit_entry(db, now, actor=by, action="case_line", subject=str(row.number))
 
     def _changed(self, db: Connection, message: Body) -> None:
-        """Changed in time, it is said as it stands now; without its "!" it is internal again."""
-        row = cases.by_thread(db, str(message.get("thread_ts", "")))
-        line = cases.line_by_ts(db, row.number, str(message.get("ts", ""))) if row is not None else None
-        if row is None or line is None or line.state != "held":
+        """Changed in time, it is said as it stands now; without its "!" it is internal again.
+
+        One that got its "!" only now (or whose first words come later than these) is as if it were written now.
+        """
+        row, line = self._line(db, message)
+        if row is None or line is None:
+            self._written(db, message)
             return
-        text = read.words(str(message.get("text") or "")).strip()
-        if text.startswith(SAID) and 0 < len(text) - len(SAID) <= MAX_SAID:
-            cases.change_line(db, line.id, text=text.removeprefix(SAID).strip())
-        else:
+        text = _typed(message)
+        said = text.removeprefix(SAID).strip()
+        if said == line.text:
+            return  # Slack has only looked up a link
+        if line.state != "held":
+            self._too_late(db, row, line)
+        elif not text.startswith(SAID):
             self._recall(db, row, line)
+        elif problem := _problem(message, said):
+            cases.change_line(db, line.id, text=HIDDEN if problem == "secret" else said[:MAX_RAW])
+            self._casework.refused(db, row, cases.line(db, line.id), problem, self._now())
+        else:
+            cases.change_line(db, line.id, text=said)
 
     def _deleted(self, db: Connection, before: Body) -> None:
-        row = cases.by_thread(db, str(before.get("thread_ts", "")))
-        line = cases.line_by_ts(db, row.number, str(before.get("ts", ""))) if row is not None else None
-        if row is not None and line is not None and line.state == "held":
+        root = cases.by_thread(db, str(before.get("ts", "")))
+        if root is not None:
+            self._root_deleted(db, root)
+            return
+        row, line = self._line(db, before)
+        if line is not None and line.state == "held":
             self._recall(db, row, line)
+        elif line is not None:
+            self._too_late(db, row, line)
+        elif row is not None and _typed(before).startswith(SAID) and _writer(before):
+            now, ts = self._now(), str(before.get("ts", ""))  # the words themselves have yet to come: they are nothing
+            line_id = cases.add_line(db, row.number, ts=ts, by=_writer(before), text="", at=now)
+            if line_id is not None:
+                cases.change_line(db, line_id, state="recalled", shown="recalled")
 
-    def _recall(self, db: Connection, row: Row, line: Row) -> None:
+    def _root_deleted(self, db: Connection, row: Row) -> None:
+        """Whoever deleted it, an open case gets another one."""
+        held = self._held(db, row)
+        if held is not None and held.closed_at is None and held.thread == row.thread:
+            cases.save(db, held.number, thread="", root="")
+            self._casework.show(db, held.conversation_id, self._now())
+
+    def _line(self, db: Connection, message: Body) -> tuple[Row | None, Row | None]:
+        """The case in whose thread a message stands, held, and the line that it is, if any."""
+        row = self._held(db, cases.by_thread(db, str(message.get("thread_ts", ""))))
+        return row, cases.line_by_ts(db, row.number, str(message.get("ts", ""))) if row is not None else None
+
+    def _recall(self, db: Connection, row: Row | None, line: Row) -> None:
         cases.change_line(db, line.id, state="recalled")
-        self._casework.show(db, row.conversation_id, self._now())
+        if row is not None:
+            self._casework.show(db, row.conversation_id, self._now())
+
+    def _too_late(self, db: Connection, row: Row | None, line: Row) -> None:
+        if row is not None and line.state in {"leaving", *cases.SAID}:
+            self._casework.note(db, row, "desk.too_late", self._now())
 
     # --- buttons ---
 
-    def _done(self, db: Connection, row: Row, what: str, by: str) -> None:
+    def _done(self, db: Connection, row: Row, what: str, by: str, seen: str) -> None:
+        """`seen`: whose the case was when the button was shown. Of two who take it at once the first one has it."""
         now = self._now()
         match what:
-            case "take":
+            case "take" if row.owner in {seen, by}:
                 self._casework.happened(db, row.conversation_id, rules.Taken(by), now)
             case "release":
                 self._casework.happened(db, row.conversation_id, rules.Released(), now)
             case "snooze":
                 self._casework.happened(db, row.conversation_id, rules.Snoozed(now + SNOOZED), now)
-            case "back" | "close" if row.closed_at is None:
+            case "back" | "close":
                 reason = "handed_back" if what == "back" else "closed"
                 self._casework.happened(db, row.conversation_id, rules.Ended(reason), now)
                 tell(db, row.conversation_id, CaseEnded(row.number, reason), now)
@@ -145,3 +205,24 @@ class SupportDesk:
             case _:
                 return
         housekeeping.audit_entry(db, now, actor=by, action=f"case_{what}", subject=str(row.number))
+
+
+def _typed(message: Body) -> str:
+    """What somebody typed, as Slack wrote it down."""
+    return wording.with_emoji(str(message.get("text") or ""), message.get("blocks")).strip()
+
+
+def _writer(message: Body) -> str:
+    return str(message.get("user") or "")
+
+
+def _problem(message: Body, said: str) -> str:
+    """Why this cannot be said to the person; empty: it can."""
+    plain = wording.for_person(said, {}, Plain())
+    if message.get("files"):
+        return "files"
+    if looks_like_a_leak(plain):
+        return "secret"
+    if not plain.strip("! ") and "<@" not in said:
+        return "empty"
+    return "long" if len(plain) > MAX_SAID or len(said) > MAX_RAW else ""

@@ -154,7 +154,7 @@ class SlackEdge:
             _log.warning("a window was not taken", why=str(bad))
             return {}
         taken = self._turns.receive(inbound)
-        if taken is None:
+        if taken is None or taken.silent:
             return {}
         problems = [problem for one in taken.effects if isinstance(one, FieldErrors) for problem in one.problems]
         if problems:
@@ -212,7 +212,7 @@ class SlackEdge:
     def _open(self, who: Identity, trigger: str, taken: Taken, *, always: bool) -> None:
         """Open a window with the question, where it has fields or (`always`) whatever it is; beside the answer."""
         asked = _last_speak(taken)
-        if not trigger or not (always or (asked is not None and asked.inputs)):
+        if taken.silent or not trigger or not (always or (asked is not None and asked.inputs)):
             return
         self._begin(self._opened, who, trigger, taken)
 

@@ -97,6 +97,9 @@ UNNOTICED = frozenset(
         promises.WATCH,
         promises.WARN,
         promises.ADMIN_WARNING,
+        promises.SHOW_CASE,
+        promises.CASE_TIME,
+        promises.CASE_WINDOW,
     }
 )  # nobody waits for these: a failure is the operator's
 LANES: dict[type, str] = {
@@ -127,6 +130,7 @@ class Taken:
     language: Language
     effects: tuple[Effect, ...] = ()
     ticket: int = 0
+    silent: bool = False  # a person has the word: the bot answers by no way at all
 
 
 class Turns:
@@ -172,7 +176,7 @@ class Turns:
         """The question of a conversation, if it is another one than that of this ticket. Nothing is changed."""
         with self._engine.begin() as db:
             held = conversations.look(db, conversation_id)
-            if held is None or held.ticket == since:
+            if held is None or held.ticket == since or held.owner == PERSON:
                 return None
             envelope = _envelope(held)
             known = self._facts.read(db, held, envelope, self._clock.now()).facts
@@ -210,9 +214,11 @@ class Turns:
         if not conversations.claim_inbound(db, inbound.identity.channel, inbound.message_id, now):
             return None
         held = people.who(db, inbound.identity, inbound.name, now)
-        if held.unfinished >= MAX_UNFINISHED:
+        crowded = held.unfinished >= MAX_UNFINISHED
+        if crowded:
             _log.warning("too much is still to be done for this conversation", conversation=str(held.id))
-            return Taken(held.id, language(held.language))
+        if crowded and held.case is None:
+            return Taken(held.id, language(held.language), silent=True)
         if held.held_back:
             promises.they_write(db, held.id, now)
         name = inbound.name or held.name
@@ -228,30 +234,36 @@ class Turns:
         if held.case is not None:
             self._casework.happened(db, held.id, MemberWrote(), now)
         standing = self._facts.read(db, held, envelope, now)
-        if held.owner == PERSON and not _is_always_heard(inbound):
-            self._overheard(db, held, envelope, standing, inbound, now)
-            return Taken(held.id, standing.facts.language)
+        if crowded or (held.owner == PERSON and not _is_always_heard(inbound)):
+            self._overheard(db, held, envelope, standing, inbound, now, crowded=crowded)
+            return Taken(held.id, standing.facts.language, silent=True)
         if pasted := _pasted(inbound):
             standing = replace(standing, facts=replace(standing.facts, pasted=pasted))
         elif question := self._question(envelope, inbound, now):
             standing = replace(standing, facts=replace(standing.facts, question=question))
         heard = self._heard(db, held, envelope, standing, inbound, now)
         closed = self._run(db, held, envelope, standing, heard, now, by_person=True)
-        return Taken(held.id, standing.facts.language, closed.effects, closed.envelope.ticket)
+        kept = conversations.look(db, held.id) if held.case is not None else None  # the turn may have ended the case
+        silent = kept is not None and kept.owner == PERSON
+        return Taken(held.id, standing.facts.language, closed.effects, closed.envelope.ticket, silent)
 
     def _overheard(
-        self, db: Connection, held: Held, envelope: Envelope, standing: Standing, inbound: Inbound, now: datetime
-    ) -> None:
-        """A person owns the conversation: what is written goes into the thread; the bot neither steps nor speaks.
+        self, db: Connection, held: Held, envelope: Envelope, standing: Standing, inbound: Inbound, now: datetime,
+        *, crowded: bool,
+    ) -> None:  # fmt: skip
+        """What is written goes into the thread; the bot neither steps nor speaks.
 
-        Where a secret is awaited only what is surely language is shown: that person has to be understood there, too.
+        A person owns the conversation, or too much of it is still to be done (`crowded`). Where a secret is awaited
+        only what is surely language is shown: that person has to be understood there, too.
         """
-        awaited = awaits_secret(envelope) or envelope.lost
+        meant = understand(envelope, inbound.text, inbound.button, inbound.kind, standing.facts, inbound.fields)
+        awaited = isinstance(meant, Secretive | SecretLeaked) or envelope.lost
         secretive = looks_like_a_leak(inbound.text) or (awaited and not surely_language(inbound.text))
         words = redact(inbound.text) if looks_like_an_error(inbound.text) else written(inbound.text)
+        words = words if len(words) <= MAX_LINE else f"{words[: MAX_LINE - 1]}…"
         text = HIDDEN if secretive else words if inbound.kind == "text" else f"({inbound.kind})"
-        conversations.note(db, held.id, [("in", text[:MAX_LINE], None)], now)
-        if secretive or awaited:
+        conversations.note(db, held.id, [("in", text, None)], now)
+        if (secretive or awaits_secret(envelope)) and not crowded:
             self._promise(db, held, [EraseAtProvider()], standing.facts.language, held.ticket, now)
             promises.wake(db, {"work"})
 

@@ -10,6 +10,7 @@ from bot.channels.whatsapp import WhatsAppStyle
 from bot.desk import queue
 from bot.desk.hours import read_hours
 from bot.screens import OPEN_FOR
+from bot.staff import CACHED
 from bot.store import cases, conversations, people, tables
 from bot.store.engine import reading
 from flows import handoff, mailbox
@@ -199,6 +200,7 @@ def test_who_left_the_channel_sees_it_no_more(kit):
     asks_for_a_person(kit)
     assert "Support" in kit.home(SAM)
     kit.slack.leave(TEAM, DESK, SAM)
+    kit.clock.move(seconds=CACHED.total_seconds())
     assert "Support" not in kit.home(SAM)
     writes(kit, "!Hello", who=RITA)
     assert "Support" not in on_screen(kit)

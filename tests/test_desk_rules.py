@@ -11,6 +11,7 @@ from bot.desk.rules import (
     Case,
     Ended,
     MemberWrote,
+    NotReached,
     Released,
     Rules,
     Snoozed,
@@ -83,9 +84,43 @@ def test_a_parked_case_wakes_up_when_the_member_writes():
 def test_a_snoozed_case_comes_back_at_its_time_or_when_the_member_writes():
     until = MONDAY + timedelta(hours=2)
     snoozed = step(NEW, Snoozed(until), MONDAY, RULES).case
-    assert due(snoozed, RULES) == until
     assert step(snoozed, MemberWrote(), MONDAY, RULES).case.state == "new"
     assert step(snoozed, TimeCame(), until, RULES).case.state == "new"
+
+
+def test_who_waits_is_told_the_truth_also_while_the_case_is_put_off():
+    until = MONDAY + timedelta(hours=2)
+    snoozed = step(NEW, Snoozed(until), MONDAY, RULES).case
+    assert due(snoozed, RULES) == HALF_AN_HOUR
+    told = step(snoozed, TimeCame(), HALF_AN_HOUR, RULES)
+    assert (told.tell, told.case.state, due(told.case, RULES)) == ("longer", "snoozed", until)
+
+
+def test_who_takes_a_case_that_was_late_has_to_answer_in_time_or_the_member_is_told_again():
+    late = step(NEW, TimeCame(), HALF_AN_HOUR, RULES).case
+    taken = step(late, Taken("U1"), HALF_AN_HOUR, RULES).case
+    again = HALF_AN_HOUR + timedelta(minutes=30)
+    assert due(taken, RULES) == again
+    assert step(taken, Taken("U1"), again - timedelta(minutes=1), RULES).case == taken  # to tap again is no answer
+    assert step(taken, TimeCame(), again, RULES).tell == "longer"
+
+
+def test_what_did_not_reach_the_member_is_no_answer():
+    said = step(NEW, StaffWrote("U1"), MONDAY, RULES).case
+    failed = step(said, NotReached(MONDAY), MONDAY + timedelta(minutes=5), RULES).case
+    assert (failed.owner, due(failed, RULES)) == ("U1", HALF_AN_HOUR)
+
+
+def test_the_member_is_told_once_that_somebody_is_there_whoever_it_is():
+    taken = step(NEW, Taken("U1"), MONDAY, RULES).case
+    assert step(taken, Taken("U2"), MONDAY, RULES).tell is None
+    said = step(taken, StaffWrote("U2"), MONDAY, RULES)
+    assert (said.case.owner, said.tell) == ("U1", None)  # what leaves late takes nothing from anybody
+
+
+def test_a_case_that_nobody_has_cannot_be_given_back():
+    late = step(NEW, TimeCame(), HALF_AN_HOUR, RULES).case
+    assert step(late, Released(), HALF_AN_HOUR, RULES).case == late
 
 
 EVENTS = st.one_of(
@@ -93,6 +128,7 @@ EVENTS = st.one_of(
     st.builds(StaffWrote, st.sampled_from(["U1", "U2"])),
     st.builds(Taken, st.sampled_from(["U1", "U2"])),
     st.just(Released()),
+    st.builds(NotReached, st.one_of(st.none(), st.just(MONDAY))),
     st.builds(lambda minutes: Snoozed(MONDAY + timedelta(minutes=minutes)), st.integers(0, 10_000)),
     st.just(TimeCame()),
     st.just(TimeCame()),

@@ -53,9 +53,17 @@ class MemberWrote:
 
 @dataclass(frozen=True, slots=True)
 class StaffWrote:
-    """A staff member has written to the member."""
+    """What a staff member wrote has left for the member. `since`: when they first wrote after it; None: never."""
 
     by: str
+    since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NotReached:
+    """What staff wrote did not reach the member after all: they wait since then."""
+
+    since: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +97,7 @@ class TimeCame:
     """A time at which the case was to be looked at."""
 
 
-Event = MemberWrote | StaffWrote | Taken | Released | Snoozed | Ended | TimeCame
+Event = MemberWrote | StaffWrote | NotReached | Taken | Released | Snoozed | Ended | TimeCame
 
 # --- what is to be done -----------------------------------------------------------------------------------------------
 
@@ -114,13 +122,17 @@ def step(case: Case, event: Event, now: datetime, rules: Rules) -> Step:
         case MemberWrote():
             waits = case.waits_since or now
             return Step(replace(case, state="owned" if case.owner else "new", waits_since=waits, snoozed_until=None))
-        case StaffWrote(by):
-            fresh = case.owner != by
-            answered = replace(case, state="owned", owner=by, waits_since=None, staff_at=now, told_at=None)
-            return Step(replace(answered, snoozed_until=None), "taken" if fresh else None)
+        case StaffWrote(by, since):
+            answered = replace(case, state="owned", owner=case.owner or by, waits_since=since, staff_at=now)
+            return Step(replace(answered, told_at=None, snoozed_until=None), None if case.owner else "taken")
+        case NotReached(since):
+            return Step(replace(case, state="owned" if case.owner else "new", waits_since=since) if since else case)
         case Taken(by):
-            tell: Told | None = "taken" if case.owner != by else None
-            return Step(replace(case, state="owned", owner=by, snoozed_until=None, staff_at=now), tell)
+            taken = replace(case, state="owned", owner=by, snoozed_until=None)
+            fresh = taken if case.owner == by else replace(taken, staff_at=now)
+            return Step(fresh, None if case.owner else "taken")
+        case Released() if not case.owner:
+            return Step(case)
         case Released():
             return Step(replace(case, state="new", owner="", waits_since=case.waits_since or now, told_at=None))
         case Snoozed(until):
@@ -136,8 +148,9 @@ def _time_came(case: Case, now: datetime, rules: Rules) -> Step:
         case = replace(case, state="owned" if case.owner else "new", snoozed_until=None)
     late = _answer_by(case, rules)
     if late is not None and late <= now:
-        tell: Told | None = None if case.told_at else "longer"
-        return Step(replace(case, state="new", owner="", told_at=now), tell, remind=True)
+        tell: Told | None = "longer" if case.owner or not case.told_at else None
+        state: State = "snoozed" if case.state == "snoozed" else "new"
+        return Step(replace(case, state=state, owner="", told_at=now), tell, remind=True)
     silent = _silent_since(case)
     if silent is not None and silent + CLOSED_AFTER <= now:
         return Step(replace(case, state="closed", owner="", end="silent"), "silent")
@@ -162,12 +175,19 @@ def due(case: Case, rules: Rules) -> datetime | None:
 
 
 def _answer_by(case: Case, rules: Rules) -> datetime | None:
-    """Until when the member's last words have to be answered; None: they do not wait, or the case is put off."""
-    if case.waits_since is None or case.state == "snoozed":
+    """Until when the member has to hear something; None: they do not wait, or know that the case is put off.
+
+    Who takes a case of which they were told that it takes longer says that somebody is there, and has to answer anew.
+    """
+    if case.waits_since is None:
         return None
-    if case.told_at is not None:
-        return rules.hours.after(case.told_at, REMIND_EVERY)
-    return rules.hours.after(case.waits_since, rules.answer)
+    if case.told_at is None:
+        return rules.hours.after(case.waits_since, rules.answer)
+    if case.state == "snoozed":
+        return None
+    if case.owner:
+        return rules.hours.after(max(case.told_at, case.staff_at or case.told_at), rules.answer)
+    return rules.hours.after(case.told_at, REMIND_EVERY)
 
 
 def _silent_since(case: Case) -> datetime | None:

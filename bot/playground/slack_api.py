@@ -101,7 +101,7 @@ class Api:
             "views.update": Method(self.views.update, (), TIER_4),
             "views.publish": Method(self.views.publish, (), TIER_4),
             "reactions.add": Method(self._react, ("reactions:write",), TIER_3),
-            "reactions.remove": Method(self._unreact, ("reactions:write",), TIER_2),
+            "reactions.remove": Method(self._react_no_more, ("reactions:write",), TIER_2),
             "assistant.threads.setStatus": Method(self._status, ("assistant:write", "chat:write"), SPECIAL),
         }
 
@@ -427,9 +427,10 @@ class Api:
         message.reactions.append(mark)
         return {}
 
-    def _unreact(self, workspace: Workspace, args: Answer) -> Answer:
+    def _react_no_more(self, workspace: Workspace, args: Answer) -> Answer:
         """https://docs.slack.dev/reference/methods/reactions.remove."""
-        message = _message(self._visible(workspace, str(args.get("channel", ""))), args.get("timestamp"))
+        channel = self._visible(workspace, str(args.get("channel", "")))
+        message = _message(channel, args.get("timestamp"))
         mark = (workspace.bot_user, str(args.get("name", "")))
         if mark not in message.reactions:
             raise Refusal("no_reaction")

@@ -6,26 +6,32 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, and_, exists, func, insert, or_, select, update
 from sqlalchemy import case as case_when
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from bot.store.engine import Connection, Row
+from bot.store.promises import CASE_TIME
 from bot.store.tables import (
     access_request,
     agency,
     case,
     contact,
     conversation,
+    in_state,
     mailbox,
     member,
     message,
+    promise,
     slack_pace,
     slack_workspace,
     staff_line,
 )
 
-ORDER = ("held", "sent", "delivered", "read", "failed", "recalled")  # a later one never gives way to an earlier one
+# A later one never gives way to an earlier one.
+ORDER = ("held", "leaving", "sent", "delivered", "read", "failed", "recalled")
+OVER = "over"  # the root of a closed case whose thread is as it will stay
+SAID = ("sent", "delivered", "read")
 POST_EVERY = timedelta(seconds=1)  # docs.slack.dev/apis/web-api/rate-limits: one message a second in a channel
 
 
@@ -36,7 +42,9 @@ def open_one(db: Connection, conversation_id: UUID) -> Row | None:
 
 
 def by_thread(db: Connection, thread: str) -> Row | None:
-    """The case of a thread, open or not, the newest if it was ever re-used."""
+    """The case of a thread, open or not; None also for what is in no thread at all."""
+    if not thread:
+        return None
     return db.execute(select(case).where(case.c.thread == thread).order_by(case.c.number.desc()).limit(1)).one_or_none()
 
 
@@ -45,10 +53,43 @@ def get(db: Connection, number: int) -> Row | None:
     return db.execute(select(case).where(case.c.number == number)).one_or_none()
 
 
-def newest(db: Connection, conversation_id: UUID) -> int | None:
-    """The number of a conversation's last case, open or not."""
-    query = select(func.max(case.c.number)).where(case.c.conversation_id == conversation_id)
-    return db.execute(query).scalar_one_or_none()
+def to_show(db: Connection, conversation_id: UUID) -> list[int]:
+    """The cases of a conversation whose threads may not be up to date, oldest first: the open one, and closed ones."""
+    unmarked = exists().where(staff_line.c.case_number == case.c.number, staff_line.c.shown != staff_line.c.state)
+    closed = and_(case.c.thread != "", or_(case.c.root != OVER, unmarked))
+    query = select(case.c.number).where(
+        case.c.conversation_id == conversation_id, or_(case.c.closed_at.is_(None), closed)
+    )
+    return list(db.execute(query.order_by(case.c.number)).scalars())
+
+
+def untended(db: Connection) -> list[UUID]:
+    """The conversations with an open case and no time at which it is looked at again."""
+    ticking = exists().where(
+        promise.c.conversation_id == case.c.conversation_id,
+        promise.c.kind == CASE_TIME,
+        in_state(promise, "todo", "doing"),
+    )
+    query = select(case.c.conversation_id).where(case.c.closed_at.is_(None), ~ticking)
+    return list(db.execute(query.order_by(case.c.conversation_id)).scalars())
+
+
+def window_of(db: Connection, conversation_id: UUID) -> datetime | None:
+    """Until when the person of a conversation may be written to freely; None: for ever."""
+    query = select(contact.c.window_until).join(conversation, conversation.c.contact_id == contact.c.id)
+    return db.execute(query.where(conversation.c.id == conversation_id)).scalar_one_or_none()
+
+
+def waits(db: Connection, number: int) -> datetime | None:
+    """Since when the person of a case waits: what they first wrote after the last words of staff's that they got."""
+    said = select(func.max(staff_line.c.at)).where(staff_line.c.case_number == number, staff_line.c.state.in_(SAID))
+    row = db.execute(select(case.c.conversation_id, case.c.opened_at).where(case.c.number == number)).one()
+    last = db.execute(said).scalar_one()
+    if last is None:
+        found: datetime = row.opened_at
+        return found
+    theirs = (message.c.conversation_id == row.conversation_id, message.c.direction == "in", message.c.at > last)
+    return db.execute(select(func.min(message.c.at)).where(*theirs)).scalar_one_or_none()
 
 
 def team_language(db: Connection, team: str) -> str:
@@ -165,10 +206,23 @@ def _counted(db: Connection, seconds: ColumnElement[Any], which: ColumnElement[b
 # --- what stands in the thread ----------------------------------------------------------------------------------------
 
 
-def unshown(db: Connection, conversation_id: UUID, after: int, most: int) -> list[Row]:
-    """The lines of a transcript that are not in the thread yet, in order; none of staff's own."""
-    mine = (message.c.conversation_id == conversation_id, message.c.id > after, message.c.by == "")
+def unshown(db: Connection, of: Row, most: int) -> list[Row]:
+    """The lines of a transcript that are not in a case's thread yet, in order; none of staff's own.
+
+    And none of after its end, but what was noted for this very thread. Whoever writes a line holds its conversation: a
+    lower id never comes later than a higher one.
+    """
+    talk = message.c.by == "" if of.closed_at is None else and_(message.c.by == "", message.c.at <= of.closed_at)
+    told = and_(message.c.direction == "us", message.c.by == str(of.number))
+    mine = (message.c.conversation_id == of.conversation_id, message.c.id > of.shown_to, or_(talk, told))
     return list(db.execute(select(message).where(*mine).order_by(message.c.id).limit(most)).all())
+
+
+def note(db: Connection, number: int, conversation_id: UUID, text: str, at: datetime) -> None:
+    """A line for the team, in the thread of a case, even one that is over."""
+    values = {"conversation_id": conversation_id, "direction": "us", "text": text, "by": str(number), "at": at}
+    db.execute(insert(message).values(values))
+    db.execute(update(case).where(case.c.number == number, case.c.root == OVER).values(root=""))
 
 
 def last_line_before(db: Connection, conversation_id: UUID, lines: int) -> int:
@@ -188,6 +242,20 @@ def may_post(db: Connection, channel: str, now: datetime) -> datetime:
         return now
     found: datetime = db.execute(select(slack_pace.c.next_at).where(slack_pace.c.channel == channel)).scalar_one()
     return found
+
+
+def begin_post(db: Connection, seen: Row, what: str, until: datetime, now: datetime) -> bool:
+    """Claim a thread, to post something into it until then; False: it is not as it was seen, or somebody else posts."""
+    as_seen = (case.c.number == seen.number, case.c.thread == seen.thread, case.c.shown_to == seen.shown_to)
+    free = (case.c.posting == seen.posting, or_(case.c.posting == "", case.c.posting_until <= now))
+    claimed = update(case).where(*as_seen, *free).values(posting=what, posting_until=until)
+    return db.execute(claimed).rowcount == 1
+
+
+def end_post(db: Connection, number: int, what: str, **values: Any) -> None:
+    """It stands there now (or was surely not taken): what is known of the case from now on, if it is still ours."""
+    mine = (case.c.number == number, case.c.posting == what)
+    db.execute(update(case).where(*mine).values(posting="", posting_until=None, **values))
 
 
 # --- what staff writes ------------------------------------------------------------------------------------------------
@@ -215,14 +283,19 @@ def change_line(db: Connection, line_id: int, **values: Any) -> None:
     db.execute(update(staff_line).where(staff_line.c.id == line_id).values(values))
 
 
-def line_went(db: Connection, promise_id: int, state: str, why: str) -> UUID | None:
-    """How far a line has come; its conversation, None where it is no line of staff's or had come further already."""
+def line_of(db: Connection, promise_id: int) -> UUID | None:
+    """The conversation of the line that a promise says; None: it says none."""
+    query = select(case.c.conversation_id).join(staff_line, staff_line.c.case_number == case.c.number)
+    return db.execute(query.where(staff_line.c.promise_id == promise_id)).scalar_one_or_none()
+
+
+def line_went(db: Connection, promise_id: int, state: str, why: str = "") -> Row | None:
+    """How far a line has come, never backwards: as it was before; None where it had come as far already."""
     row = db.execute(select(staff_line).where(staff_line.c.promise_id == promise_id).with_for_update()).one_or_none()
     if row is None or ORDER.index(state) <= ORDER.index(row.state):
         return None
     change_line(db, row.id, state=state, why=why)
-    found: UUID = db.execute(select(case.c.conversation_id).where(case.c.number == row.case_number)).scalar_one()
-    return found
+    return row
 
 
 def lines_to_mark(db: Connection, number: int) -> list[Row]:
@@ -231,8 +304,15 @@ def lines_to_mark(db: Connection, number: int) -> list[Row]:
     return list(db.execute(select(staff_line).where(*mine).order_by(staff_line.c.id)).all())
 
 
+def noted(db: Connection, promise_id: int) -> str:
+    """The words of a line as they left, or are leaving."""
+    return str(db.execute(select(message.c.text).where(message.c.promise_id == promise_id).limit(1)).scalar_one())
+
+
 def note_said(db: Connection, conversation_id: UUID, text: str, promise_id: int, by: str, at: datetime) -> None:
-    """A line of staff's in the transcript."""
+    """A line of staff's in the transcript, once: there its callbacks find it."""
+    if db.execute(select(message.c.id).where(message.c.promise_id == promise_id).limit(1)).one_or_none() is not None:
+        return
     values: Mapping[str, Any] = {
         "conversation_id": conversation_id, "direction": "out", "text": text, "promise_id": promise_id, "by": by,
         "at": at,

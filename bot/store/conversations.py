@@ -170,6 +170,12 @@ def note(db: Connection, conversation_id: UUID, lines: Sequence[tuple[str, str, 
         db.execute(_NOTE, rows)
 
 
+def unsaid(db: Connection, promise_ids: Sequence[int]) -> None:
+    """What these promises were to say stands in the transcript as what the bot kept to itself."""
+    mine = (message.c.promise_id.in_(promise_ids), message.c.direction == "out", message.c.by == "")
+    db.execute(update(message).where(*mine).values(direction="bot"))
+
+
 def transcript(db: Connection, conversation_id: UUID, last: int = 50) -> list[Row]:
     """The last lines of a conversation, oldest first."""
     query = select(message).where(message.c.conversation_id == conversation_id).order_by(message.c.id.desc())

@@ -384,7 +384,7 @@ def everything_about(db: Connection, contact_id: UUID) -> dict[str, list[Row]]:
         ).where(access_request.c.conversation_id.in_(talks)),
         "secrets": select(*sealed).where(secret.c.owner_id == contact_id),
         "messages": select(message.c.at, message.c.direction, message.c.text)
-        .where(message.c.conversation_id.in_(talks))
+        .where(message.c.conversation_id.in_(talks), message.c.direction != "us")
         .order_by(message.c.id),
     }
     return {name: list(db.execute(query).all()) for name, query in queries.items()}

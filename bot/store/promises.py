@@ -28,6 +28,7 @@ FETCH_FILE = "fetch_file"
 MAIL_CODE = "mail_code"
 SHOW_CASE = "show_case"  # the thread of a case as it is now
 CASE_TIME = "case_time"  # when a case is to be looked at again
+CASE_WINDOW = "case_window"  # when the team is told that somebody's 24 hours are nearly over
 SAY_LINE = "say_line"  # what staff wrote to somebody
 WATCH = "watch"  # whether a mailbox that worked still does
 WARN = "warn"  # to somebody who did not write: by their channel, by a template, or when they write
@@ -38,6 +39,8 @@ FOLLOW_UP = "follow_up"  # whether somebody who was invited has connected
 RENEW_TOKENS = "renew_tokens"  # of Slack's workspaces, where nobody needs one
 SHOW_HOME = "show_home"  # what somebody has open in Slack, as it is now
 ERASE_AT_PROVIDER = "EraseAtProvider"  # the name of the talk's own effect
+SPEAK = "Speak"  # the same
+LASTING = frozenset({SHOW_CASE, CASE_TIME})  # never given up: somebody waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,10 +292,15 @@ def next_due(db: Connection) -> datetime | None:
     return found
 
 
-def drop_speech(db: Connection, conversation_id: UUID) -> None:
-    """A person took over: what the bot still wanted to say is dropped."""
-    mine = (promise.c.conversation_id == conversation_id, promise.c.lane == "speak", in_state(promise, "todo"))
-    db.execute(update(promise).where(*mine).values(state="dropped"))
+def drop_speech(db: Connection, conversation_id: UUID) -> list[int]:
+    """A person took over: what the bot still wanted to say is dropped, or theirs would wait behind it.
+
+    The ids of what surely was not said.
+    """
+    mine = (promise.c.conversation_id == conversation_id, promise.c.kind == SPEAK, in_state(promise, "todo"))
+    dropped = update(promise).where(*mine).values(state="dropped", payload={})
+    rows = db.execute(dropped.returning(promise.c.id, promise.c.attempt)).all()
+    return [int(row.id) for row in rows if not row.attempt]
 
 
 def depth(db: Connection, now: datetime) -> list[tuple[str, str, int]]:

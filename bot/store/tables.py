@@ -156,7 +156,8 @@ inbound = Table(
     Column("at", Moment, nullable=False, index=True),
 )
 
-# The transcript: redacted when it is written, never later.
+# The transcript: redacted when it is written, never later. What came in, what went out, what the bot kept to itself
+# while a person had the word (`bot`), and what only the support team is told, in its thread (`us`).
 message = Table(
     "message",
     metadata,
@@ -169,7 +170,8 @@ message = Table(
     Column("status", String(16), nullable=False, server_default=""),
     Column("rank", Integer, nullable=False, server_default="0"),
     Column("error", String(32), nullable=False, server_default=""),
-    # Who said it to the person: empty is the bot, else a staff member's own words (already in the case's thread).
+    # Who said it to the person: empty is the bot, else a staff member's own words (already in the case's thread); of
+    # what only the team is told, the case.
     Column("by", String(32), nullable=False, server_default=""),
     Column("at", Moment, nullable=False, index=True),
     Index(None, "conversation_id", "id"),
@@ -359,6 +361,9 @@ case = Table(
     Column("thread", String(32), nullable=False, server_default=""),
     Column("root", String(64), nullable=False, server_default=""),
     Column("shown_to", BigInteger, nullable=False, server_default="0"),
+    # What is being posted into it, by somebody who counts as alive until then; later nobody knows whether it stands.
+    Column("posting", String(64), nullable=False, server_default=""),
+    Column("posting_until", Moment),
     CheckConstraint("state in ('new', 'owned', 'parked', 'snoozed', 'closed')", name="state"),
     Index("uq_case_open", "conversation_id", unique=True, postgresql_where=text("closed_at is null")),
     Index("ix_case_answered", "answered_at", postgresql_where=text("answered_at is not null")),
@@ -423,7 +428,7 @@ staff_line = Table(
     Column("why", String(200), nullable=False, server_default=""),
     Column("promise_id", BigInteger, index=True),
     Column("at", Moment, nullable=False),
-    CheckConstraint("state in ('held', 'sent', 'delivered', 'read', 'failed', 'recalled')", name="state"),
+    CheckConstraint("state in ('held', 'leaving', 'sent', 'delivered', 'read', 'failed', 'recalled')", name="state"),
     UniqueConstraint("case_number", "ts"),
 )
 

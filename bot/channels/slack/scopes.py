@@ -7,7 +7,6 @@ SCOPES = (
     "groups:history",  # what staff write in the desk's private channel; conversations.history and .replies of it
     "groups:read",  # who is in a private channel that was picked, or is the desk's, and that we are in
     "im:history",  # what people write to us; conversations.history of these direct messages only
-    "metadata.message:read",  # which of our own messages stand in the desk's channel already, after a crash
     "reactions:write",  # how far a line of staff's has come, below it
     "users:read",  # who is a bot, a guest or gone: users.list, users.info
 )

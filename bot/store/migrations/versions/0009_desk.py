@@ -21,6 +21,8 @@ CASE = (
     sa.Column('thread', sa.String(length=32), server_default='', nullable=False),
     sa.Column('root', sa.String(length=64), server_default='', nullable=False),
     sa.Column('shown_to', sa.BigInteger(), server_default='0', nullable=False),
+    sa.Column('posting', sa.String(length=64), server_default='', nullable=False),
+    sa.Column('posting_until', sa.DateTime(timezone=True), nullable=True),
 )
 
 # Whatever changes an open case, by whichever hand: what staff have open in Slack does not show the queue as it is any
@@ -76,7 +78,7 @@ def upgrade() -> None:
     sa.Column('promise_id', sa.BigInteger(), nullable=True),
     sa.Column('at', sa.DateTime(timezone=True), nullable=False),
     sa.CheckConstraint(
-        "state in ('held', 'sent', 'delivered', 'read', 'failed', 'recalled')", name=op.f('ck_staff_line_state')
+        "state in ('held', 'leaving', 'sent', 'delivered', 'read', 'failed', 'recalled')", name=op.f('ck_staff_line_state')
     ),
     sa.ForeignKeyConstraint(['case_number'], ['case.number'], name=op.f('fk_staff_line_case_number'), ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_staff_line')),
