@@ -15,6 +15,7 @@ from flask import Flask
 from bot.casework import Casework
 from bot.channels.slack.channel import Slack
 from bot.channels.slack.render import Frame
+from bot.channels.slack.threads import Threads
 from bot.channels.whatsapp import Twilio
 from bot.channels.whatsapp.channel import WhatsApp
 from bot.clock import Clock, SystemClock
@@ -295,7 +296,8 @@ def _desk(
     zone, api = ZoneInfo(settings.support_timezone), slack.workspaces.api
     team, channel = settings.support_team, settings.support_channel
     tools = DeskTools(casework, turns, facts, providers, Desk(team, channel, zone), clock.now)
-    return DeskParts(api, team, channel, zone, casework, Staff(api, team, channel, clock.now), tools)
+    staff = Staff(api, team, channel, clock.now)
+    return DeskParts(api, team, channel, zone, casework, Threads(api, team, channel), staff, tools)
 
 
 def _frame(language: Language) -> Frame:

@@ -26,7 +26,7 @@ from bot.store import cases, conversations
 from bot.store.conversations import Held
 from bot.store.engine import Connection, Row, reading
 from bot.store.promises import Promise
-from flows import saved
+from flows import handoff, saved
 from flows.speech import Message, render, sentence
 from flows.words import Language, Speak
 
@@ -143,14 +143,17 @@ def _shown(tools: Tools, desk: DeskParts, row: Row) -> Again | None:
 
 
 def _of_lines(row: Row, lines: list[Row]) -> _Post:
-    style = SlackStyle()
-    told = [
-        packet.Line(line.id, line.direction, line.text if line.direction == "us" else style.plain(line.text))
-        for line in lines
-    ]
+    told = [packet.Line(line.id, line.direction, _readable(line)) for line in lines]
     text, last = packet.merged(told)
     mention = f"<@{row.owner}>\n" if row.owner and any(line.direction == "in" for line in lines) else ""
     return _Post(str(last), mention + text, sections(mention + text), {"shown_to": last})
+
+
+def _readable(line: Row) -> str:
+    """Slack's signs are meant in what the desk itself says, nobody's else are; our own bold would be stars."""
+    if line.direction == "us":
+        return str(line.text)
+    return SlackStyle().plain(line.text if line.direction == "in" else line.text.replace("*", ""))
 
 
 def _posted(tools: Tools, desk: DeskParts, row: Row, post: _Post) -> Again:
@@ -281,7 +284,7 @@ def _root(tools: Tools, desk: DeskParts, row: Row) -> tuple[list[Any], str]:
         owner=f"<@{row.owner}>" if row.owner else "",
         waits_since=row.waits_since,
         snoozed_until=row.snoozed_until,
-        where=_where(row),
+        where=_place(row, spoken),
         mailbox=_mailbox(row, spoken),
         window_until=row.window_until,
         end=row.end,
@@ -300,11 +303,10 @@ def _spoken(tools: Tools, desk: DeskParts) -> Language:
         return language(cases.team_language(db, desk.team))
 
 
-def _where(row: Row) -> str:
-    state = (row.envelope or {}).get("state") or {}
-    flow = (row.envelope or {}).get("flow") or ""
-    asking = state.get("asking", "")
-    return ".".join(part for part in (flow, str(state.get("is", "")), str(asking)) if part)
+def _place(row: Row, spoken: Language) -> str:
+    saved_talk = row.envelope or {}
+    state = saved_talk.get("state") or {}
+    return handoff.place(str(saved_talk.get("flow") or ""), str(state.get("is") or ""), spoken)
 
 
 def _mailbox(row: Row, spoken: Language) -> str:

@@ -43,7 +43,7 @@ class Casework:
         if row is None:
             return None
         stepped = rules.step(_case(row), event, now, self._rules)
-        self._keep(db, row, stepped, now)
+        self._keep(db, row, stepped, now, said=isinstance(event, rules.StaffWrote))
         if isinstance(event, rules.MemberWrote):
             until = cases.window_of(db, conversation_id)
             warned = until - BEFORE_THE_END if until is not None else None
@@ -127,9 +127,11 @@ class Casework:
             promises.one_at(db, conversation_id, promises.SHOW_CASE, now, now)
             promises.wake(db, {"work"})
 
-    def _keep(self, db: Connection, row: Row, stepped: Step, now: datetime) -> None:
+    def _keep(self, db: Connection, row: Row, stepped: Step, now: datetime, *, said: bool) -> None:
+        """`said`: staff has written, which is an answer; to take a case is none."""
         after = stepped.case
-        first = row.answered_at is None and after.staff_at is not None
+        worked = self._rules.hours.between(row.opened_at, now)
+        first = {"answered_at": now, "answer_seconds": round(worked.total_seconds())}
         cases.save(
             db,
             row.number,
@@ -140,7 +142,7 @@ class Casework:
             snoozed_until=after.snoozed_until,
             told_at=after.told_at,
             end=after.end,
-            **({"answered_at": now} if first else {}),
+            **(first if said and row.answered_at is None else {}),
             **({"closed_at": now} if after.state == "closed" else {}),
         )
         cases.own(db, row.conversation_id, "bot" if rules.bot_speaks(after) else "person")

@@ -14,6 +14,7 @@ from bot.casework import Casework
 from bot.channels import Accepted, Identity, Inbound
 from bot.channels.slack.channel import Slack
 from bot.channels.slack.client import SlackApi
+from bot.channels.slack.threads import Threads
 from bot.clock import Clock
 from bot.desk_tools import DeskTools
 from bot.facts import wire_server
@@ -141,6 +142,7 @@ class DeskParts:
     channel: str
     zone: ZoneInfo
     casework: Casework
+    threads: Threads
     staff: Staff
     tools: DeskTools
 

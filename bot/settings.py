@@ -181,7 +181,7 @@ class Settings(BaseModel):
         common = {
             "PUBLIC_URL": self.public_url,
             "SECRET_KEYS (or SECRET_KEYS_FILE)": self.secret_keys or self.secret_keys_file,
-            "SUPPORT_CHANNEL (or SUPPORT_CONTACT)": self.support_channel or self.support_contact,
+            "SUPPORT_CONTACT (or SUPPORT_CHANNEL)": self.support_contact or self.support_channel,
             "PRIVACY_URL": self.privacy_url,
         }
         missing = [name for name, value in {**needed, **common}.items() if not value]

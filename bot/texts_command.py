@@ -14,6 +14,24 @@ ROOMS = ("flows", "bot")
 # What may stand in a sentence's places.
 EXAMPLES = {
     "all": "4",
+    "answer": "12 min",
+    "by": "Bia",
+    "count": "3",
+    "hour": "09:00",
+    "mailbox": "ana@agenciasol.com, smtp.gmail.com:465",
+    "mine": "1",
+    "more": "7",
+    "new": "2",
+    "ours": "1",
+    "owner": "@sam",
+    "resolution": "3 h 5 min",
+    "since": "26.11. 10:05",
+    "snoozed": "0",
+    "summary": "> 101, Ana, Agência Sol",
+    "theirs": "1",
+    "who": "Ana",
+    "working": "1",
+    "workspace": "Sol",
     "forward": "ACDE-7FGH-JKMN",
     "invited": "3",
     "mails": "2",
@@ -64,9 +82,15 @@ EXAMPLES = {
 }
 # Places in which another sentence stands.
 SENTENCES = {
+    "cause": "home.cause.wrong_credentials",
+    "end": "desk.end.closed",
+    "has": "desk.root.free",
+    "mark": "home.mark.works",
+    "reason": "desk.reason.asked",
     "role": "team.role.member",
     "password": "card.mail_password",
     "state": "mailbox.state.works",
+    "where": "handoff.where.sign_in",
     "why": "cause.wrong_credentials",
     "write": "menu.button.write",
 }

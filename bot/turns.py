@@ -53,7 +53,7 @@ from flows.conversation import (
     worth_a_nudge,
 )
 from flows.facts import Pasted, Question
-from flows.reading import command, looks_like_a_leak, written
+from flows.reading import command, looks_like_a_leak, surely_language, written
 from flows.speech import Plain, render
 from flows.words import (
     Answer,
@@ -265,15 +265,17 @@ class Turns:
     ) -> None:  # fmt: skip
         """What is written goes into the thread; the bot neither steps nor speaks.
 
-        A person owns the conversation, or too much of it is still to be done (`crowded`).
+        A person owns the conversation, or too much of it is still to be done (`crowded`). Where a secret is awaited
+        only what is surely language is shown: that person has to be understood there, too.
         """
         meant = understand(envelope, inbound.text, inbound.button, inbound.kind, standing.facts, inbound.fields)
-        secretive = isinstance(meant, Secretive | SecretLeaked) or envelope.lost or looks_like_a_leak(inbound.text)
+        awaited = isinstance(meant, Secretive | SecretLeaked) or envelope.lost
+        secretive = looks_like_a_leak(inbound.text) or (awaited and not surely_language(inbound.text))
         words = redact(inbound.text) if looks_like_an_error(inbound.text) else written(inbound.text)
         words = words if len(words) <= MAX_LINE else f"{words[: MAX_LINE - 1]}…"
         text = HIDDEN if secretive else words if inbound.kind == "text" else f"({inbound.kind})"
         conversations.note(db, held.id, [("in", text, None)], now)
-        if secretive and not crowded:
+        if (secretive or awaits_secret(envelope)) and not crowded:
             self._promise(db, held, [EraseAtProvider()], standing.facts.language, held.ticket, now)
             promises.wake(db, {"work"})
 

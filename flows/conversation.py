@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from flows import (
     card,
     compose,
+    handoff,
     integrate,
     invite,
     mailbox,
@@ -317,7 +318,8 @@ def _happened(envelope: Envelope, event: Event, facts: Facts) -> Turn:
     """What the world did: an answer to a question in progress, or news."""
     match event:
         case CaseOpened(number):
-            return Turn(envelope, (_told_of_the_case(number, facts),), ask=True)
+            told = handoff.opened(number, envelope.flow, envelope.state, _about(envelope), facts)
+            return Turn(envelope, (told,), ask=True)
         case AccessDecided(name, granted, already):
             became = "already" if already else "granted" if granted else "refused"
             return Turn(envelope, (Say(f"access.{became}", {"name": name}),), ask=True)
@@ -326,16 +328,6 @@ def _happened(envelope: Envelope, event: Event, facts: Facts) -> Turn:
     if isinstance(event, News):
         return _news(envelope, event, facts)
     return _step(envelope, event, facts) or Turn(envelope)
-
-
-def _told_of_the_case(number: int, facts: Facts) -> Say:
-    """Who will help and when; without a desk of ours, whom to write to."""
-    house = facts.house
-    if not house.desk:
-        return Say("handoff.opened", {"number": number, "contact": Code(house.support_contact)})
-    if facts.away_until is not None:
-        return Say("handoff.away", {"number": number, "day": facts.away_until, "hour": facts.away_hour})
-    return Say("handoff.called", {"number": number, "minutes": house.answer_minutes})
 
 
 def _stay_silent(envelope: Envelope, event: Event) -> Turn:
@@ -1032,10 +1024,14 @@ def subject(envelope: Envelope, event: Event | None = None) -> tuple[str, str]:
 
     What the facts say of the provider is looked up by them.
     """
-    about: str | Account = FLOWS[envelope.flow].subject(envelope.state) if envelope.flow else ""
+    about = _about(envelope)
     if isinstance(event, ServerFound | Judged):
         about = event.account
     return (about.address, about.server.host) if isinstance(about, Account) else (about, "")
+
+
+def _about(envelope: Envelope) -> str | Account:
+    return FLOWS[envelope.flow].subject(envelope.state) if envelope.flow else ""
 
 
 def restarted(envelope: Envelope) -> Envelope:

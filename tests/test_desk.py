@@ -81,6 +81,24 @@ def test_while_a_person_owns_the_conversation_the_bot_says_nothing(kit):
     assert "→ what is an app password?" in "\n".join(thread(kit))
 
 
+def test_where_a_password_is_awaited_staff_read_sentences_and_nothing_that_may_be_one(kit):
+    kit.join()
+    kit.say("ana@agency.test")
+    kit.work()
+    kit.say("person")
+    settled(kit)
+    writes(kit, "!Hello")
+    shown = ("it says that my password is wrong", "what shall I do?", "yes")
+    hidden = ("girafa", "Girafa#22", "abcd efgh ijkl mnop", "my password is Girafa#22", "blue giraffe")
+    for words in (*shown, *hidden):
+        kit.say(words)
+    settled(kit)
+    told = "\n".join(thread(kit))
+    assert all(f"→ {words}" in told for words in shown)
+    assert not any(words in told for words in hidden)
+    assert told.count("→ (hidden)") == len(hidden) + 1  # and "person", which the bot was told alone
+
+
 def test_the_person_can_have_the_bot_back(kit):
     asks_for_a_person(kit)
     writes(kit, "!Hello")

@@ -978,6 +978,9 @@ def test_reactions_and_a_status_are_shown(slack, client):
     assert refused(client.reactions_add, channel=STAFF, timestamp=ts, name="eyes") == "already_reacted"
     assert refused(client.reactions_add, channel=STAFF, timestamp=ts, name="no name") == "invalid_name"
     assert refused(client.reactions_add, channel=STAFF, timestamp="1.1", name="eyes") == "message_not_found"
+    client.reactions_remove(channel=STAFF, timestamp=ts, name="eyes")
+    assert slack.reactions(TEAM, STAFF, ts) == []
+    assert refused(client.reactions_remove, channel=STAFF, timestamp=ts, name="eyes") == "no_reaction"
     client.assistant_threads_setStatus(channel_id=STAFF, thread_ts=ts, status="testing...")
     assert slack.status(TEAM, STAFF, ts) == "testing..."
 
@@ -1035,6 +1038,7 @@ def test_one_workspace_sees_nothing_of_another(slack, client):
         ("conversations.list", {}, "channels:read"),
         ("users.info", {"user": ANA}, "users:read"),
         ("reactions.add", {"channel": STAFF, "timestamp": "1.1", "name": "eyes"}, "reactions:write"),
+        ("reactions.remove", {"channel": STAFF, "timestamp": "1.1", "name": "eyes"}, "reactions:write"),
         ("assistant.threads.setStatus", {"channel_id": STAFF}, "assistant:write,chat:write"),
     ],
 )

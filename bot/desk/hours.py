@@ -64,6 +64,16 @@ class Hours:
         day = datetime.combine(there.date() + timedelta(days=1), MORNING if not self.spans else time(), self.zone)
         return self.opens(day.astimezone(moment.tzinfo))
 
+    def between(self, begin: datetime, end: datetime) -> timedelta:
+        """How much working time lies between two moments."""
+        now, worked = self.opens(begin), timedelta()
+        while now < end:
+            closes = self._end(now)
+            until = end if closes is None else min(closes, end)
+            worked += until - now
+            now = self.opens(until) if until < end else end
+        return worked
+
     def _end(self, moment: datetime) -> datetime | None:
         """When the span ends that a moment within the hours is in; None: never."""
         there = moment.astimezone(self.zone)
@@ -75,7 +85,7 @@ class Hours:
 
 def read_hours(text: str, zone: str) -> Hours:
     """The hours as they are written; empty: always. Raises BadHours."""
-    spans = [span for part in text.lower().split(",") if part.strip() for span in _spans(part.strip())]
+    spans = [span for part in text.lower().split(",") if text.strip() for span in _spans(part.strip())]
     return Hours(tuple(spans), ZoneInfo(zone))
 
 

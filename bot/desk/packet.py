@@ -1,8 +1,9 @@
 """What staff see of a case: the root message, which is its state, and the lines of the talk below it. Pure."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 MOST = 3_000  # characters of one message in the thread
@@ -62,6 +63,14 @@ def _state(packet: Packet, words: Words, zone: ZoneInfo) -> str:
     if packet.waits_since is not None:
         return words("desk.root.waits", since=clock(packet.waits_since, zone), has=has)
     return words("desk.root.answered", has=has)
+
+
+def where(envelope: Mapping[str, Any] | None) -> str:
+    """Where in the talk somebody is, of the saved state: the flow, its state, and what it asks."""
+    saved = envelope or {}
+    state = saved.get("state") or {}
+    parts = (saved.get("flow"), state.get("is"), state.get("asking"))
+    return ".".join(str(part) for part in parts if part)
 
 
 def clock(moment: datetime, zone: ZoneInfo) -> str:

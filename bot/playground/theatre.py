@@ -23,10 +23,10 @@ from bot.clock import MovableClock
 from bot.database import migrated
 from bot.links import LinkBook
 from bot.playground.mail import MAILBOXES, Sandbox
-from bot.playground.slack_stage import SlackStage
+from bot.playground.slack_stage import TEAM, SlackStage
 from bot.playground.stage import mail_settings
 from bot.settings import Settings, load
-from bot.store import conversations, promises
+from bot.store import cases, conversations, promises, slack
 from bot.store import people as people_store
 from bot.store.embedded import Embedded
 from bot.store.engine import reading
@@ -46,6 +46,9 @@ FILES = {
     "jpg": ("image/jpeg", b"\xff\xd8\xff\xe0 a photo \xff\xd9"),
     "pdf": ("application/pdf", b"%PDF-1.4\n% a voucher\n%%EOF\n"),
 }
+SUPPORT = "Ally"  # the agency of the support team's workspace
+SECONDS = timedelta(seconds=10)
+HURRIES = 50
 SETTLE_TIME = 30.0  # seconds; a sandbox answers within milliseconds
 LOOK = 0.005
 
@@ -119,10 +122,17 @@ class Theatre:
 
     # --- what the stage is set with ---
 
-    def workspace(self, names: Sequence[str]) -> None:
-        """From now on these people are in a Slack workspace, and so is the bot."""
-        self.slack = self._stack.enter_context(SlackStage(names, self.clock.now))
+    def workspace(self, names: Sequence[str], desk: Sequence[str] = ()) -> None:
+        """From now on these people are in a Slack workspace, and so is the bot. `desk`: those of the support team."""
+        self.slack = self._stack.enter_context(SlackStage(names, desk, self.clock.now))
         self.restart()
+
+    def desk_speaks(self, language: Language) -> None:
+        """The support team's workspace belongs to an agency of this language."""
+        now = self.clock.now()
+        with self.parts.engine.begin() as db:
+            agency_id = people_store.add_agency(db, SUPPORT, language, "America/Sao_Paulo", now)
+            slack.keep_workspace(db, TEAM, now, agency_id=agency_id)
 
     def cast(self, provider: str, domain: str) -> None:
         """From now on the sandbox plays a real provider (an id of the table) for the addresses of a domain."""
@@ -150,7 +160,7 @@ class Theatre:
     def answer_wish(self, who: str, language: Language, *, found: bool) -> None:
         """Support answers somebody's wish for access: founds the agency that they named, or declines."""
         with reading(self.parts.engine) as db:
-            case = next(row.number for row in conversations.cases(db) if row.name == who)
+            case = next(row.number for row in cases.queue(db) if row.name == who)
         if found:
             commands.found_agency(self.parts, case, language, "America/Sao_Paulo")
         else:
@@ -172,6 +182,12 @@ class Theatre:
         """Somebody writes (`[flow.question:value]` taps a button)."""
         self._heard += 1
         inbound = read(text, who, time.time_ns() + self._heard, name)
+        self.parts.turns.receive(replace(inbound, identity=replace(inbound.identity, external_id=self._ids.get(who))))
+
+    def tap(self, who: str, button: str, label: str, name: str) -> None:
+        """Somebody taps a button; as on every phone its label is what they said."""
+        self._heard += 1
+        inbound = replace(read(f"[{button}]", who, time.time_ns() + self._heard, name), text=label)
         self.parts.turns.receive(replace(inbound, identity=replace(inbound.identity, external_id=self._ids.get(who))))
 
     def share(self, who: str, name: str) -> None:
@@ -203,6 +219,24 @@ class Theatre:
             if time.monotonic() > until:
                 raise TimeoutError(f"something promised to {who} is still not done")
             time.sleep(LOOK)
+
+    def hurry(self, who: str) -> None:
+        """Let the seconds pass for which the desk holds something back, until nothing of it is left. Or TimeoutError.
+
+        One message a second stands in a channel, and what staff write is held for five.
+        """
+        for _ in range(HURRIES):
+            self.settle(who)
+            with reading(self.parts.engine) as db:
+                found = conversations.id_by_address(db, CHANNEL, who)
+                due = promises.earliest(db, found) if found is not None else None
+            now = self.clock.now()
+            if due is None or due > now + SECONDS:
+                return
+            self.clock.move(max(due - now, timedelta()))
+            with self.parts.engine.begin() as db:
+                promises.wake(db)
+        raise TimeoutError(f"the desk is not done with {who}")
 
     def _busy(self, who: str, channel: str) -> bool:
         with reading(self.parts.engine) as db:

@@ -1,11 +1,13 @@
 """Cases: who takes care of a conversation, what stands in its thread, and what staff wrote to the person."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, exists, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, and_, exists, func, insert, or_, select, update
+from sqlalchemy import case as case_when
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from bot.store.engine import Connection, Row
@@ -131,17 +133,80 @@ def about(db: Connection, number: int) -> Row | None:
 
 
 def queue(db: Connection) -> list[Row]:
-    """All open cases with whom they are about, who has waited longest first."""
+    """All open cases with whom they are about and what they wish for, who has waited longest first."""
+    wish = (access_request.c.conversation_id == case.c.conversation_id) & (access_request.c.state == "open")
     query = (
-        select(case, contact.c.name, contact.c.language, agency.c.name.label("agency"))
+        select(
+            case, contact.c.name, contact.c.language, contact.c.channel, agency.c.name.label("agency"),
+            access_request.c.agency.label("wants_into"), access_request.c.address.label("wants_with"),
+        )
         .join(conversation, conversation.c.id == case.c.conversation_id)
         .join(contact, contact.c.id == conversation.c.contact_id)
         .join(member, member.c.id == contact.c.member_id, isouter=True)
         .join(agency, agency.c.id == member.c.agency_id, isouter=True)
+        .join(access_request, wish, isouter=True)
         .where(case.c.closed_at.is_(None))
-        .order_by(func.coalesce(case.c.waits_since, case.c.opened_at))
-    )
+        .order_by(func.coalesce(case.c.waits_since, case.c.opened_at), case.c.number)
+    )  # fmt: skip
     return list(db.execute(query).all())
+
+
+def waiting(db: Connection) -> dict[str, int]:
+    """How many open cases wait for whom: nobody has them, for us, for the person, or for a time."""
+    mine = case_when(
+        (case.c.state.in_(["new", "snoozed"]), case.c.state),
+        (case.c.waits_since.is_not(None), "waiting_for_us"),
+        else_="waiting_for_member",
+    ).label("mine")
+    found = db.execute(select(mine, func.count()).where(case.c.closed_at.is_(None)).group_by(mine))
+    return dict.fromkeys(("new", "waiting_for_us", "waiting_for_member", "snoozed"), 0) | {
+        row[0]: row[1] for row in found
+    }
+
+
+# --- how long it took -------------------------------------------------------------------------------------------------
+
+_RESOLUTION = func.extract("epoch", case.c.closed_at - case.c.opened_at)
+_RESOLVED = case.c.end.in_(["handed_back", "closed"])  # by a person of ours; not who left, or fell silent
+
+
+def medians(db: Connection, since: datetime) -> tuple[timedelta | None, timedelta | None]:
+    """Half of the cases were answered within the first time (of working hours), and resolved within the second one.
+
+    Counted are those that were answered, or resolved, since then.
+    """
+    answered = func.percentile_cont(0.5).within_group(case.c.answer_seconds).filter(case.c.answered_at >= since)
+    resolved = func.percentile_cont(0.5).within_group(_RESOLUTION).filter(case.c.closed_at >= since, _RESOLVED)
+    recent = or_(case.c.answered_at >= since, case.c.closed_at >= since)
+    found = db.execute(select(answered, resolved).where(recent)).one()
+    answer, resolution = (None if one is None else timedelta(seconds=float(one)) for one in found)
+    return answer, resolution
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """How many cases took up to each of some numbers of seconds, all of them, and how long they took together."""
+
+    within: tuple[int, ...]
+    all: int
+    seconds: float
+
+
+def answer_times(db: Connection, bounds: Sequence[int]) -> Counted:
+    """How soon all cases that are known were answered, in seconds of working hours."""
+    return _counted(db, case.c.answer_seconds, case.c.answer_seconds.is_not(None), bounds)
+
+
+def resolution_times(db: Connection, bounds: Sequence[int]) -> Counted:
+    """How soon all cases that are known were resolved."""
+    return _counted(db, _RESOLUTION, case.c.closed_at.is_not(None) & _RESOLVED, bounds)
+
+
+def _counted(db: Connection, seconds: ColumnElement[Any], which: ColumnElement[bool], bounds: Sequence[int]) -> Counted:
+    within = [func.count().filter(seconds <= one) for one in bounds]
+    query = select(func.count(), func.coalesce(func.sum(seconds), 0), *within).where(which)
+    number, together, *found = db.execute(query).one()
+    return Counted(tuple(found), number, float(together))
 
 
 # --- what stands in the thread ----------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from bot.store.tables import (
     outgoing_mail,
     question,
     secret,
+    staff_line,
 )
 
 _TOUCH = update(contact).where(contact.c.id == bindparam("contact"))
@@ -370,6 +371,11 @@ def everything_about(db: Connection, contact_id: UUID) -> dict[str, list[Row]]:
         "cases": select(case.c.number, case.c.reason, case.c.opened_at, case.c.closed_at).where(
             case.c.conversation_id.in_(talks)
         ),
+        # What they were told stands in the messages; here is also what staff took back, or what never reached them.
+        "staff_lines": select(staff_line.c.at, staff_line.c.text, staff_line.c.state)
+        .join(case, case.c.number == staff_line.c.case_number)
+        .where(case.c.conversation_id.in_(talks))
+        .order_by(staff_line.c.id),
         "questions": select(question.c.at, question.c.words, question.c.topic).where(
             question.c.conversation_id.in_(talks)
         ),

@@ -261,8 +261,12 @@ def promise_homes(db: Connection, opened_since: datetime, now: datetime) -> int:
     return len(ids)
 
 
-def begin_home(db: Connection, conversation_id: UUID) -> int:
-    """A home is about to be shown, with all that has changed until now; which page of it."""
+def begin_home(db: Connection, conversation_id: UUID, *, queue: bool = False) -> int:
+    """A home is about to be shown, with all that has changed until now; which page of it.
+
+    `queue`: with the open cases, so that what changes one of them makes it stale, too.
+    """
     mine = update(slack_screen).where(slack_screen.c.conversation_id == conversation_id)
-    page = db.execute(mine.values(home_stale=False).returning(slack_screen.c.home_page)).scalar_one_or_none()
+    values = {"home_stale": False, "home_queue": queue}
+    page = db.execute(mine.values(values).returning(slack_screen.c.home_page)).scalar_one_or_none()
     return page or 0

@@ -358,6 +358,7 @@ case = Table(
     Column("told_at", Moment),
     Column("end", String(16), nullable=False, server_default=""),
     Column("answered_at", Moment),
+    Column("answer_seconds", Integer),  # of working time, until staff first wrote to the person
     # Its thread: the root message, what it shows (a hash), and the last line of the transcript that stands below it.
     Column("thread", String(32), nullable=False, server_default=""),
     Column("root", String(64), nullable=False, server_default=""),
@@ -367,6 +368,8 @@ case = Table(
     Column("posting_until", Moment),
     CheckConstraint("state in ('new', 'owned', 'parked', 'snoozed', 'closed')", name="state"),
     Index("uq_case_open", "conversation_id", unique=True, postgresql_where=text("closed_at is null")),
+    Index("ix_case_answered", "answered_at", postgresql_where=text("answered_at is not null")),
+    Index("ix_case_closed", "closed_at", postgresql_where=text("closed_at is not null")),
 )
 
 # A Slack workspace: whose it is, and by what token we speak there (none: the one of SLACK_BOT_TOKEN).
@@ -407,6 +410,7 @@ slack_screen = Table(
     Column("home_at", Moment),
     Column("home_page", Integer, nullable=False, server_default="0"),
     Column("home_stale", Boolean, nullable=False, server_default=text("false")),
+    Column("home_queue", Boolean, nullable=False, server_default=text("false")),  # it shows staff the open cases
     Column("view_id", String(64), nullable=False, server_default=""),
     Column("view_at", Moment),
     Index("ix_slack_screen_stale", "home_at", postgresql_where=text("home_stale")),
