@@ -34,7 +34,8 @@ def controls(row: Row, spoken: Language) -> list[Block]:
     if row.state == "closed":
         return []
     number = row.number
-    wanted = ["release" if row.owner else "take", "send", *(["access"] if row.wish else []), "close"]
+    mine = ["send", "release", "take"] if row.owner else ["take", "send"]  # another one may take it over, too
+    wanted = [*mine, *(["access"] if row.wish else []), "close"]
     seen = {"take": f":{row.owner}"}  # of two who take it at once the first one has it
     made = [
         Button(f"{DESK}{one}:{number}{seen.get(one, '')}", sentence(f"desk.button.{one}", spoken)) for one in wanted

@@ -323,7 +323,7 @@ def test_what_was_to_be_tested_again_but_is_gone_is_told_and_the_talk_goes_on(ki
     kit.say("person")
     kit.settle()
     kit.writes("!Hello")
-    kit.taps("Hand back: test again")
+    kit.taps("Hand back: test again", wait=False)
     with kit.engine.begin() as db:
         db.execute(tables.mailbox.delete())
     kit.settle()
