@@ -1,5 +1,7 @@
 """The queue in the home of those who sit at the desk."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,22 +18,36 @@ from flows.words import Language
 RECENT = timedelta(days=7)
 
 
-def queue_blocks(db: Connection, desk: DeskParts, me: str, language: Language, now: datetime) -> list[dict[str, Any]]:
-    """All open cases as blocks of a home, in the language of who looks at it. `me`: their user in the workspace."""
-    found = [_waiting(desk, row) for row in cases.queue(db)]
-    times = queue.Times(*cases.medians(db, now - RECENT))
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """All open cases, and how long it took lately, as the database has them."""
+
+    rows: list[Row]
+    times: queue.Times
+
+
+def read_queue(db: Connection, now: datetime) -> Queue:
+    """The queue as it is now."""
+    return Queue(cases.queue(db), queue.Times(*cases.medians(db, now - RECENT)))
+
+
+def queue_blocks(found: Queue, desk: DeskParts, me: str, language: Language) -> list[dict[str, Any]]:
+    """The queue as blocks of a home, in the language of who looks at it. `me`: their user in the workspace."""
 
     def words(name: str, **values: Any) -> str:
         return sentence(name, language, **{key: str(value) for key, value in values.items()})
 
-    told = queue.paragraphs(found, times, me, words, desk.zone, lambda address, label: f"<{address}|{label}>")
+    threads = [row.thread for row in found.rows if row.thread]
+    url = desk.threads.urls(threads[-1]) if threads else str
+    waiting = [_waiting(row, url) for row in found.rows]
+    told = queue.paragraphs(waiting, found.times, me, words, desk.zone, lambda where, label: f"<{where}|{label}>")
     blocks: list[dict[str, Any]] = [{"type": "header", "text": plain(words("desk.queue.title"), MAX_HEADER)}]
     for paragraph in told:
         blocks += sections(paragraph)
     return [*blocks, {"type": "divider"}]
 
 
-def _waiting(desk: DeskParts, row: Row) -> queue.Waiting:
+def _waiting(row: Row, url: Callable[[str], str]) -> queue.Waiting:
     style = SlackStyle()
     return queue.Waiting(
         number=row.number,
@@ -44,5 +60,5 @@ def _waiting(desk: DeskParts, row: Row) -> queue.Waiting:
         staff_at=row.staff_at,
         snoozed_until=row.snoozed_until,
         opened_at=row.opened_at,
-        thread=desk.threads.url(row.thread) if row.thread else "",
+        thread=url(row.thread) if row.thread else "",
     )

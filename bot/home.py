@@ -2,12 +2,10 @@
 
 from functools import partial
 
-import structlog
-
 from bot.channels import Identity, Later, Refused, SendError
 from bot.channels.slack.home import home_view
 from bot.channels.slack.read import split
-from bot.desk_home import queue_blocks
+from bot.desk_home import queue_blocks, read_queue
 from bot.facts import language
 from bot.handiwork import Again, DeskParts, Ended, Outcome, Tools, backoff, look
 from bot.screens import OPEN_FOR
@@ -18,7 +16,6 @@ from bot.store.promises import Promise
 from flows import board
 
 MAX_TRIES = 5
-_log = structlog.get_logger(__name__)
 
 
 def show_home(tools: Tools, promise: Promise) -> Outcome:
@@ -28,12 +25,13 @@ def show_home(tools: Tools, promise: Promise) -> Outcome:
         return Ended("dropped")
     spoken, now = language(held.language), tools.clock.now()
     try:
-        desk, me = _desk_of(tools, held)
+        desk, me = _desk_of(tools, promise, held)
         with tools.engine.begin() as db:
             page = slack.begin_home(db, held.id, queue=desk is not None)
         with reading(tools.engine) as db:
             known = tools.glance(db, held, now)
-            above = queue_blocks(db, desk, me, spoken, now) if desk is not None else []
+            found = read_queue(db, now) if desk is not None else None
+        above = queue_blocks(found, desk, me, spoken) if desk is not None and found is not None else []
         view = home_view(board.home(known, page), spoken, above)
         tools.slack.channel.publish(Identity(held.channel, held.address), view)
     except Refused as refusal:
@@ -46,14 +44,18 @@ def show_home(tools: Tools, promise: Promise) -> Outcome:
     return Ended(along=partial(_changed_meanwhile, tools))
 
 
-def _desk_of(tools: Tools, held: Held) -> tuple[DeskParts | None, str]:
-    """The desk that somebody sits at (None: at none), and who they are there. Raises Later, Unclear."""
+def _desk_of(tools: Tools, promise: Promise, held: Held) -> tuple[DeskParts | None, str]:
+    """The desk that somebody sits at (None: at none), and who they are there. Raises Later, Unclear.
+
+    At the last try somebody's own part is better than nothing.
+    """
     team, user = split(held.address or "")
     desk = tools.desk if tools.desk is not None and tools.desk.team == team else None
     try:
         return (desk if desk is not None and desk.staff.has(user) else None), user
-    except Refused as refusal:  # the app was taken out of the channel, or the channel is gone
-        _log.error("SUPPORT_CHANNEL: nobody knows who is in it", code=refusal.code)
+    except SendError:
+        if promise.attempt < MAX_TRIES:
+            raise
         return None, user
 
 

@@ -9,6 +9,7 @@ import pytest
 from bot.channels.whatsapp import WhatsAppStyle
 from bot.desk import queue
 from bot.desk.hours import read_hours
+from bot.home import MAX_TRIES
 from bot.screens import OPEN_FOR
 from bot.staff import CACHED
 from bot.store import cases, conversations, people, tables
@@ -310,6 +311,15 @@ def test_when_slack_is_busy_the_home_is_shown_a_little_later(kit):
     kit.clock.move(seconds=3)
     kit.work()
     assert kit.slack.shown(kit.slack.home(TEAM, SAM)).startswith("Support: who waits")
+
+
+def test_when_slack_does_not_say_who_is_of_the_team_everybody_still_has_their_own_part(kit):
+    kit.slack.fail("conversations.info", "ratelimited", times=99)
+    kit.slack.open_home(TEAM, SAM)
+    for _ in range(MAX_TRIES):
+        kit.work()
+        kit.clock.move(minutes=2)
+    assert kit.slack.shown(kit.slack.home(TEAM, SAM)).startswith("The mail assistant of Ally")
 
 
 def views(kit):

@@ -1,6 +1,7 @@
 """The addresses of messages in one channel: Slack is asked for one of them, the others are made alike."""
 
 import logging
+from collections.abc import Callable
 
 from bot.channels import SendError
 from bot.channels.slack.client import SlackApi
@@ -17,19 +18,22 @@ class Threads:
         self._channel = channel
         self._base = ""
 
-    def url(self, ts: str) -> str:
-        """Where a message is read: https://docs.slack.dev/reference/methods/chat.getPermalink.
+    def urls(self, any_ts: str) -> Callable[[str], str]:
+        """The address of each message, by its name; at most one request, for this one that is there.
 
-        Where Slack does not say, the way to the channel: https://docs.slack.dev/interactivity/deep-linking.
+        https://docs.slack.dev/reference/methods/chat.getPermalink. Where Slack does not say, all lead to the channel:
+        https://docs.slack.dev/interactivity/deep-linking.
         """
-        if not self._base:
-            try:
-                answer = self._api.call(self._team, "chat.getPermalink", channel=self._channel, message_ts=ts)
-            except SendError as failure:
-                _log.info("no address of a thread (%s)", failure.code)
-                answer = {}
-            known, _, name = str(answer.get("permalink", "")).rpartition("/p")
-            self._base = known if name.isdecimal() else ""
-        if not self._base:
-            return f"slack://channel?team={self._team}&id={self._channel}"
-        return f"{self._base}/p{ts.replace('.', '')}"
+        base = self._base = self._base or self._asked(any_ts)
+        if not base:
+            return lambda _ts: f"slack://channel?team={self._team}&id={self._channel}"
+        return lambda ts: f"{base}/p{ts.replace('.', '')}"
+
+    def _asked(self, ts: str) -> str:
+        try:
+            answer = self._api.call(self._team, "chat.getPermalink", channel=self._channel, message_ts=ts)
+        except SendError as failure:
+            _log.info("no address of a thread (%s)", failure.code)
+            return ""
+        base, _, name = str(answer.get("permalink", "")).rpartition("/p")
+        return base if name.isdecimal() else ""
