@@ -23,7 +23,7 @@ from bot.store import access, cases, conversations, housekeeping, promises
 from bot.store import people as people_store
 from bot.store.conversations import Held
 from bot.store.engine import Connection, Row
-from bot.team import decided
+from bot.team import decided, elsewhere
 from bot.turns import HIDDEN, Turns
 from flows import guide, mailbox, saved
 from flows.conversation import Envelope, may_fill, subject
@@ -337,6 +337,8 @@ class DeskTools:
                 into = people_store.agency_by_name(use.db, given.get("agency", "")) if given.get("agency") else None
                 if into is None:
                     return {"agency": sentence("desk.why.no_agency", use.spoken)}
+                if elsewhere(use.db, wish, into.id):
+                    return {"agency": sentence("desk.why.elsewhere", use.spoken)}
                 return self._let_in(use, wish, into.id, role)
             case "decline":
                 return self._let_in(use, wish, None, "")
@@ -345,6 +347,8 @@ class DeskTools:
     def _found(self, use: _Use, wish: Row) -> Errors:
         if people_store.agency_by_name(use.db, wish.agency) is not None:
             return {"decision": sentence("desk.why.agency_known", use.spoken)}
+        if elsewhere(use.db, wish, None):
+            return {"decision": sentence("desk.why.elsewhere", use.spoken)}
         zone = self._desk.zone.key
         return self._let_in(use, wish, people_store.add_agency(use.db, wish.agency, use.theirs, zone, use.now), "admin")
 

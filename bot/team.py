@@ -113,14 +113,23 @@ def decided(db: Connection, request: Row, agency_id: UUID | None, role: str, now
     """Let somebody in as a member of an agency, or (None) do not; they are told, and their case is closed."""
     access.decide(db, request.id, "granted" if agency_id else "declined")
     conversations.close_case(db, request.conversation_id, now, "granted" if agency_id else "declined")
-    promises.one_at(db, request.conversation_id, promises.SHOW_CASE, now, now)  # its thread shows that it is over
     if agency_id is None:
         tell(db, request.conversation_id, AccessDeclined(), now)
         return
+    held = conversations.hold(db, request.conversation_id)
+    if held is not None and role == "admin":
+        people.belongs(db, held, agency_id, claims=True)  # a workspace that is nobody's becomes this agency's
     name = people.admit(
         db, request.contact_id, agency_id, name=request.name, address=request.address, role=role, now=now
     )
     tell(db, request.conversation_id, AccessGranted(name), now)
+
+
+def elsewhere(db: Connection, request: Row, agency_id: UUID | None) -> bool:
+    """Whether whoever asks writes from a Slack workspace of another agency than this one (None: a new one)."""
+    held = conversations.hold(db, request.conversation_id)
+    home = people.at_home(db, held) if held is not None else None
+    return home is not None and home != agency_id
 
 
 def joined_by_group(scene: Scene, agency_id: UUID, member_id: UUID) -> None:
