@@ -28,7 +28,7 @@ from bot.hands import HANDS
 from bot.store import promises, tables
 from flows.words import MailboxWorks, TestSlow
 from tests.botkit import run_sql
-from tests.deskkit import DESK, RITA, SAM, DeskKit
+from tests.deskkit import DESK, GREETING, RITA, SAM, DeskKit
 from tests.slackkit import TEAM
 
 EXAMPLES = int(os.environ.get("DESK_EXAMPLES", "0"))
@@ -135,7 +135,8 @@ class Machine(RuleBasedStateMachine):
         self.internal = set()
         self.lines = []  # of staff's: [the tokens that it had, its name at Slack, when it was written]
         self.written = {}  # what the member wrote with a case open: token to case, in order
-        self.waits = None
+        self.waits = None  # since when the member waits for a word
+        self.told = False  # that it takes longer: they go on with the bot, until somebody says to be there
         self.unheard = 0  # messages that were sent before it was looked last
 
     def token(self, kind):
@@ -166,10 +167,9 @@ class Machine(RuleBasedStateMachine):
         for _ in range(2):  # Twilio's webhooks come twice
             self.world.parts.turns.receive(inbound)
         after = self.case
-        if after is not None and self.waits is None:
+        self.look()
+        if after is not None and self.waits is None and not self.told:
             self.waits = self.now
-        if after is None:
-            self.waits = None
         return before if before is not None and after is not None and before.number == after.number else None
 
     @rule()
@@ -281,10 +281,15 @@ class Machine(RuleBasedStateMachine):
         """The member's own side: since when they wait."""
         sent = self.world.bodies(self.who)
         fresh, self.unheard = sent[self.unheard :], len(sent)
-        if any(re.fullmatch(r"[se]\d+z", body) for body in fresh) or any(LONGER in body for body in fresh):
-            self.waits = None
+        for body in fresh:
+            if LONGER in body:
+                self.waits, self.told = None, True
+            elif body.startswith(GREETING) and self.told:
+                self.waits, self.told = self.now, False
+            elif re.fullmatch(r"[se]\d+z", body):
+                self.waits, self.told = None, False
         if self.case is None:
-            self.waits = None
+            self.waits, self.told = None, False
 
     @invariant()
     def nothing_internal_reaches_the_member(self):
