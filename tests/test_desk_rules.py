@@ -98,9 +98,11 @@ def test_who_waits_is_told_the_truth_also_while_the_case_is_put_off():
 
 def test_who_takes_a_case_that_was_late_has_to_answer_in_time_or_the_member_is_told_again():
     late = step(NEW, TimeCame(), HALF_AN_HOUR, RULES).case
-    taken = step(late, Taken("U1"), HALF_AN_HOUR, RULES).case
-    again = HALF_AN_HOUR + timedelta(minutes=30)
+    taken_at = HALF_AN_HOUR + timedelta(minutes=1)
+    taken = step(late, Taken("U1"), taken_at, RULES).case
+    again = taken_at + timedelta(minutes=30)
     assert due(taken, RULES) == again
+    assert due(step(taken, Snoozed(again + timedelta(hours=2)), taken_at, RULES).case, RULES) == again
     assert step(taken, Taken("U1"), again - timedelta(minutes=1), RULES).case == taken  # to tap again is no answer
     assert step(taken, TimeCame(), again, RULES).tell == "longer"
 

@@ -183,11 +183,9 @@ def _answer_by(case: Case, rules: Rules) -> datetime | None:
         return None
     if case.told_at is None:
         return rules.hours.after(case.waits_since, rules.answer)
-    if case.state == "snoozed":
-        return None
-    if case.owner:
-        return rules.hours.after(max(case.told_at, case.staff_at or case.told_at), rules.answer)
-    return rules.hours.after(case.told_at, REMIND_EVERY)
+    if case.staff_at is not None and case.staff_at > case.told_at:
+        return rules.hours.after(case.staff_at, rules.answer)
+    return None if case.state == "snoozed" else rules.hours.after(case.told_at, REMIND_EVERY)
 
 
 def _silent_since(case: Case) -> datetime | None:
