@@ -162,7 +162,7 @@ class SupportDesk:
             return
         text = _typed(message)
         said = text.removeprefix(SAID).strip()
-        if said == line.text:
+        if text.startswith(SAID) and said == line.text:
             return  # Slack has only looked up a link
         if line.state != "held":
             self._too_late(db, row, line)

@@ -375,6 +375,17 @@ def test_a_line_that_is_changed_in_time_is_said_as_it_stands_then(kit):
     assert kit.heard()[-1] == "the address"
 
 
+def test_a_line_that_loses_its_mark_in_time_is_internal_again(kit):
+    kit.calls()
+    before = kit.heard()
+    ts = kit.writes("!she cannot type", wait=False)
+    kit.slack.edit(TEAM, SAM, ts, "she cannot type")
+    kit.soon()
+    assert kit.heard() == before
+    assert kit.lines()[0].state == "recalled"
+    assert kit.marks(ts) == ["leftwards_arrow_with_hook"]
+
+
 def test_after_five_seconds_the_thread_says_that_it_was_too_late(kit):
     kit.calls()
     ts = kit.writes("!teh address")
