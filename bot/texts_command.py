@@ -14,9 +14,12 @@ ROOMS = ("flows", "bot")
 # What may stand in a sentence's places.
 EXAMPLES = {
     "all": "4",
+    "by": "Bia",
+    "count": "3",
     "forward": "ACDE-7FGH-JKMN",
     "invited": "3",
     "mails": "2",
+    "mark": "✓",
     "missing": "1",
     "paused": "0",
     "stuck": "1",
@@ -60,7 +63,10 @@ EXAMPLES = {
     "url": "https://ally.example.com/privacy",
     "user": "ana@agenciasol.com",
     "what": "2",
+    "who": "Bia",
     "word": "menu",
+    "working": "1",
+    "workspace": "Sol",
 }
 # Places in which another sentence stands.
 SENTENCES = {
