@@ -13,7 +13,7 @@ from bot.settings import timezone
 from bot.store import access, conversations, housekeeping, questions, slack
 from bot.store import people as people_store
 from bot.store.engine import Connection, Row, reading
-from bot.team import decided, end_membership, forward_text
+from bot.team import decided, elsewhere, end_membership, forward_text
 from flows.words import Language, Security
 
 MAX_USES = 500
@@ -142,6 +142,8 @@ def decide_access(parts: Parts, number: int, into: str | None, role: str) -> dic
     with parts.engine.begin() as db:
         wish = _wish(db, number)
         row = _agency(db, into) if into is not None else None
+        if row is not None:
+            _check_where(db, wish, row.id)
         decided(db, wish, row.id if row else None, role, parts.clock.now())
     return {"name": wish.name, "agency": row.name if row else None, "role": role if row else None}
 
@@ -153,8 +155,14 @@ def found_agency(parts: Parts, number: int, language: str, zone: str) -> dict[st
         wish, now = _wish(db, number), parts.clock.now()
         if people_store.agency_by_name(db, wish.agency) is not None:
             raise CannotBe(f"There is an agency called {wish.agency} already; use --into to add them to it.")
+        _check_where(db, wish, None)
         decided(db, wish, people_store.add_agency(db, wish.agency, language, zone, now), "admin", now)
     return {"name": wish.name, "agency": wish.agency, "role": "admin"}
+
+
+def _check_where(db: Connection, wish: Row, agency_id: UUID | None) -> None:
+    if elsewhere(db, wish, agency_id):
+        raise CannotBe(f"{wish.name} writes from a Slack workspace that belongs to another agency.")
 
 
 def _wish(db: Connection, number: int) -> Row:

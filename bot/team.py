@@ -122,6 +122,13 @@ def decided(db: Connection, request: Row, agency_id: UUID | None, role: str, now
     tell(db, request.conversation_id, AccessGranted(name), now)
 
 
+def elsewhere(db: Connection, request: Row, agency_id: UUID | None) -> bool:
+    """Whether whoever asks writes from a Slack workspace of another agency than this one (None: a new one)."""
+    held = conversations.hold(db, request.conversation_id)
+    home = people.at_home(db, held) if held is not None else None
+    return home is not None and home != agency_id
+
+
 def joined_by_group(scene: Scene, agency_id: UUID, member_id: UUID) -> None:
     """Tell the admins who came in with an invitation that is for many."""
     news = MemberJoined(str(member_id), scene.held.name or "?", people.told_number(scene.held))

@@ -4,7 +4,9 @@ import pytest
 
 from bot import commands
 from bot.playground.plays import Play
-from bot.store import tables
+from bot.store import access, tables
+from bot.store import people as people_store
+from bot.team import elsewhere
 from tests.botkit import ADDRESS, table_of_providers
 from tests.slackkit import ANA, BIA, TEAM, SlackKit
 
@@ -112,3 +114,16 @@ def test_an_operator_lists_the_workspaces_and_takes_one_from_its_agency(kit):
     assert "I need to know your agency" in kit.written(BIA, "menu")
     with pytest.raises(commands.CannotBe, match="There is no workspace T0NONE"):
         commands.release_workspace(kit.parts, "T0NONE")
+
+
+def test_who_writes_from_another_agency_s_workspace_is_let_into_no_other_by_the_operator_either(kit):
+    kit.claim()
+    kit.written(ANA, "hi")
+    kit.tapped(ANA, "Ask for access")
+    for words in ("Agência Lua", "ana@lua.test"):
+        kit.written(ANA, words)
+    with kit.engine.begin() as db:
+        people_store.add_agency(db, "Agência Lua", "en", "UTC", kit.clock.now())
+        wish = access.get(db, kit.rows(tables.access_request)[0].id)
+        assert elsewhere(db, wish, people_store.agency_by_name(db, "Agência Lua").id)
+        assert not elsewhere(db, wish, kit.agency)
