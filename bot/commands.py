@@ -186,7 +186,8 @@ def decide_access(parts: Parts, number: int, into: str | None, role: str) -> dic
     with parts.engine.begin() as db:
         wish = _wish(db, number)
         row = _agency(db, into) if into is not None else None
-        _check_where(db, wish, row.id if row else None, granted=row is not None)
+        if row is not None:
+            _check_where(db, wish, row.id)
         decided(db, wish, row.id if row else None, role, parts.clock.now())
     return {"name": wish.name, "agency": row.name if row else None, "role": role if row else None}
 
@@ -198,13 +199,13 @@ def found_agency(parts: Parts, number: int, language: str, zone: str) -> dict[st
         wish, now = _wish(db, number), parts.clock.now()
         if people_store.agency_by_name(db, wish.agency) is not None:
             raise CannotBe(f"There is an agency called {wish.agency} already; use --into to add them to it.")
-        _check_where(db, wish, None, granted=True)
+        _check_where(db, wish, None)
         decided(db, wish, people_store.add_agency(db, wish.agency, language, zone, now), "admin", now)
     return {"name": wish.name, "agency": wish.agency, "role": "admin"}
 
 
-def _check_where(db: Connection, wish: Row, agency_id: UUID | None, *, granted: bool) -> None:
-    if granted and elsewhere(db, wish, agency_id):
+def _check_where(db: Connection, wish: Row, agency_id: UUID | None) -> None:
+    if elsewhere(db, wish, agency_id):
         raise CannotBe(f"{wish.name} writes from a Slack workspace that belongs to another agency.")
 
 

@@ -88,6 +88,10 @@ class SlackEdge:
         """How many windows are being opened or brought up to date beside the answers, or wait for that."""
         return self._showing
 
+    def close(self) -> None:
+        """Begin to show nothing more, and let what is being shown end: it works on the database."""
+        self._openers.shutdown(wait=True, cancel_futures=True)
+
     # --- one method for each kind of request ---
 
     def event(self, body: Body) -> None:

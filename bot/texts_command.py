@@ -35,6 +35,7 @@ EXAMPLES = {
     "forward": "ACDE-7FGH-JKMN",
     "invited": "3",
     "mails": "2",
+    "mark": "✓",
     "missing": "1",
     "paused": "0",
     "stuck": "1",
@@ -78,7 +79,10 @@ EXAMPLES = {
     "url": "https://ally.example.com/privacy",
     "user": "ana@agenciasol.com",
     "what": "2",
+    "who": "Bia",
     "word": "menu",
+    "working": "1",
+    "workspace": "Sol",
 }
 # Places in which another sentence stands.
 SENTENCES = {

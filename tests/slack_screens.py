@@ -169,6 +169,8 @@ def all_news() -> tuple[words.News, ...]:
         words.MemberJoined("m1", "Ana", "+5511999990001"),
         words.MemberLeft("Ana"),
         words.MemberDeactivated("m1", "Ana"),
+        words.SlackAdded(AGENCY),
+        words.SlackLeft("Sol"),
         words.NumberReissued("Ana"),
         words.MovedAway(),
         *(words.Excluded(AGENCY, url) for url in ("", "https://provider.test/apps")),

@@ -62,6 +62,8 @@ class SlackKit(Kit):
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
+        self.slack.release()
+        self.web.extensions["slack"].close()
         self.slack.stop()
         super().__exit__(*error)
 

@@ -71,6 +71,11 @@ class SlackStage:
         parts.search.warm()  # as a web process does: Slack waits three seconds
         self._app = create_app(parts)
 
+    def rest(self) -> None:
+        """These parts answer no more; what they were showing has ended."""
+        if self._app is not None:
+            self._app.extensions["slack"].close()
+
     def busy(self) -> bool:
         """Whether windows are still being opened."""
         return bool(self._app.extensions["slack"].showing)

@@ -108,6 +108,8 @@ class Theatre:
         with self.parts.engine.begin() as db:
             promises.wake(db)  # or it would listen for the rest of its second
         self._thread.join()
+        if self.slack is not None:
+            self.slack.rest()
         self.parts.close()
 
     def restart(self) -> None:
