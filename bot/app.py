@@ -89,11 +89,13 @@ class Parts:
     search: Search
     links: LinkBook
     tools: Tools
+    timers: Timers
     slack: SlackParts | None = None
     templates: Templates | None = None
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Nothing is done later any more; let go of the database."""
+        self.timers.stop()
         self.engine.dispose()
 
 
@@ -163,7 +165,21 @@ def _join(settings: Settings, engine: Engine, clock: Clock, joined: dict[str, Ch
         templates=templates if settings.templates == "on" else None,
     )
     return Parts(
-        settings, engine, clock, vault, safe, limits, turns, casework, facts, search, links, tools, slack, templates
+        settings,
+        engine,
+        clock,
+        vault,
+        safe,
+        limits,
+        turns,
+        casework,
+        facts,
+        search,
+        links,
+        tools,
+        timers,
+        slack,
+        templates,
     )
 
 
