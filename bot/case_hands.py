@@ -1,7 +1,7 @@
 """What the desk asks of the world: a case's thread as it is now, staff's words to the person, and that time passes."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -18,6 +18,7 @@ from bot.desk import packet, wording
 from bot.desk.rules import Released, TimeCame
 from bot.desk_lines import POSTED, bring_up_to_date, in_the_thread, is_unposted, shown_as
 from bot.desk_menu import controls
+from bot.desk_packet import packet_text
 from bot.desk_windows import MAX_SAID
 from bot.facts import language
 from bot.handiwork import Again, DeskParts, Ended, Outcome, Tools, armed, backoff, look
@@ -39,6 +40,7 @@ MAX_DOUBLINGS = 6  # of the time until Slack is tried again
 POSTING = timedelta(seconds=60)
 CLOCKS = timedelta(seconds=30)  # by which Slack's clock and ours may differ
 ROOT = "root"
+PACKET = "packet"
 # The thread's root was deleted: docs.slack.dev/reference/methods/chat.postMessage, chat.update.
 ROOT_GONE = frozenset({"message_not_found", "thread_not_found", "cannot_reply_to_message", "cant_update_message"})
 # How far a line of staff's has come, as a reaction below it.
@@ -117,22 +119,27 @@ def _shown(tools: Tools, desk: DeskParts, row: Row) -> Again | None:
             return Again((row.posting_until - now).total_seconds(), "somebody is posting into it")
         return _looked_for(tools, desk, row)
     blocks, text = _root(tools, desk, row)
-    looks = hashlib.sha256(repr(blocks).encode()).hexdigest()
+    root = _Post(ROOT, text, blocks, {"root": hashlib.sha256(repr(blocks).encode()).hexdigest()})
+    if not row.thread:
+        return _posted(tools, desk, row, root) if row.closed_at is None else None
+    if not row.briefed:
+        return _briefed(tools, desk, row)
+    return _below(tools, desk, row, root)
+
+
+def _below(tools: Tools, desk: DeskParts, row: Row, root: _Post) -> Again | None:
+    """What the thread lacks below its root: words on their way, what was said, the root as it is now, the marks."""
     with reading(tools.engine) as db:
         lines = cases.unshown(db, row, LINES)
         marks = cases.lines_to_mark(db, row.number)
-    if not row.thread and row.closed_at is not None:
-        return None
-    if not row.thread:
-        return _posted(tools, desk, row, _Post(ROOT, text, blocks, {"root": looks}))
     unposted = next((line for line in marks if is_unposted(line)), None)
     if unposted is not None:
         text, blocks = shown_as(row, unposted, _spoken(tools, desk))
         return _posted(tools, desk, row, _Post(f"{POSTED}{unposted.id}", text, blocks, {}, unposted.id))
     if lines:
         return _posted(tools, desk, row, _of_lines(row, lines))
-    if row.root not in {looks, cases.OVER}:
-        return _updated(tools, desk, row, text, blocks, looks)
+    if row.root not in {root.values["root"], cases.OVER}:
+        return _updated(tools, desk, row, root)
     if marks:
         _mark(tools, desk, row, marks[0])
         return Again(0.0, "more to mark")
@@ -140,6 +147,17 @@ def _shown(tools: Tools, desk: DeskParts, row: Row) -> Again | None:
         with tools.engine.begin() as db:
             cases.save(db, row.number, root=cases.OVER)
     return None
+
+
+def _briefed(tools: Tools, desk: DeskParts, row: Row) -> Again:
+    """What was known of the person comes before what was said."""
+    with reading(tools.engine) as db:
+        told = packet_text(db, row, language(cases.team_language(db, desk.team)))
+    if told:
+        return _posted(tools, desk, row, _Post(PACKET, told, sections(told), {"briefed": True}))
+    with tools.engine.begin() as db:
+        cases.save(db, row.number, briefed=True)
+    return Again(0.0, "nothing was known")
 
 
 def _of_lines(row: Row, lines: list[Row]) -> _Post:
@@ -170,7 +188,7 @@ def _posted(tools: Tools, desk: DeskParts, row: Row, post: _Post) -> Again:
     except (Later, Refused) as failure:  # surely not taken
         gone = isinstance(failure, Refused) and failure.code in ROOT_GONE
         with tools.engine.begin() as db:
-            cases.end_post(db, row.number, post.what, **({"thread": "", "root": ""} if gone else {}))
+            cases.end_post(db, row.number, post.what, **(cases.NO_THREAD if gone else {}))
         if gone:
             return Again(0.0, "its thread was deleted")
         raise
@@ -220,12 +238,22 @@ def _looked_for(tools: Tools, desk: DeskParts, row: Row) -> Again:
     values: dict[str, Any] = {}
     own = row.posting.startswith(POSTED)
     if found is not None and not own:
-        values = {"shown_to": int(row.posting)} if row.thread else {"thread": str(found["ts"]), "root": ""}
+        values = _stands(row, str(found["ts"]))
     with tools.engine.begin() as db:
         cases.end_post(db, row.number, row.posting, **values)
         if found is not None and own:
             in_the_thread(db, int(row.posting.removeprefix(POSTED)), str(found["ts"]), tools.clock.now())
     return Again(0.0, "found again" if found else "it was not taken")
+
+
+def _stands(row: Row, ts: str) -> dict[str, Any]:
+    """What is known of a case once what was being posted is seen to stand there."""
+    match row.posting:
+        case name if name == ROOT:
+            return {"thread": ts, "root": ""}
+        case name if name == PACKET:
+            return {"briefed": True}
+    return {"shown_to": int(row.posting)}
 
 
 def _names(listed: dict[str, Any]) -> set[str]:
@@ -235,16 +263,16 @@ def _names(listed: dict[str, Any]) -> set[str]:
     return {str(told.get("what", "")), *(str(block.get("block_id", "")) for block in listed.get("blocks") or [])}
 
 
-def _updated(tools: Tools, desk: DeskParts, row: Row, text: str, blocks: list[Any], looks: str) -> Again:
-    first, *others = blocks
+def _updated(tools: Tools, desk: DeskParts, row: Row, root: _Post) -> Again:
+    first, *others = root.blocks
     blocks = [{**first, "block_id": _name(row, ROOT)}, *others]
-    values = {"root": looks}
+    values: Mapping[str, Any] = root.values
     try:
-        desk.api.call(desk.team, "chat.update", channel=desk.channel, ts=row.thread, text=text, blocks=blocks)
+        desk.api.call(desk.team, "chat.update", channel=desk.channel, ts=row.thread, text=root.text, blocks=blocks)
     except Refused as refusal:
         if refusal.code not in ROOT_GONE:
             raise
-        values = {"root": cases.OVER} if row.closed_at is not None else {"root": "", "thread": ""}
+        values = {"root": cases.OVER} if row.closed_at is not None else cases.NO_THREAD
     with tools.engine.begin() as db:
         cases.save(db, row.number, **values)
     return Again(0.0, "perhaps there is more to show")

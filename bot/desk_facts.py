@@ -51,11 +51,21 @@ def _day(day: date) -> str:
 
 def last_error(outcome: str | None, spoken: Language) -> str:
     """The last live test, as the mail server answered it: "stage: cause: its words"."""
-    parts = (outcome or "").split(": ", 2)
-    stage, cause, raw = parts if len(parts) == 3 else ("", "", "")  # noqa: PLR2004 - these three
-    if not has(f"cause.{cause}"):
+    if not has_failed(outcome):
         return sentence("desk.error.none", spoken)
+    stage, cause, raw = _parts(outcome)
     return "\n".join([*_stages(stage, spoken), *_explained(cause, raw, spoken)])
+
+
+def has_failed(outcome: str | None) -> bool:
+    """Whether this is what became of a live test that failed."""
+    return has(f"cause.{_parts(outcome)[1]}")
+
+
+def _parts(outcome: str | None) -> tuple[str, str, str]:
+    stage, _, rest = (outcome or "").partition(": ")
+    cause, _, raw = rest.partition(": ")
+    return stage, cause, raw
 
 
 def tested(address: str, event: LoginWorked | LoginFailed, words: str, spoken: Language) -> str:

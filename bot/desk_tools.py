@@ -16,6 +16,7 @@ from bot.channels.slack.style import SlackStyle
 from bot.desk import rules
 from bot.desk_facts import last_error, provider_facts
 from bot.desk_lines import new_name
+from bot.desk_packet import TESTS
 from bot.desk_windows import MAX_SAID, View
 from bot.facts import FactReader, Standing, language
 from bot.mail.knowledge.providers import Providers
@@ -34,7 +35,6 @@ from flows.words import Account, Code, FieldErrors, Language, Link, Say, Speak, 
 
 PROVEN = frozenset({"answer", "access"})  # done only once Slack has said that whoever wants it is of the team
 UNSHOWN = timedelta(seconds=30)  # a line leaves by then even if Slack could not show it
-TESTS = ("TestLogin", promises.DESK_TEST, promises.RETEST)
 Errors = dict[str, str]
 
 

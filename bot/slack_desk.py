@@ -194,7 +194,7 @@ class SupportDesk:
         """Whoever deleted it, an open case gets another one."""
         held = self._held(db, row)
         if held is not None and held.closed_at is None and held.thread == row.thread:
-            cases.save(db, held.number, thread="", root="")
+            cases.save(db, held.number, **cases.NO_THREAD)
             self._casework.show(db, held.conversation_id, self._now())
 
     def _line(self, db: Connection, message: Body) -> tuple[Row | None, Row | None]:

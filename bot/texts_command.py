@@ -70,6 +70,7 @@ EXAMPLES = {
     "summary": "> 101, Ana, Agência Sol",
     "text": "Hola, olá, hello.",
     "theirs": "1",
+    "titles": "Gmail, Hotmail and Outlook.com",
     "to": "bia@client.com",
     "touched": "2",
     "until": "31/12/2026",

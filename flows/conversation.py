@@ -871,6 +871,18 @@ def may_fill(envelope: Envelope) -> tuple[str, ...]:
     return tuple(one for one in FILLABLE if one in {"address", *known, *(FILLABLE if "host" in known else ())})
 
 
+def given(envelope: Envelope) -> dict[str, str]:
+    """What the person has answered in the flow at hand, by the name of the answer, for those who go on with it."""
+    about = _about(envelope)
+    if isinstance(about, Account):
+        server = about.server
+        return {"address": about.address, "user": about.user, "host": server.host, "port": str(server.port)}
+    answers: Mapping[str, str] = getattr(envelope.state, "answers", {})
+    known = {"address": about, **answers} if about else answers
+    return {name: value for name, value in known.items() if name in GIVEN and value}
+
+
+GIVEN = ("address", "user", "host", "port", "agency")
 FILLABLE = ("address", "host", "port")
 
 

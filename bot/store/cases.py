@@ -31,6 +31,7 @@ from bot.store.tables import (
 # A later one never gives way to an earlier one.
 ORDER = ("held", "leaving", "sent", "delivered", "read", "failed", "recalled")
 OVER = "over"  # the root of a closed case whose thread is as it will stay
+NO_THREAD: Mapping[str, Any] = {"thread": "", "root": "", "briefed": False}  # it was deleted: another one is begun
 SAID = ("sent", "delivered", "read")
 POST_EVERY = timedelta(seconds=1)  # docs.slack.dev/apis/web-api/rate-limits: one message a second in a channel
 
@@ -96,6 +97,13 @@ def team_language(db: Connection, team: str) -> str:
     """The language of the support team: that of its workspace's agency, if it has one."""
     query = select(agency.c.language).join(slack_workspace, slack_workspace.c.agency_id == agency.c.id)
     return str(db.execute(query.where(slack_workspace.c.team_id == team)).scalar_one_or_none() or "")
+
+
+def ended_before(db: Connection, of: Row) -> datetime | None:
+    """When the last case of this conversation before that one was over; None: it is the first."""
+    earlier = (case.c.conversation_id == of.conversation_id, case.c.number < of.number)
+    found: datetime | None = db.execute(select(func.max(case.c.closed_at)).where(*earlier)).scalar_one()
+    return found
 
 
 def save(db: Connection, number: int, **values: Any) -> None:

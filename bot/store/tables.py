@@ -363,6 +363,7 @@ case = Table(
     Column("thread", String(32), nullable=False, server_default=""),
     Column("root", String(64), nullable=False, server_default=""),
     Column("shown_to", BigInteger, nullable=False, server_default="0"),
+    Column("briefed", Boolean, nullable=False, server_default=text("false")),  # what was known at first stands there
     # What is being posted into it, by somebody who counts as alive until then; later nobody knows whether it stands.
     Column("posting", String(64), nullable=False, server_default=""),
     Column("posting_until", Moment),

@@ -1,5 +1,7 @@
 """desk"""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -8,7 +10,7 @@ down_revision = '0008'
 branch_labels = None
 depends_on = None
 
-CASE = (
+CASE: tuple[sa.Column[Any], ...] = (
     sa.Column('state', sa.String(length=8), server_default='new', nullable=False),
     sa.Column('owner', sa.String(length=32), server_default='', nullable=False),
     sa.Column('waits_since', sa.DateTime(timezone=True), nullable=True),
@@ -21,6 +23,7 @@ CASE = (
     sa.Column('thread', sa.String(length=32), server_default='', nullable=False),
     sa.Column('root', sa.String(length=64), server_default='', nullable=False),
     sa.Column('shown_to', sa.BigInteger(), server_default='0', nullable=False),
+    sa.Column('briefed', sa.Boolean(), server_default=sa.text('false'), nullable=False),
     sa.Column('posting', sa.String(length=64), server_default='', nullable=False),
     sa.Column('posting_until', sa.DateTime(timezone=True), nullable=True),
 )
