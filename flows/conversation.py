@@ -875,8 +875,8 @@ def given(envelope: Envelope) -> dict[str, str]:
     """What the person has answered in the flow at hand, by the name of the answer, for those who go on with it."""
     about = _about(envelope)
     if isinstance(about, Account):
-        server = about.server
-        return {"address": about.address, "user": about.user, "host": server.host, "port": str(server.port)}
+        server, user = about.server, {"user": about.user} if about.user != about.address else {}
+        return {"address": about.address, **user, "host": server.host, "port": str(server.port)}
     answers: Mapping[str, str] = getattr(envelope.state, "answers", {})
     known = {"address": about, **answers} if about else answers
     return {name: value for name, value in known.items() if name in GIVEN and value}
