@@ -119,6 +119,7 @@ MAX_TRAIL = 10
 MAX_STARTS = 5  # flows that start one another in one turn; more would be a circle
 MAX_OPTIONS = 10  # WhatsApp's list
 MAX_BUTTONS = 3  # WhatsApp's buttons
+MAX_CHOICE = 2  # digits with which an option is chosen
 MISSES_BEFORE_A_PERSON = 3
 MAX_WITH_CHOICES = 960  # of WhatsApp's 1,024 characters; the rest is for what the channel adds to set values apart
 LINK_LENGTH = 120  # a one-time link is not longer
@@ -224,6 +225,8 @@ def awaits_secret(envelope: Envelope) -> bool:
 def _while_a_secret_is_awaited(envelope: Envelope, text: str, facts: Facts) -> Event | Secretive:
     if reading.command(text) or _wrong_field(envelope, text) or reading.address(text) == text.strip():
         return Said(text)  # an address is a correction: nobody's password looks like that
+    if _was_meant_as_a_choice(text):
+        return Said(text)
     shape = facts.provider.shape if facts.provider else ""
     if reading.has_shape(text, shape) and not reading.has_ordinary_words(text):
         return Secretive(taken=True)
@@ -231,6 +234,11 @@ def _while_a_secret_is_awaited(envelope: Envelope, text: str, facts: Facts) -> E
     if language or len(text) > reading.MAX_SECRET or not text.strip():
         return SecretLeaked() if reading.looks_like_a_leak(text) else Said(text)
     return Secretive(taken=False)
+
+
+def _was_meant_as_a_choice(text: str) -> bool:
+    """Whether it is a number that stands at no choice: nobody's password is as short as that."""
+    return len(text.strip()) <= MAX_CHOICE and text.strip().isdecimal()
 
 
 def _is_a_clear_question(text: str, facts: Facts) -> bool:
