@@ -17,7 +17,7 @@ from flows.speech import sentence
 from flows.words import CaseEnded, CaseLapsed, Say
 
 FATES = {"sent": "sent", "delivered": "delivered", "read": "read", "failed": "failed", "undelivered": "failed"}
-OPENED_WITH = 20  # lines of the transcript that a thread begins with
+OPENED_WITH = 20  # lines of the transcript, at most, that a thread begins with: those since the last case
 HOURS_OFF, DAYS_OFF = timedelta(hours=2), timedelta(days=3)
 BEFORE_THE_END = timedelta(hours=2)  # of somebody's 24 hours
 SHORT = 60  # characters by which a line of staff's is known again
@@ -54,9 +54,8 @@ class Casework:
         """A case was opened, or asked for again: from now on somebody waits, and time runs."""
         row = cases.open_one(db, conversation_id)
         if row is not None and row.state == "new" and row.waits_since is None:
-            cases.save(
-                db, row.number, waits_since=now, shown_to=cases.last_line_before(db, conversation_id, OPENED_WITH)
-            )
+            begin = max(cases.last_line_before(db, conversation_id, OPENED_WITH), cases.shown_before(db, row))
+            cases.save(db, row.number, waits_since=now, shown_to=begin)
         self.happened(db, conversation_id, rules.MemberWrote(), now)
 
     def tend(self, db: Connection, now: datetime) -> None:

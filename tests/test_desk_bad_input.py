@@ -5,10 +5,12 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
+import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
 import bot.hands
+import bot.staff
 from bot.channels import Later, Refused, Unclear
 from bot.channels.slack.style import SlackStyle
 from bot.channels.whatsapp.style import WhatsAppStyle
@@ -54,14 +56,22 @@ def mend(kit):
     kit.slack.join(TEAM, DESK, kit.workspace.bot_user)
 
 
+@pytest.fixture
+def alarms(monkeypatch):
+    """What the look at the channel logs."""
+    log = structlog.testing.CapturingLogger()
+    monkeypatch.setattr(bot.staff, "_log", log)
+    return log
+
+
 @pytest.mark.parametrize("spoil", [make_public, make_shared, archive, without_the_bot])
-def test_nothing_is_posted_into_a_channel_that_strangers_may_read_and_nothing_is_lost(kit, spoil, capsys):
+def test_nothing_is_posted_into_a_channel_that_strangers_may_read_and_nothing_is_lost(kit, spoil, alarms):
     spoil(kit)
     kit.calls()
     kit.say(MEMBER)
     kit.soon()
     assert kit.posts() == []
-    assert "SUPPORT_CHANNEL" in capsys.readouterr().out
+    assert "SUPPORT_CHANNEL" in alarms.calls[0].args[0]
     kit.soon(minutes=31)
     assert kit.posts() == []
     assert "need longer than I said" in kit.last().body  # by the clock, which needs no Slack
@@ -71,11 +81,11 @@ def test_nothing_is_posted_into_a_channel_that_strangers_may_read_and_nothing_is
     assert len(kit.roots()) == 1
 
 
-def test_a_channel_that_was_deleted_is_no_channel_either(kit, capsys):
+def test_a_channel_that_was_deleted_is_no_channel_either(kit, alarms):
     kit.slack.delete_channel(TEAM, DESK)
     kit.calls()
     assert kit.posts() == []
-    assert "SUPPORT_CHANNEL" in capsys.readouterr().out
+    assert "SUPPORT_CHANNEL" in alarms.calls[0].args[0]
     kit.soon(minutes=31)
     assert "need longer than I said" in kit.last().body
 

@@ -70,6 +70,7 @@ class Theatre:
         self._stack = ExitStack()
         self.clock = MovableClock(start)
         self.sandbox = Sandbox(home, mailboxes={**MAILBOXES, **PLAYED})
+        self._looked_up = self.clock.now().date()  # when the sandbox's own facts were
         self._played: dict[str, list[str]] = {}
         self.parts: Parts
         self._worker: Worker
@@ -118,7 +119,7 @@ class Theatre:
         self._begin()
 
     def _settings(self) -> Settings:
-        mail = mail_settings(self.sandbox, self._home, self._played)
+        mail = mail_settings(self.sandbox, self._home, self._played, self._looked_up)
         slack = self.slack.settings(self._home, f"http://127.0.0.1:{self._port}") if self.slack is not None else {}
         return load({"DATA_DIR": str(self._home), "PORT": str(self._port), **mail, **slack})
 

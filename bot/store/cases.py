@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, exists, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, exists, func, insert, or_, select, update
 from sqlalchemy import case as case_when
 from sqlalchemy.dialects.postgresql import insert as upsert
 
@@ -101,9 +101,17 @@ def team_language(db: Connection, team: str) -> str:
 
 def ended_before(db: Connection, of: Row) -> datetime | None:
     """When the last case of this conversation before that one was over; None: it is the first."""
-    earlier = (case.c.conversation_id == of.conversation_id, case.c.number < of.number)
-    found: datetime | None = db.execute(select(func.max(case.c.closed_at)).where(*earlier)).scalar_one()
+    found: datetime | None = db.execute(_earlier(of, func.max(case.c.closed_at))).scalar_one()
     return found
+
+
+def shown_before(db: Connection, of: Row) -> int:
+    """The last line of the transcript that stands in the thread of an earlier case of this conversation; 0: none."""
+    return int(db.execute(_earlier(of, func.coalesce(func.max(case.c.shown_to), 0))).scalar_one())
+
+
+def _earlier(of: Row, what: ColumnElement[Any]) -> Select[Any]:
+    return select(what).where(case.c.conversation_id == of.conversation_id, case.c.number < of.number)
 
 
 def save(db: Connection, number: int, **values: Any) -> None:
