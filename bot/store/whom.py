@@ -37,7 +37,7 @@ _LOOK_FOR = (
     .join(member, member.c.id == contact.c.member_id, isouter=True)
     .join(agency, agency.c.id == member.c.agency_id, isouter=True)
     .where(contact.c.gone_at.is_(None))
-    .order_by(contact.c.name, contact.c.created_at, contact.c.id)
+    .order_by(contact.c.name, contact.c.address, contact.c.id)
 )  # fmt: skip
 
 
