@@ -1,4 +1,4 @@
-"""Somebody's 24 hours on WhatsApp are over: the team can have a template ask them to answer, once, and reads why not."""
+"""Somebody's 24 hours on WhatsApp are over: a template can ask them to answer, once; where none can, staff read why."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
