@@ -322,6 +322,15 @@ def case_show(number: int, wants_json: bool) -> None:  # noqa: FBT001
         _answer(commands.show_case(parts, number), wants_json)
 
 
+@case.command("open")
+@click.argument("contact")
+@as_json
+def case_open(contact: str, wants_json: bool) -> None:  # noqa: FBT001
+    """Open a case about a contact (number, id, e-mail address, name) for the support team."""
+    with _joined() as parts:
+        _answer(commands.open_case(parts, contact), wants_json)
+
+
 @case.command("close")
 @click.argument("number", type=int)
 @as_json

@@ -19,6 +19,8 @@ from bot.channels.slack.threads import Threads
 from bot.channels.whatsapp import Twilio
 from bot.channels.whatsapp.channel import WhatsApp
 from bot.clock import Clock, SystemClock
+from bot.desk_offer import Offers
+from bot.desk_open import Opener
 from bot.desk_tools import Desk, DeskTools
 from bot.facts import FactReader
 from bot.handiwork import Channel, DeskParts, SlackParts, Tools
@@ -130,16 +132,17 @@ def _join(settings: Settings, engine: Engine, clock: Clock, joined: dict[str, Ch
     mails = f"{settings.mails_per_hour} per hour; {settings.mails_per_day} per day"
     limits = Limits(engine, clock, {"mail": {"mailbox": mails}})
     facts = FactReader(house(settings), providers, settings.desk.hours)
-    casework = Casework(settings.desk, settings.support_team)
-    search = Search(lambda text: facts.family(text, clock.now().date()))
-    records = Records(safe, limits, facts, casework, settings.twilio_whatsapp_from)
-    turns = Turns(engine, clock, facts, records, safe, search, casework)
-    links = LinkBook(engine, clock, turns, safe, providers, chat_url(settings))
     whatsapp = _whatsapp(settings, engine) if settings.real_twilio else None
     templates = None
     if whatsapp is not None:
         joined["whatsapp"] = whatsapp
         templates = Templates(whatsapp, Contents(engine), settings.operator_name, settings.template_limit)
+    offered = templates if settings.templates == "on" else None
+    casework = Casework(settings.desk, settings.support_team, Offers(offered))
+    search = Search(lambda text: facts.family(text, clock.now().date()))
+    records = Records(safe, limits, facts, casework, settings.twilio_whatsapp_from)
+    turns = Turns(engine, clock, facts, records, safe, search, casework)
+    links = LinkBook(engine, clock, turns, safe, providers, chat_url(settings))
     slack = _slack(settings, engine, clock, safe)
     if slack is not None:
         joined["slack"] = slack.channel
@@ -162,7 +165,7 @@ def _join(settings: Settings, engine: Engine, clock: Clock, joined: dict[str, Ch
         glance=facts.at_a_glance,
         slack=slack,
         desk=_desk(settings, slack, casework, clock, turns, facts, providers),
-        templates=templates if settings.templates == "on" else None,
+        templates=offered,
     )
     return Parts(
         settings,
@@ -311,9 +314,11 @@ def _desk(
         return None
     zone, api = ZoneInfo(settings.support_timezone), slack.workspaces.api
     team, channel = settings.support_team, settings.support_channel
-    tools = DeskTools(casework, turns, facts, providers, Desk(team, channel, zone), clock.now)
+    where = Desk(team, channel, zone)
+    tools = DeskTools(casework, turns, facts, providers, where, clock.now)
+    opener = Opener(casework, where, clock.now)
     staff = Staff(api, team, channel, clock.now)
-    return DeskParts(api, team, channel, zone, casework, Threads(api, team, channel), staff, tools)
+    return DeskParts(api, team, channel, zone, casework, Threads(api, team, channel), staff, tools, opener)
 
 
 def _frame(language: Language) -> Frame:

@@ -11,19 +11,21 @@ from uuid import UUID
 import structlog
 
 from bot.calendar import may_write
+from bot.casework import BEFORE_THE_END, is_unasked
 from bot.channels import Accepted, Later, Refused, SendError
 from bot.channels.slack.render import sections
 from bot.channels.slack.style import SlackStyle
 from bot.desk import packet, wording
 from bot.desk.rules import Released, TimeCame
 from bot.desk_lines import POSTED, bring_up_to_date, in_the_thread, is_unposted, shown_as
-from bot.desk_menu import controls
+from bot.desk_menu import controls, template_button
+from bot.desk_offer import NAME, Offer
 from bot.desk_packet import packet_text
 from bot.desk_windows import MAX_SAID
 from bot.facts import language
 from bot.handiwork import Again, DeskParts, Ended, Outcome, Tools, armed, backoff, look
 from bot.saying import MAX_SPEECH_TRIES, PERSON, identity, say
-from bot.store import cases, conversations
+from bot.store import cases, conversations, promises, watches
 from bot.store.conversations import Held
 from bot.store.engine import Connection, Row, reading
 from bot.store.promises import Promise
@@ -118,16 +120,17 @@ def _shown(tools: Tools, desk: DeskParts, row: Row) -> Again | None:
         if row.posting_until > now:
             return Again((row.posting_until - now).total_seconds(), "somebody is posting into it")
         return _looked_for(tools, desk, row)
-    blocks, text = _root(tools, desk, row)
+    offer = _offer(tools, desk, row)
+    blocks, text = _root(tools, desk, row, offer)
     root = _Post(ROOT, text, blocks, {"root": hashlib.sha256(repr(blocks).encode()).hexdigest()})
     if not row.thread:
         return _posted(tools, desk, row, root) if row.closed_at is None else None
     if not row.briefed:
         return _briefed(tools, desk, row)
-    return _below(tools, desk, row, root)
+    return _below(tools, desk, row, root, offer)
 
 
-def _below(tools: Tools, desk: DeskParts, row: Row, root: _Post) -> Again | None:
+def _below(tools: Tools, desk: DeskParts, row: Row, root: _Post, offer: Offer | None) -> Again | None:
     """What the thread lacks below its root: words on their way, what was said, the root as it is now, the marks."""
     with reading(tools.engine) as db:
         lines = cases.unshown(db, row, LINES)
@@ -137,7 +140,8 @@ def _below(tools: Tools, desk: DeskParts, row: Row, root: _Post) -> Again | None
         text, blocks = shown_as(row, unposted, _spoken(tools, desk))
         return _posted(tools, desk, row, _Post(f"{POSTED}{unposted.id}", text, blocks, {}, unposted.id))
     if lines:
-        return _posted(tools, desk, row, _of_lines(row, lines))
+        below = template_button(row, _spoken(tools, desk)) if offer is not None and offer.stands else []
+        return _posted(tools, desk, row, _of_lines(row, lines, below))
     if row.root not in {root.values["root"], cases.OVER}:
         return _updated(tools, desk, row, root)
     if marks:
@@ -160,11 +164,18 @@ def _briefed(tools: Tools, desk: DeskParts, row: Row) -> Again:
     return Again(0.0, "nothing was known")
 
 
-def _of_lines(row: Row, lines: list[Row]) -> _Post:
+def _offer(tools: Tools, desk: DeskParts, row: Row) -> Offer | None:
+    with reading(tools.engine) as db:
+        return desk.casework.offers.of_row(db, row, tools.clock.now())
+
+
+def _of_lines(row: Row, lines: list[Row], below: list[Any]) -> _Post:
+    """`below`: what goes below a note that offers a template."""
     told = [packet.Line(line.id, line.direction, _readable(line)) for line in lines]
     text, last = packet.merged(told)
     mention = f"<@{row.owner}>\n" if row.owner and any(line.direction == "in" for line in lines) else ""
-    return _Post(str(last), mention + text, sections(mention + text), {"shown_to": last})
+    offers = any(line.status == cases.OFFERS and line.id <= last for line in lines)
+    return _Post(str(last), mention + text, [*sections(mention + text), *(below if offers else [])], {"shown_to": last})
 
 
 def _readable(line: Row) -> str:
@@ -299,7 +310,7 @@ def _react(desk: DeskParts, method: str, ts: str, name: str) -> None:
         _log.info("a mark was not set", method=method, code=refusal.code)
 
 
-def _root(tools: Tools, desk: DeskParts, row: Row) -> tuple[list[Any], str]:
+def _root(tools: Tools, desk: DeskParts, row: Row, offer: Offer | None) -> tuple[list[Any], str]:
     spoken = _spoken(tools, desk)
     shown = packet.Packet(
         number=row.number,
@@ -317,13 +328,15 @@ def _root(tools: Tools, desk: DeskParts, row: Row) -> tuple[list[Any], str]:
         window_until=row.window_until,
         end=row.end,
         reason=sentence(f"desk.reason.{row.reason}", spoken),
+        unasked=is_unasked(row),
+        over=offer.words(spoken) if offer is not None else "",
     )
 
     def words(name: str, **values: Any) -> str:
         return sentence(name, spoken, **{key: str(value) for key, value in values.items()})
 
     text = packet.root(shown, words, desk.zone)
-    return [*sections(text), *controls(row, spoken)], text
+    return [*sections(text), *controls(row, spoken, offers=offer is not None and offer.stands)], text
 
 
 def _spoken(tools: Tools, desk: DeskParts) -> Language:
@@ -368,7 +381,8 @@ def _greeted(tools: Tools, desk: DeskParts, promise: Promise, held: Held) -> Out
     """That somebody is there; untrue as soon as they are not, or are none of the team."""
     with reading(tools.engine) as db:
         row = cases.get(db, held.case) if held.case is not None else None
-    there = row is not None and held.owner == PERSON and desk.staff.has(row.owner)
+        wanted = watches.wants_messages(db, held.contact_id)
+    there = wanted and row is not None and held.owner == PERSON and desk.staff.has(row.owner)
     if not there or not may_write(held.window_until, tools.clock.now()):
         return Ended("dropped")
     style = tools.channels[held.channel].style
@@ -419,7 +433,7 @@ def _leaving(
     style = tools.channels[held.channel].style
     # What was typed into a window has none of Slack's signs in it.
     said = line.text if line.tool else wording.for_person(line.text, desk.staff.look().names, style)
-    problem = _problem(held, row, said, now) if of_us else "stranger"
+    problem = _problem(desk, db, held, row, line, said, now) if of_us else "stranger"
     if problem:
         desk.casework.refused(db, row, line, problem, now)
         return None, problem
@@ -428,15 +442,28 @@ def _leaving(
     return cases.line(db, line_id), ""
 
 
-def _problem(held: Held, row: Row, said: str, now: datetime) -> str:
-    """Why a line cannot be said as things stand; empty: it can."""
+def _problem(desk: DeskParts, db: Connection, held: Held, row: Row, line: Row, said: str, now: datetime) -> str:
+    """Why a line cannot be said as things stand; empty: it can. A template is counted here, as the last thing."""
     if row.closed_at is not None:
         return "closed"
     if held.owner != PERSON:
         return "owner"
+    if line.tool == cases.TEMPLATE:
+        return _problem_of_template(desk, db, held, line, now)
     if not may_write(held.window_until, now):
         return "window"
     return "empty" if not said else "long" if len(said) > MAX_SAID else ""
+
+
+def _problem_of_template(desk: DeskParts, db: Connection, held: Held, line: Row, now: datetime) -> str:
+    """It has to be needed still, and to be allowed still: five seconds have gone by since it was wanted."""
+    if may_write(held.window_until, now):
+        return "answered"
+    offers = desk.casework.offers
+    why = offers.still(db, line, now)
+    if why:
+        return f"template_{why}"
+    return "" if offers.count(db, line.at) else "template_limit"
 
 
 def _has_left(tools: Tools, desk: DeskParts, promise: Promise, line_id: int, db: Connection) -> bool:
@@ -451,14 +478,21 @@ def _not_said(tools: Tools, desk: DeskParts, promise: Promise, line_id: int, why
         line = cases.line(db, line_id)
         row = cases.get(db, line.case_number) if line is not None else None
         if line is not None and row is not None and line.state == "leaving":
+            if line.tool == cases.TEMPLATE and why != "unknown":
+                watches.uncount_template(db, line.at)
             desk.casework.refused(db, row, line, why, tools.clock.now())
     return True
 
 
 def _sent(tools: Tools, promise: Promise, held: Held, message: Message) -> Outcome:
-    channel = tools.channels[held.channel]
+    channel, templates = tools.channels[held.channel], tools.templates
+    about = promise.payload.get("template")
+    if about is not None and templates is None:
+        return Ended("failed", words="template_off")
 
     def send(ready: Callable[[], None]) -> Accepted:
+        if about is not None and templates is not None:
+            return templates.send(identity(held), NAME, language(held.language), about, promise.id, ready)
         return channel.send(identity(held), message, promise.id, ready)
 
     return say(tools, promise, held, send, lambda: message, PERSON)
@@ -483,7 +517,10 @@ def case_time(tools: Tools, promise: Promise) -> Outcome:
 
 
 def case_window(tools: Tools, promise: Promise) -> Outcome:
-    """Somebody's 24 hours are nearly over: the team is told once, while they can still be written to."""
+    """Somebody's 24 hours are nearly over: the team is told once, while they can still be written to.
+
+    And once more when they are: what can be done with the case is another thing then.
+    """
     desk, conversation_id = tools.desk, promise.conversation_id
     if desk is None or conversation_id is None:
         return Ended("dropped")
@@ -492,8 +529,15 @@ def case_window(tools: Tools, promise: Promise) -> Outcome:
         now: datetime = tools.clock.now()
         held = conversations.hold(db, conversation_id)
         row = cases.open_one(db, conversation_id)
-        if held is not None and row is not None and held.window_until is not None and held.window_until > now:
-            desk.casework.note(db, row, "desk.window_ends", now, until=packet.clock(held.window_until, desk.zone))
+        if held is None or row is None or held.window_until is None:
+            return True
+        until = held.window_until
+        if until <= now:
+            desk.casework.show(db, conversation_id, now)
+            return True
+        if until - BEFORE_THE_END <= now:
+            desk.casework.note(db, row, "desk.window_ends", now, until=packet.clock(until, desk.zone))
+        promises.one_at(db, conversation_id, promises.CASE_WINDOW, until, now)
         return True
 
     return Ended(along=warned)

@@ -8,55 +8,98 @@ from bot.channels import Status
 from bot.channels.slack.style import SlackStyle
 from bot.desk import rules
 from bot.desk.rules import Case, Rules, Step
+from bot.desk_offer import WHYS as WHYS_OF_TEMPLATES
+from bot.desk_offer import Offer, Offers
 from bot.facts import language
-from bot.store import cases, conversations, promises
+from bot.store import cases, conversations, people, promises
 from bot.store.engine import Connection, Row
 from bot.tell import tell
 from flows import saved
 from flows.speech import sentence
-from flows.words import CaseEnded, CaseLapsed, Say
+from flows.words import CaseEnded, CaseLapsed, Language, Say
 
 FATES = {"sent": "sent", "delivered": "delivered", "read": "read", "failed": "failed", "undelivered": "failed"}
 OPENED_WITH = 20  # lines of the transcript, at most, that a thread begins with: those since the last case
 HOURS_OFF, DAYS_OFF = timedelta(hours=2), timedelta(days=3)
 BEFORE_THE_END = timedelta(hours=2)  # of somebody's 24 hours
 SHORT = 60  # characters by which a line of staff's is known again
+MAX_UNSAID = 5  # lines that are named when they can be said again
 # Why a line of staff's was not said, by our own word or by the provider's code: PLATFORM 2.3.
-WHYS = {
-    "63016": "window", "63014": "blocked", "21610": "blocked", "63003": "gone", "63024": "gone", "63015": "gone",
+OURS = {
+    "63014": "blocked", "21610": "blocked", "63003": "gone", "63024": "gone", "63015": "gone",
     **{name: name for name in (
-        "owner", "window", "unknown", "closed", "empty", "long", "secret", "files", "stranger",
+        "owner", "unknown", "closed", "empty", "long", "secret", "files", "stranger", "answered", "template_off",
+        "template_unwanted", "template_sent", "template_missing", "template_limit",
     )},
 }  # fmt: skip
+WHYS = OURS | {"63016": "window", "window": "window"}
 
 
 class Casework:
-    """Applies events to the open case of a conversation. `team`: in whose Slack the threads are; empty: no desk."""
+    """Applies events to the open case of a conversation. `team`: in whose Slack the threads are; empty: no desk.
 
-    def __init__(self, rules_of: Rules, team: str) -> None:
+    `offers`: what can be done when somebody's 24 hours are over.
+    """
+
+    def __init__(self, rules_of: Rules, team: str, offers: Offers) -> None:
         self._rules = rules_of
         self._team = team
+        self.offers = offers
 
-    def happened(self, db: Connection, conversation_id: UUID, event: rules.Event, now: datetime) -> Case | None:
-        """The conversation is held by the caller. None: it has no open case, or there is no desk."""
+    def happened(
+        self, db: Connection, conversation_id: UUID, event: rules.Event, now: datetime, *, answer: bool = True
+    ) -> Case | None:
+        """The conversation is held by the caller. None: it has no open case, or there is no desk.
+
+        `answer`: what staff wrote are words of theirs, not a template.
+        """
         row = cases.open_one(db, conversation_id) if self._team else None
         if row is None:
             return None
         stepped = rules.step(_case(row), event, now, self._rules)
-        self._keep(db, row, stepped, now, said=isinstance(event, rules.StaffWrote))
-        if isinstance(event, rules.MemberWrote):
+        self._keep(db, row, stepped, now, said=answer and isinstance(event, rules.StaffWrote))
+        if isinstance(event, rules.MemberWrote | rules.OpenedByStaff):
             until = cases.window_of(db, conversation_id)
-            warned = until - BEFORE_THE_END if until is not None else None
+            warned = until - BEFORE_THE_END if until is not None and until > now else None
             promises.one_at(db, conversation_id, promises.CASE_WINDOW, warned, now)
+        if isinstance(event, rules.MemberWrote):
+            self._may_be_said_again(db, row, now)
         return stepped.case
 
-    def opened(self, db: Connection, conversation_id: UUID, now: datetime) -> None:
-        """A case was opened, or asked for again: from now on somebody waits, and time runs."""
+    def opened(self, db: Connection, conversation_id: UUID, reason: str, now: datetime) -> None:
+        """A case was opened, or asked for again: from now on somebody waits, and time runs.
+
+        One that staff had opened is from now on what the person wants of it.
+        """
         row = cases.open_one(db, conversation_id)
         if row is not None and row.state == "new" and row.waits_since is None:
-            begin = max(cases.last_line_before(db, conversation_id, OPENED_WITH), cases.shown_before(db, row))
-            cases.save(db, row.number, waits_since=now, shown_to=begin)
+            begun = row.reason == cases.STAFF  # its thread is there already
+            cases.save(db, row.number, waits_since=now, **({} if begun else {"shown_to": self._begin(db, row)}))
+        if row is not None and row.reason == cases.STAFF:
+            cases.save(db, row.number, reason=reason)
         self.happened(db, conversation_id, rules.MemberWrote(), now)
+
+    def opened_by_staff(self, db: Connection, conversation_id: UUID, by: str, now: datetime) -> tuple[int, bool]:
+        """Open a case of which the person knows nothing: its number, and whether it is a new one.
+
+        The conversation is held by the caller, so that of two who open it at once one finds it open. `by`: a user of
+        Slack's; empty: the operator.
+        """
+        row = cases.open_one(db, conversation_id)
+        if row is not None:
+            return int(row.number), False
+        number = conversations.open_case(db, conversation_id, cases.STAFF, now)
+        opened = cases.get(db, number)
+        cases.save(db, number, shown_to=self._begin(db, opened))
+        self.happened(db, conversation_id, rules.OpenedByStaff(), now)
+        if opened is not None and self._team:
+            self.note(db, opened, "desk.opened" if by else "desk.opened_by_operator", now, by=f"<@{by}>")
+        return number, True
+
+    @staticmethod
+    def _begin(db: Connection, row: Row) -> int:
+        """The line of the transcript after which a thread begins."""
+        return max(cases.last_line_before(db, row.conversation_id, OPENED_WITH), cases.shown_before(db, row))
 
     def tend(self, db: Connection, now: datetime) -> None:
         """No open case without a time at which it is looked at again, whatever became of that promise."""
@@ -82,7 +125,8 @@ class Casework:
         cases.line_went(db, line.promise_id, "sent")
         row = cases.open_one(db, conversation_id)
         if row is not None and row.number == line.case_number:
-            self.happened(db, conversation_id, rules.StaffWrote(line.by, cases.waits(db, row.number)), now)
+            wrote = rules.StaffWrote(line.by, cases.waits(db, row.number))
+            self.happened(db, conversation_id, wrote, now, answer=line.tool != cases.TEMPLATE)
         self.show(db, conversation_id, now)
 
     def went(self, db: Connection, status: Status, now: datetime) -> None:
@@ -104,20 +148,52 @@ class Casework:
         self.show(db, conversation_id, now)
 
     def _failed(self, db: Connection, row: Row, line: Row, why: str, now: datetime) -> None:
-        style = SlackStyle()
-        words = self.words(db, f"desk.why.{WHYS.get(why, 'other')}", code=style.plain(why or "?"))
-        short = line.text if len(line.text) <= SHORT else f"{line.text[: SHORT - 1]}…"
-        self.note(db, row, "desk.failed", now, text=style.plain(short), why=words)
+        """The thread says which line did not arrive, and why; where the 24 hours are over, what can be done now."""
+        known = WHYS_OF_TEMPLATES | OURS if line.tool == cases.TEMPLATE else WHYS
+        name, offers = known.get(why, "other"), False
+        if name == "window" and cases.wrote_since(db, row.conversation_id, line.at):
+            name = "window_then"
+        words = self.words(db, f"desk.why.{name}", code=SlackStyle().plain(why or "?"))
+        if name == "window":
+            offer = self._out_of_window(db, row, now)
+            words, offers = (
+                f"{words}. {offer.words(self._spoken(db))}" if offer else words,
+                bool(offer and offer.stands),
+            )
+        self.note(db, row, "desk.failed", now, offers=offers, text=_short(line), why=words)
+
+    def _out_of_window(self, db: Connection, row: Row, now: datetime) -> Offer | None:
+        """By the provider's clock the 24 hours may be over before they are by ours: then ours was wrong."""
+        held = conversations.look(db, row.conversation_id)
+        if held is not None and held.window_until is not None and held.window_until > now:
+            people.touch(db, held.contact_id, window_until=now)
+        return self.offers.of(db, row.number, now)
+
+    def _may_be_said_again(self, db: Connection, row: Row, now: datetime) -> None:
+        """Who wrote what was refused because of the 24 hours reads that it can be said now; that stays theirs to do."""
+        lines = cases.unsaid_by_window(db, row.number)
+        if not lines:
+            return
+        told = "\n".join(f"• <@{line.by}>: “{_short(line)}”" for line in lines[-MAX_UNSAID:])
+        self.note(db, row, "desk.window_again", now, lines=told)
+        for line in lines:
+            cases.change_line(db, line.id, why=cases.TOLD_AGAIN)
 
     # --- what only the team reads ---
 
     def words(self, db: Connection, name: str, **values: str) -> str:
         """A sentence in the team's language."""
-        return sentence(name, language(cases.team_language(db, self._team)), **values)
+        return sentence(name, self._spoken(db), **values)
 
-    def note(self, db: Connection, row: Row, name: str, now: datetime, **values: str) -> None:
-        """A line for the team, in its place in the thread of a case: Slack's own signs in it are meant."""
-        cases.note(db, row.number, row.conversation_id, self.words(db, name, **values), now)
+    def _spoken(self, db: Connection) -> Language:
+        return language(cases.team_language(db, self._team))
+
+    def note(self, db: Connection, row: Row, name: str, now: datetime, *, offers: bool = False, **values: str) -> None:
+        """A line for the team, in its place in the thread of a case: Slack's own signs in it are meant.
+
+        `offers`: with a button below it that sends a template.
+        """
+        cases.note(db, row.number, row.conversation_id, self.words(db, name, **values), now, offers=offers)
         self.show(db, row.conversation_id, now)
 
     def show(self, db: Connection, conversation_id: UUID, now: datetime) -> None:
@@ -148,7 +224,7 @@ class Casework:
         promises.one_at(db, row.conversation_id, promises.CASE_TIME, rules.due(after, self._rules), now)
         if after.owner and not row.owner:
             conversations.unsaid(db, promises.drop_speech(db, row.conversation_id))
-        if stepped.tell is not None:
+        if stepped.tell is not None and (stepped.tell != "silent" or cases.knows(db, row)):
             _TELLS[stepped.tell](db, row, now)
         if stepped.remind:
             self.note(db, row, "desk.reminded", now)
@@ -171,5 +247,17 @@ _TELLS: dict[str, Callable[[Connection, Row, datetime], None]] = {
 
 def _case(row: Row) -> Case:
     return Case(
-        row.state, row.opened_at, row.owner, row.waits_since, row.staff_at, row.snoozed_until, row.told_at, row.end
-    )
+        row.state, row.opened_at, row.owner, row.waits_since, row.staff_at, row.snoozed_until, row.told_at, row.end,
+        unasked=is_unasked(row),
+    )  # fmt: skip
+
+
+def is_unasked(row: Row) -> bool:
+    """Whether staff opened a case and nobody has had it yet: its person knows nothing of it."""
+    never_had = row.waits_since is None and row.staff_at is None and row.closed_at is None
+    return bool(row.reason == cases.STAFF and never_had)
+
+
+def _short(line: Row) -> str:
+    """The beginning of a line of staff's, by which it is known again."""
+    return SlackStyle().plain(line.text if len(line.text) <= SHORT else f"{line.text[: SHORT - 1]}…")

@@ -9,10 +9,11 @@ from bot.app import Parts
 from bot.channels import SendError
 from bot.desk import rules
 from bot.desk.packet import where
+from bot.desk_open import NAMED, named
 from bot.hands import forget
 from bot.mail.wire.guard import BadHost, ascii_host
 from bot.settings import timezone
-from bot.store import access, conversations, housekeeping, promises, questions, slack
+from bot.store import access, conversations, housekeeping, promises, questions, slack, whom
 from bot.store import cases as desk_cases
 from bot.store import people as people_store
 from bot.store.engine import Connection, Row, reading
@@ -164,6 +165,29 @@ def show_case(parts: Parts, number: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def open_case(parts: Parts, known: str) -> dict[str, Any]:
+    """Open a case about the one person who is known by this (number, id, e-mail address, name), or find the open one.
+
+    The person is told nothing: whoever takes the case greets them. Raises CannotBe.
+    """
+    with parts.engine.begin() as db:
+        found = whom.look_for(db, known, NAMED + 1)
+        if len(found) > 1:
+            raise CannotBe(f"Several people are known as {known}: {'; '.join(named(found))}. Give the number.")
+        held = conversations.hold(db, found[0].conversation_id) if found else None
+        if held is None:
+            raise CannotBe(f"There is no contact known as {known}; only who has written to us once can be found.")
+        now = parts.clock.now()
+        number, fresh = parts.casework.opened_by_staff(db, held.id, "", now)
+        promises.wake(db, {"work"})
+        housekeeping.audit_entry(db, now, actor="operator", action="case_open", subject=str(number))
+        row = desk_cases.about(db, number)
+    if row is None:
+        raise CannotBe(f"Case {number} was erased meanwhile.")
+    return {"number": number, "new": fresh, "state": row.state, "owner": row.owner, "reason": row.reason,
+            "name": row.name, "agency": row.agency or ""}  # fmt: skip
+
+
 def close_case(parts: Parts, number: int) -> dict[str, Any]:
     """End a case; the person is told, and the bot speaks again. Raises CannotBe."""
     with parts.engine.begin() as db:
@@ -173,9 +197,11 @@ def close_case(parts: Parts, number: int) -> dict[str, Any]:
             raise CannotBe(f"Case {number} is not open; python -m bot case list shows those that are.")
         if access.of_case(db, number) is not None:
             raise CannotBe(f"Case {number} is a wish for access: answer it with python -m bot case access {number}.")
+        told = desk_cases.knows(db, known)
         if parts.casework.happened(db, held.id, rules.Ended("closed"), now) is None:
             conversations.close_case(db, held.id, now)
-        tell(db, held.id, CaseEnded(number, "closed"), now)
+        if told:
+            tell(db, held.id, CaseEnded(number, "closed"), now)
         promises.wake(db, {"work"})
         housekeeping.audit_entry(db, now, actor="operator", action="case_close", subject=str(number))
     return {"number": number, "state": "closed"}
@@ -341,7 +367,7 @@ def release_workspace(parts: Parts, team: str) -> dict[str, Any]:
 
 
 def templates(parts: Parts) -> list[dict[str, Any]]:
-    """Make the three templates in three languages, ask WhatsApp to approve them, and say how that stands."""
+    """Make the four templates in three languages, ask WhatsApp to approve them, and say how that stands."""
     if parts.templates is None:
         raise CannotBe("TWILIO_ACCOUNT_SID: it is needed here; templates are made in a Twilio account.")
     try:

@@ -6,13 +6,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from bot.channels.slack.home import MAX_HEADER
-from bot.channels.slack.render import plain, sections
+from bot.channels.slack.render import button, plain, sections
 from bot.channels.slack.style import SlackStyle
 from bot.desk import queue
+from bot.desk_menu import OPENING
 from bot.handiwork import DeskParts
 from bot.store import cases
 from bot.store.engine import Connection, Row
-from flows.speech import sentence
+from flows.speech import Button, sentence
 from flows.words import Language
 
 RECENT = timedelta(days=7)
@@ -44,6 +45,7 @@ def queue_blocks(found: Queue, desk: DeskParts, me: str, language: Language) -> 
     blocks: list[dict[str, Any]] = [{"type": "header", "text": plain(words("desk.queue.title"), MAX_HEADER)}]
     for paragraph in told:
         blocks += sections(paragraph)
+    blocks.append({"type": "actions", "elements": [button(Button(OPENING, words("desk.button.open")))]})
     return [*blocks, {"type": "divider"}]
 
 

@@ -11,6 +11,7 @@ from flows.speech import Button, sentence
 from flows.words import Language
 
 DESK = "desk:"
+OPENING = f"{DESK}open:0"  # opens a window for a case that is not there yet
 MAX_PLACES = 3  # answers that a case may be handed back at
 MAX_OPTION = 75
 WINDOWS = frozenset({"send", "canned", "article", "answer", "access"})  # what opens a window first
@@ -29,8 +30,11 @@ def talk_of(row: Row) -> Envelope:
         return Envelope()
 
 
-def controls(row: Row, spoken: Language) -> list[Block]:
-    """All that can be done with a case now, in the team's language; nothing with a closed one."""
+def controls(row: Row, spoken: Language, *, offers: bool = False) -> list[Block]:
+    """All that can be done with a case now, in the team's language; nothing with a closed one.
+
+    `offers`: the person's 24 hours are over, and a template may be sent.
+    """
     if row.state == "closed":
         return []
     number = row.number
@@ -41,14 +45,30 @@ def controls(row: Row, spoken: Language) -> list[Block]:
         Button(f"{DESK}{one}:{number}{seen.get(one, '')}", sentence(f"desk.button.{one}", spoken)) for one in wanted
     ]
     buttons = [button(one, "primary" if not row.owner and one is made[0] else "") for one in made]
-    menus = [_select("back", number, _places(row), spoken)]
+    template = template_button(row, spoken)[0]["elements"] if offers else []
+    menus = [_colleagues(row, spoken), _select("back", number, _places(row), spoken)]
     if row.state != "snoozed":
         menus.append(_select("snooze", number, [f"snooze{one}" for one in SNOOZES], spoken))
     return [
-        {"type": "actions", "elements": [*buttons, *menus]},
+        {"type": "actions", "elements": [*buttons, *template, *menus]},
         _overflow("say", number, SAY, spoken),
         _overflow("look", number, LOOK, spoken),
     ]
+
+
+def template_button(row: Row, spoken: Language) -> list[Block]:
+    """What sends a template that asks the person to answer."""
+    made = Button(f"{DESK}template:{row.number}", sentence("desk.button.template", spoken))
+    return [{"type": "actions", "elements": [button(made)]}]
+
+
+def _colleagues(row: Row, spoken: Language) -> Block:
+    """Gives the case to somebody; its name says whose it was when it was shown. Slack lists everybody who is there."""
+    return {
+        "type": "users_select",
+        "action_id": f"{DESK}assign:{row.number}:{row.owner}",
+        "placeholder": plain(sentence("desk.menu.assign", spoken), MAX_OPTION),
+    }
 
 
 def _places(row: Row) -> list[str]:

@@ -3,8 +3,11 @@
 from dataclasses import replace
 from uuid import UUID
 
+import structlog
+
 from bot.channels import SendError
 from bot.desk_facts import tested
+from bot.desk_open import OPEN
 from bot.facts import language, on_the_wire
 from bot.handiwork import LEASES, Again, DeskParts, Ended, Outcome, Tools, backoff, family_of, look, password_of
 from bot.limits import Exhausted
@@ -29,6 +32,8 @@ from flows.words import (
     Server,
     TestLogin,
 )
+
+_log = structlog.get_logger(__name__)
 
 
 def desk_test(tools: Tools, promise: Promise) -> Outcome:
@@ -59,14 +64,20 @@ def desk_use(tools: Tools, promise: Promise) -> Outcome:
     held, desk, of = look(tools, promise), tools.desk, promise.payload
     if held is None or desk is None:
         return Ended("dropped")
+    to = of["given"].get("user", "") if of["what"] == "assign" else ""
     try:
-        of_us = desk.staff.has(of["by"])
+        of_us, of_us_too = desk.staff.has(of["by"]), not to or desk.staff.has(to)
     except SendError as failure:  # Slack does not say who is of the team
         return Again(backoff(promise.attempt), str(failure))
     if not of_us:
+        _log.warning("somebody who is not of the team wanted to do something at the desk", what=of["what"], by=of["by"])
         return _only_noted(tools, desk, held, "desk.why.stranger")
+    if not of_us_too:
+        return _only_noted(tools, desk, held, "desk.assign.stranger", by=f"<@{of['by']}>", owner=f"<@{to}>")
 
     def along(db: Connection) -> bool:
+        if of["what"] == OPEN:
+            return desk.opener.proven(db, held.id, of["given"], of["by"])
         desk.tools.proven(db, of["case"], of["what"], of["given"], of["by"])
         return True
 

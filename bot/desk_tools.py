@@ -33,7 +33,8 @@ from flows.reading import looks_like_a_leak
 from flows.speech import Plain, render, sentence
 from flows.words import Account, Code, FieldErrors, Language, Link, Say, Speak, Steered, TestLogin, Values
 
-PROVEN = frozenset({"answer", "access"})  # done only once Slack has said that whoever wants it is of the team
+PROVEN = frozenset({"answer", "access", "assign"})  # done only once Slack has said that whoever wants it is of the team
+MAX_ABOUT = 300  # characters of a template's variable
 UNSHOWN = timedelta(seconds=30)  # a line leaves by then even if Slack could not show it
 Errors = dict[str, str]
 
@@ -90,6 +91,7 @@ class DeskTools:
             "error": self._error,
             "facts": self._provider,
             "link": self._link,
+            "template": self._template,
         }
         self._windows: dict[str, Callable[[_Use, Mapping[str, str]], Errors]] = {
             "send": self._send,
@@ -97,6 +99,7 @@ class DeskTools:
             "article": self._article,
             "answer": self._answer,
             "access": self._access,
+            "assign": self._assign,
         }
 
     # --- at the edge ---
@@ -153,6 +156,18 @@ class DeskTools:
             promises.wake(db, {"work"})
         return errors
 
+    def assign(self, db: Connection, number: int, shown: str, by: str) -> None:
+        """Somebody was chosen in the menu of colleagues. `shown`: whose the case was when it was shown, and them.
+
+        Done once both are known to be of the team. What is wrong is told in the thread: there is no window.
+        """
+        seen, _, user = shown.rpartition(":")
+        use = self._use(db, number, by)
+        if use is None or not user:
+            return
+        for words in self.submitted(db, number, "assign", {"user": user, "seen": seen}, by).values():
+            self._note(use, words)
+
     def proven(self, db: Connection, number: int, what: str, given: Mapping[str, str], by: str) -> None:
         """Somebody who surely is of the team has filled in a window; what is not possible any more is told there."""
         use, tool = self._use(db, number, by), self._windows.get(what)
@@ -162,7 +177,7 @@ class DeskTools:
         for words in errors.values():
             self._note(use, words)
         if not errors:
-            self._used(use, what)
+            self._used(use, what, given.get("user", ""))
 
     def _use(self, db: Connection, number: int, by: str) -> _Use | None:
         row = cases.about(db, number)
@@ -175,12 +190,13 @@ class DeskTools:
     def _spoken(self, db: Connection) -> Language:
         return language(cases.team_language(db, self._desk.team))
 
-    def _used(self, use: _Use, what: str) -> None:
-        housekeeping.audit_entry(use.db, use.now, actor=use.by, action=f"case_{what}", subject=str(use.row.number))
+    def _used(self, use: _Use, what: str, whom: str = "") -> None:
+        subject = f"{use.row.number} {whom}".strip()
+        housekeeping.audit_entry(use.db, use.now, actor=use.by, action=f"case_{what}", subject=subject)
 
-    def _note(self, use: _Use, text: str) -> None:
-        """A note for the team alone, in the thread."""
-        cases.note(use.db, use.row.number, use.row.conversation_id, text, use.now)
+    def _note(self, use: _Use, text: str, *, offers: bool = False) -> None:
+        """A note for the team alone, in the thread. `offers`: with a button for a template, where one may be sent."""
+        cases.note(use.db, use.row.number, use.row.conversation_id, text, use.now, offers=offers)
         self._casework.show(use.db, use.row.conversation_id, use.now)
 
     # --- said to the person ---
@@ -214,24 +230,48 @@ class DeskTools:
     def _said(self, use: _Use, field: str, tool: str, text: str, gloss: str = "", said: Say | None = None) -> Errors:
         """The way of a line with a mark: shown in the thread, and held there for five seconds."""
         if not may_write(use.held.window_until, use.now):
-            return {field: sentence("desk.why.window", use.spoken)}
+            return {field: self._over(use)}
+        self._casework.happened(use.db, use.row.conversation_id, rules.Taken(use.by), use.now)
+        self._under_way(use, tool, text, gloss, {"say": saved.dump(said)} if said is not None else {})
+        return {}
+
+    def _over(self, use: _Use) -> str:
+        """That their 24 hours are over, and what can be done now."""
+        offer = self._casework.offers.of(use.db, use.row.number, use.now)
+        over = sentence("desk.why.window", use.spoken)
+        return f"{over}. {offer.words(use.spoken)}" if offer is not None else over
+
+    def _under_way(self, use: _Use, tool: str, text: str, gloss: str, how: Mapping[str, object]) -> None:
+        """A line that our own message shows. `how`: it is said by something else than its words."""
         db, row = use.db, use.row
         line_id = cases.add_line(
             db, row.number, ts=new_name(), by=use.by, text=text, at=use.now, tool=tool, gloss=gloss
         )  # fmt: skip
-        self._casework.happened(db, row.conversation_id, rules.Taken(use.by), use.now)
-        of = {"line": line_id, **({"say": saved.dump(said)} if said is not None else {})}
+        of = {"line": line_id, **how}
         wanted = promises.Wanted("speak", promises.SAY_LINE, use.now + UNSHOWN, of)
         (promise_id,) = promises.add(db, row.conversation_id, [wanted], use.now)
         if line_id is not None:
             cases.change_line(db, line_id, promise_id=promise_id)
         self._casework.show(db, row.conversation_id, use.now)
-        return {}
+
+    def _template(self, use: _Use) -> None:
+        """Ask them to answer, in the words that WhatsApp approved; by the way of a line, which can be taken back."""
+        offers = self._casework.offers
+        offer = offers.of(use.db, use.row.number, use.now)
+        if offer is None or not offer.stands:
+            self._note(use, offer.words(use.spoken) if offer else sentence("desk.offer.needless", use.spoken))
+            return
+        self._taken(use)
+        about = self._account_at_hand(use)[0][:MAX_ABOUT]
+        theirs = about or sentence("desk.offer.about", use.theirs, number=str(use.row.number))
+        ours = about or sentence("desk.offer.about", use.spoken, number=str(use.row.number))
+        gloss = offers.words(use.spoken, ours) if use.theirs != use.spoken else ""
+        self._under_way(use, cases.TEMPLATE, offers.words(use.theirs, theirs), gloss, {"template": theirs})
 
     def _link(self, use: _Use) -> None:
         """A new one-time link for the account at hand; its address is made when it leaves, and stands nowhere here."""
         if not may_write(use.held.window_until, use.now):
-            self._note(use, sentence("desk.why.window", use.spoken))
+            self._note(use, self._over(use), offers=True)
             return
         self._taken(use)
         self._turns.steer(use.db, use.row.conversation_id, Steered("link"))
@@ -358,6 +398,18 @@ class DeskTools:
         )
         decided(use.db, wish, agency_id, role, use.now)
         promises.wake(use.db, {"work"})
+        return {}
+
+    def _assign(self, use: _Use, given: Mapping[str, str]) -> Errors:
+        """Give the case to a colleague, unless it is somebody else's by now: of two the first one counts."""
+        user, seen = given["user"], given["seen"]
+        if use.row.owner == user:
+            return {"user": sentence("desk.assign.theirs", use.spoken, owner=f"<@{user}>")}
+        if use.row.owner != seen:
+            has = f"<@{use.row.owner}>" if use.row.owner else sentence("desk.assign.nobody", use.spoken)
+            return {"user": sentence("desk.assign.late", use.spoken, by=f"<@{use.by}>", owner=has)}
+        self._casework.happened(use.db, use.row.conversation_id, rules.Taken(user), use.now)
+        self._note(use, sentence("desk.assign.done", use.spoken, by=f"<@{use.by}>", owner=f"<@{user}>"))
         return {}
 
     # --- what they have in common ---

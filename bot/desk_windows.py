@@ -63,6 +63,17 @@ def answer(of: About, names: Sequence[str]) -> View:
     return _view("answer", of, [words, *({**_field(one, of, typed), "optional": True} for one in names)])
 
 
+def opening(channel: str, spoken: Language) -> View:
+    """Whom a case is to be opened for, and whether whoever opens it has it from the start."""
+    of = About(0, channel, spoken, spoken, None, ZoneInfo("UTC"))
+    typed = {"type": "plain_text_input", "action_id": VALUE, "max_length": MAX_TYPED}
+    own = _option("own", sentence("desk.window.own", spoken))
+    boxes: Block = {"type": "checkboxes", "action_id": VALUE, "options": [own], "initial_options": [own]}
+    words = _words(sentence("desk.window.open_what", spoken))
+    view = _view("open", of, [_field("who", of, typed), {**_field("mine", of, boxes), "optional": True}, words])
+    return {**view, "title": plain(sentence("desk.window.open_title", spoken), MAX_TITLE)}
+
+
 def access(of: About, wish: Row, agencies: Sequence[str]) -> View:
     """What becomes of a wish for access, and in which agency. With very many agencies its name is typed."""
     style = SlackStyle()

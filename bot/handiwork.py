@@ -16,6 +16,7 @@ from bot.channels.slack.channel import Slack
 from bot.channels.slack.client import SlackApi
 from bot.channels.slack.threads import Threads
 from bot.clock import Clock
+from bot.desk_open import Opener
 from bot.desk_tools import DeskTools
 from bot.facts import wire_server
 from bot.limits import Limits
@@ -145,6 +146,7 @@ class DeskParts:
     threads: Threads
     staff: Staff
     tools: DeskTools
+    opener: Opener
 
 
 @dataclass(frozen=True, slots=True)

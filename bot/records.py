@@ -21,7 +21,7 @@ from bot.mail.knowledge.redact import redact
 from bot.mail.wire.send import message_id, room_for_files
 from bot.safe import WAITING, Safe
 from bot.scene import Scene
-from bot.store import conversations, files, housekeeping, mailboxes, promises, questions, secrets
+from bot.store import access, cases, conversations, files, housekeeping, mailboxes, promises, questions, secrets
 from bot.store import people as people_store
 from bot.store.engine import Row
 from bot.tell import tell_admins
@@ -159,12 +159,15 @@ class Records:
 
     def _ask_access(self, scene: Scene, wanted: AskAccess) -> Event:
         answer = team.ask_access(scene, wanted, self._limits, self._facts)
-        self._casework.opened(scene.db, scene.held.id, scene.now)  # where support is asked, and not an admin
+        row = cases.open_one(scene.db, scene.held.id)
+        wish = access.of_case(scene.db, row.number) if row is not None else None
+        if wish is not None and wish.agency_id is None:  # support is asked, and not an admin
+            self._casework.opened(scene.db, scene.held.id, "access", scene.now)
         return answer
 
     def _open_case(self, scene: Scene, wanted: OpenCase) -> Event:
         number = conversations.open_case(scene.db, scene.held.id, wanted.reason, scene.now)
-        self._casework.opened(scene.db, scene.held.id, scene.now)
+        self._casework.opened(scene.db, scene.held.id, wanted.reason, scene.now)
         return CaseOpened(number)
 
     def _leave_case(self, scene: Scene, _wanted: LeaveCase) -> None:

@@ -16,7 +16,8 @@ from bot.casework import Casework
 from bot.channels.slack import read
 from bot.desk import rules, wording
 from bot.desk_lines import HOLD
-from bot.desk_menu import WINDOWS
+from bot.desk_menu import OPENING, WINDOWS
+from bot.desk_open import OPEN, Opener
 from bot.desk_tools import DeskTools
 from bot.desk_windows import MAX_SAID, View
 from bot.store import cases, conversations, housekeeping, promises
@@ -40,11 +41,13 @@ class SupportDesk:
     """Takes staff's doings; each is one transaction that holds the conversation. `team`, `channel`: the desk's."""
 
     def __init__(
-        self, engine: Engine, casework: Casework, tools: DeskTools, team: str, channel: str, now: Callable[[], datetime]
-    ) -> None:
+        self, engine: Engine, casework: Casework, tools: DeskTools, opener: Opener, team: str, channel: str,
+        now: Callable[[], datetime],
+    ) -> None:  # fmt: skip
         self._engine = engine
         self._casework = casework
         self._tools = tools
+        self._opener = opener
         self._team = team
         self._channel = channel
         self._now = now
@@ -80,6 +83,8 @@ class SupportDesk:
 
     def action(self, value: str, body: Body) -> View | None:
         """A button or a menu of a case; the window that it opens, if it does."""
+        if value == OPENING:
+            return self._opening(body)
         what, _, of = value.removeprefix(BUTTON).partition(":")
         number, _, seen = of.partition(":")
         who = read.actor(body)
@@ -90,6 +95,9 @@ class SupportDesk:
         with self._engine.begin() as db:
             if not conversations.claim_inbound(db, "slack", read.message_id(told), self._now()):
                 return None
+            if what == "assign":
+                self._tools.assign(db, int(number), seen, by)
+                return None
             if what in WINDOWS:
                 return self._tools.window(db, int(number), what, by)
             if self._tools.use(db, int(number), what, by):
@@ -98,6 +106,17 @@ class SupportDesk:
             if row is not None and row.closed_at is None:
                 self._done(db, row, what, by, seen)
         return None
+
+    def _opening(self, body: Body) -> View | None:
+        """The button of the queue, on the home of whoever Slack says is tapping."""
+        known = read.actor(body).address or ""
+        if read.split(known)[0] != self._team or (body.get("container") or {}).get("type") != "view":
+            raise read.BadPayload("a button of the queue, elsewhere")
+        with self._engine.begin() as db:
+            told = f"{body.get('trigger_id', '')} {OPENING}"
+            if not conversations.claim_inbound(db, "slack", read.message_id(told), self._now()):
+                return None
+            return self._opener.window(db, known)
 
     def submission(self, body: Body) -> Body:
         """A window was filled in. Who did was in the channel when it was opened; what is wrong is told at its field."""
@@ -109,12 +128,15 @@ class SupportDesk:
         if not self.is_here(team, channel) or not number.isdecimal():
             raise read.BadPayload("a window of the desk, elsewhere")
         given = dict(inbound.fields or {})
-        if "text" in given:
-            given["text"] = read.typed(body, "text")
+        for name in {"text", "who"} & given.keys():
+            given[name] = read.typed(body, name)
         with self._engine.begin() as db:
             if not conversations.claim_inbound(db, "slack", inbound.message_id, self._now()):
                 return {}
-            errors = self._tools.submitted(db, int(number), what, given, by)
+            if what == OPEN:
+                errors = self._opener.submitted(db, inbound.identity.address or "", given, by)
+            else:
+                errors = self._tools.submitted(db, int(number), what, given, by)
         return {"response_action": "errors", "errors": errors} if errors else {}
 
     @staticmethod
@@ -231,8 +253,10 @@ class SupportDesk:
                 self._casework.happened(db, row.conversation_id, rules.Snoozed(self._casework.until(detail, now)), now)
             case "back" | "close":
                 reason = "handed_back" if what == "back" else "closed"
+                told = bool(detail) or cases.knows(db, row)
                 self._casework.happened(db, row.conversation_id, rules.Ended(reason), now)
-                tell(db, row.conversation_id, CaseEnded(row.number, reason, detail), now)
+                if told:
+                    tell(db, row.conversation_id, CaseEnded(row.number, reason, detail), now)
                 promises.wake(db, {"work"})
             case _:
                 return

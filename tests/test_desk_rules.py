@@ -12,6 +12,7 @@ from bot.desk.rules import (
     Ended,
     MemberWrote,
     NotReached,
+    OpenedByStaff,
     Released,
     Rules,
     Snoozed,
@@ -58,6 +59,18 @@ def test_the_member_is_told_once_and_the_team_is_reminded_again_and_again():
         happened = step(case, TimeCame(), now, RULES)
         case, told, reminded = happened.case, told + (happened.tell == "longer"), reminded + happened.remind
     assert (told, reminded) == (1, 10)
+
+
+def test_of_a_case_that_staff_opened_its_member_knows_nothing_until_somebody_has_it():
+    opened = Case("new", MONDAY, unasked=True)
+    assert step(opened, OpenedByStaff(), MONDAY, RULES).case == opened
+    assert due(opened, RULES) == MONDAY + timedelta(days=3)
+    assert step(opened, MemberWrote(), MONDAY, RULES).case.waits_since is None
+    snoozed = step(opened, Snoozed(MONDAY + timedelta(hours=2)), MONDAY, RULES).case
+    assert step(snoozed, MemberWrote(), MONDAY, RULES).case.state == "new"
+    taken = step(opened, Taken("U1"), MONDAY, RULES)
+    assert taken.tell == "taken"
+    assert step(taken.case, MemberWrote(), HALF_AN_HOUR, RULES).case.waits_since == HALF_AN_HOUR
 
 
 def test_what_comes_in_at_night_is_answered_in_the_morning():

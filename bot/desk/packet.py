@@ -31,6 +31,8 @@ class Packet:
     window_until: datetime | None
     end: str = ""
     reason: str = ""
+    unasked: bool = False  # staff opened it, and nobody has had it yet
+    over: str = ""  # the 24 hours are over: what can be done now
 
 
 def root(packet: Packet, words: Words, zone: ZoneInfo) -> str:
@@ -48,7 +50,9 @@ def _lines(packet: Packet, words: Words, zone: ZoneInfo) -> Iterator[str]:
         yield words("desk.root.where", where=packet.where)
     if packet.mailbox:
         yield words("desk.root.mailbox", mailbox=packet.mailbox)
-    if packet.window_until is not None and packet.state != "closed":
+    if packet.over:
+        yield words("desk.root.window_over", over=packet.over)
+    elif packet.window_until is not None and packet.state != "closed":
         yield words("desk.root.window", until=clock(packet.window_until, zone))
 
 
@@ -60,6 +64,8 @@ def _state(packet: Packet, words: Words, zone: ZoneInfo) -> str:
         return words("desk.root.snoozed", until=clock(packet.snoozed_until, zone), has=has)
     if packet.state == "parked":
         return words("desk.root.parked", has=has)
+    if packet.unasked:
+        return words("desk.root.unasked", has=has)
     if packet.waits_since is not None:
         return words("desk.root.waits", since=clock(packet.waits_since, zone), has=has)
     return words("desk.root.answered", has=has)

@@ -93,7 +93,9 @@ def _since(case: Waiting, words: Words, zone: ZoneInfo) -> str:
         return words("desk.queue.until", until=clock(case.snoozed_until, zone))
     if case.waits_since is not None:
         return words("desk.queue.waits", since=clock(case.waits_since, zone))
-    return words("desk.queue.answered", since=clock(case.staff_at or case.opened_at, zone))
+    if case.staff_at is None:  # opened by staff, and nobody has had it yet
+        return words("desk.queue.opened", since=clock(case.opened_at, zone))
+    return words("desk.queue.answered", since=clock(case.staff_at, zone))
 
 
 def span(time: timedelta | None) -> str:

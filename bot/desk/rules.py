@@ -22,7 +22,8 @@ class Case:
 
     `owner`: the staff member (empty: nobody). `member_at`, `staff_at`: when each wrote last; `waits_since`: since when
     the member waits for an answer (None: they do not). `told_at`: when they were told that it takes longer, or the team
-    was reminded of them after that.
+    was reminded of them after that. `unasked`: staff opened it, and nobody has had it yet: the member knows nothing of
+    it, and talks to the bot.
     """
 
     state: State
@@ -33,6 +34,7 @@ class Case:
     snoozed_until: datetime | None = None
     told_at: datetime | None = None
     end: str = ""
+    unasked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,11 @@ class Rules:
 
 
 # --- what happened --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedByStaff:
+    """Somebody of the team opened it: nobody waits yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +104,7 @@ class TimeCame:
     """A time at which the case was to be looked at."""
 
 
-Event = MemberWrote | StaffWrote | NotReached | Taken | Released | Snoozed | Ended | TimeCame
+Event = OpenedByStaff | MemberWrote | StaffWrote | NotReached | Taken | Released | Snoozed | Ended | TimeCame
 
 # --- what is to be done -----------------------------------------------------------------------------------------------
 
@@ -116,11 +123,12 @@ class Step:
 
 def step(case: Case, event: Event, now: datetime, rules: Rules) -> Step:
     """Apply one event to a case. A closed case stays as it is."""
-    if case.state == "closed":
+    if case.state == "closed" or isinstance(event, OpenedByStaff):
         return Step(case)
     match event:
         case MemberWrote():
-            waits = case.waits_since or now
+            bots = case.unasked and not case.owner  # said to the bot, which answers
+            waits = None if bots else case.waits_since or now
             return Step(replace(case, state="owned" if case.owner else "new", waits_since=waits, snoozed_until=None))
         case StaffWrote(by, since):
             answered = replace(case, state="owned", owner=case.owner or by, waits_since=since, staff_at=now)

@@ -6,12 +6,12 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, exists, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, exists, func, insert, literal, or_, select, update
 from sqlalchemy import case as case_when
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from bot.store.engine import Connection, Row
-from bot.store.promises import CASE_TIME
+from bot.store.promises import CASE_TIME, SAY_LINE
 from bot.store.tables import (
     access_request,
     agency,
@@ -33,6 +33,11 @@ ORDER = ("held", "leaving", "sent", "delivered", "read", "failed", "recalled")
 OVER = "over"  # the root of a closed case whose thread is as it will stay
 NO_THREAD: Mapping[str, Any] = {"thread": "", "root": "", "briefed": False}  # it was deleted: another one is begun
 SAID = ("sent", "delivered", "read")
+STAFF = "staff"  # why a case was opened that the person did not wish for
+TEMPLATE = "template"  # the tool of a line whose words WhatsApp approved beforehand
+OUT_OF_WINDOW = ("window", "63016")  # why a line was not said: the 24 hours are over, by our clock or the provider's
+TOLD_AGAIN = "window over"  # the same, once the team read that the person has written
+OFFERS = "offers"  # of a note: it goes with a button that sends a template
 POST_EVERY = timedelta(seconds=1)  # docs.slack.dev/apis/web-api/rate-limits: one message a second in a channel
 
 
@@ -93,6 +98,25 @@ def waits(db: Connection, number: int) -> datetime | None:
     return db.execute(select(func.min(message.c.at)).where(*theirs)).scalar_one_or_none()
 
 
+def wrote_since(db: Connection, conversation_id: UUID, at: datetime) -> bool:
+    """Whether the person of a conversation has written after a moment."""
+    theirs = (message.c.conversation_id == conversation_id, message.c.direction == "in", message.c.at > at)
+    return db.execute(select(message.c.id).where(*theirs).limit(1)).one_or_none() is not None
+
+
+def knows(db: Connection, of: Row) -> bool:
+    """Whether the person knows of a case: they wished for it, or were told something by the way of staff's words."""
+    if of.reason != STAFF:
+        return True
+    told = exists().where(
+        promise.c.conversation_id == of.conversation_id,
+        promise.c.kind == SAY_LINE,
+        promise.c.state == "done",
+        promise.c.created_at >= of.opened_at,
+    )
+    return bool(db.execute(select(or_(told, literal(of.answered_at is not None)))).scalar_one())
+
+
 def team_language(db: Connection, team: str) -> str:
     """The language of the support team: that of its workspace's agency, if it has one."""
     query = select(agency.c.language).join(slack_workspace, slack_workspace.c.agency_id == agency.c.id)
@@ -134,9 +158,10 @@ def about(db: Connection, number: int) -> Row | None:
     )
     query = (
         select(
-            case, contact.c.name, contact.c.language, contact.c.channel, contact.c.window_until,
-            agency.c.name.label("agency"), member.c.role, mailbox.c.address, mailbox.c.host, mailbox.c.port,
-            mailbox.c.state.label("mailbox_state"), mailbox.c.cause, conversation.c.envelope, wish.label("wish"),
+            case, contact.c.name, contact.c.language, contact.c.channel, contact.c.window_until, contact.c.stopped_at,
+            contact.c.gone_at, agency.c.name.label("agency"), member.c.role, mailbox.c.address, mailbox.c.host,
+            mailbox.c.port, mailbox.c.state.label("mailbox_state"), mailbox.c.cause, conversation.c.envelope,
+            wish.label("wish"),
         )
         .join(conversation, conversation.c.id == case.c.conversation_id)
         .join(contact, contact.c.id == conversation.c.contact_id)
@@ -240,9 +265,12 @@ def unshown(db: Connection, of: Row, most: int) -> list[Row]:
     return list(db.execute(select(message).where(*mine).order_by(message.c.id).limit(most)).all())
 
 
-def note(db: Connection, number: int, conversation_id: UUID, text: str, at: datetime) -> None:
-    """A line for the team, in the thread of a case, even one that is over."""
-    values = {"conversation_id": conversation_id, "direction": "us", "text": text, "by": str(number), "at": at}
+def note(db: Connection, number: int, conversation_id: UUID, text: str, at: datetime, *, offers: bool = False) -> None:
+    """A line for the team, in the thread of a case, even one that is over. `offers`: with a button for a template."""
+    values = {
+        "conversation_id": conversation_id, "direction": "us", "text": text, "by": str(number), "at": at,
+        "status": OFFERS if offers else "",
+    }  # fmt: skip
     db.execute(insert(message).values(values))
     db.execute(update(case).where(case.c.number == number, case.c.root == OVER).values(root=""))
 
@@ -298,6 +326,21 @@ def line_by_ts(db: Connection, number: int, ts: str) -> Row | None:
     """The line that was written as this message of the thread, locked."""
     mine = (staff_line.c.case_number == number, staff_line.c.ts == ts)
     return db.execute(select(staff_line).where(*mine).with_for_update()).one_or_none()
+
+
+def last_template(db: Connection, number: int) -> datetime | None:
+    """When the last template of a case was wanted that reached the person, or is on its way; None: none."""
+    living = (staff_line.c.tool == TEMPLATE, staff_line.c.state.not_in(["failed", "recalled"]))
+    mine = select(func.max(staff_line.c.at)).where(staff_line.c.case_number == number, *living)
+    last: datetime | None = db.execute(mine).scalar_one()
+    return last
+
+
+def unsaid_by_window(db: Connection, number: int) -> list[Row]:
+    """The lines of a case that were not said because the 24 hours were over, oldest first; none told of since."""
+    mine = (staff_line.c.case_number == number, staff_line.c.state == "failed", staff_line.c.tool != TEMPLATE)
+    query = select(staff_line).where(*mine, staff_line.c.why.in_(OUT_OF_WINDOW)).order_by(staff_line.c.id)
+    return list(db.execute(query).all())
 
 
 def change_line(db: Connection, line_id: int, **values: Any) -> None:

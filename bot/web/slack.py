@@ -42,7 +42,7 @@ def _desk(parts: "Parts") -> SupportDesk | None:
     desk = parts.tools.desk
     if desk is None:
         return None
-    return SupportDesk(parts.engine, desk.casework, desk.tools, desk.team, desk.channel, parts.clock.now)
+    return SupportDesk(parts.engine, desk.casework, desk.tools, desk.opener, desk.team, desk.channel, parts.clock.now)
 
 
 def slack_line(parts: "Parts") -> Line | None:

@@ -113,14 +113,20 @@ def read_command(body: Payload) -> tuple[str, Inbound]:
 
 @_of_slacks_shape
 def read_action(body: Payload) -> Inbound:
-    """A tap on a button, or a choice in a menu."""
+    """A tap on a button, or a choice in a menu; of a menu of people its name with the one who was chosen."""
     action = (body.get("actions") or [{}])[0]
-    chosen = action.get("value") or (action.get("selected_option") or {}).get("value") or ""
+    chosen = action.get("value") or (action.get("selected_option") or {}).get("value") or _picked(action)
     label = (action.get("text") or (action.get("selected_option") or {}).get("text") or {}).get("text", "")
     if not chosen or len(str(chosen)) > MAX_BUTTON:
         raise BadPayload("a tap without a choice")
     at = f"{body.get('trigger_id', '')} {action.get('action_ts', '')}"
     return Inbound(message_id(at), _actor(body), words(str(label))[:MAX_TEXT], button=str(chosen), name=_name(body))
+
+
+def _picked(action: Mapping[str, Any]) -> str:
+    """https://docs.slack.dev/reference/block-kit/block-elements/select-menu-element#users_select."""
+    user = str(action.get("selected_user") or "")
+    return f"{action.get('action_id', '')}:{user}" if _ID.fullmatch(user) else ""
 
 
 @_of_slacks_shape
@@ -139,6 +145,8 @@ def _filled(given: Mapping[str, Any]) -> str:
     picked = given.get("selected_users") or given.get("selected_conversations")
     if picked is not None:
         return ",".join(str(one) for one in picked[:MAX_PICKED])
+    if given.get("selected_options") is not None:  # boxes, of which none may be ticked
+        return ",".join(str(one.get("value", "")) for one in given["selected_options"][:MAX_PICKED])
     chosen = (given.get("selected_option") or {}).get("value")
     return words(str(chosen or given.get("value") or "")).strip()
 
