@@ -14,11 +14,13 @@ from flask import Flask
 
 from bot.casework import Casework
 from bot.channels.slack.channel import Slack
+from bot.channels.slack.files import SlackFiles
 from bot.channels.slack.render import Frame
 from bot.channels.slack.threads import Threads
 from bot.channels.whatsapp import Twilio
 from bot.channels.whatsapp.channel import WhatsApp
 from bot.clock import Clock, SystemClock
+from bot.desk_media import Shelf
 from bot.desk_tools import Desk, DeskTools
 from bot.facts import FactReader
 from bot.handiwork import Channel, DeskParts, SlackParts, Tools
@@ -42,6 +44,7 @@ from bot.turns import Turns
 from bot.vault import BadKey, Vault, new_key
 from bot.web import pages
 from bot.web.headers import secure
+from bot.web.media import media_pages
 from bot.web.playground import playground
 from bot.web.secret_page import secret_page
 from bot.web.slack import slack_pages
@@ -300,7 +303,8 @@ def _slack(settings: Settings, engine: Engine, clock: Clock, safe: Safe) -> Slac
         api_url=settings.slack_api_url,
     )
     screens = Screens(engine, clock)
-    return SlackParts(workspaces, screens, Slack(workspaces.api, screens, _frame))
+    files = SlackFiles(workspaces.token_of, settings.slack_api_url)
+    return SlackParts(workspaces, screens, Slack(workspaces.api, files, screens, _frame))
 
 
 def _desk(
@@ -313,7 +317,7 @@ def _desk(
     team, channel = settings.support_team, settings.support_channel
     tools = DeskTools(casework, turns, facts, providers, Desk(team, channel, zone), clock.now)
     staff = Staff(api, team, channel, clock.now)
-    return DeskParts(api, team, channel, zone, casework, Threads(api, team, channel), staff, tools)
+    return DeskParts(api, team, channel, zone, casework, Threads(api, team, channel), staff, tools, slack.channel.files)
 
 
 def _frame(language: Language) -> Frame:
@@ -337,6 +341,7 @@ def create_app(parts: Parts) -> Flask:
         )
     )
     app.register_blueprint(pages.pages(parts))
+    app.register_blueprint(media_pages(Shelf(parts.engine, parts.clock, parts.safe).look))
     if parts.slack is not None:
         app.register_blueprint(slack_pages(parts))
     app.register_blueprint(slack_install(parts))

@@ -9,7 +9,7 @@ from bot.channels.slack.style import SlackStyle
 from bot.desk import rules
 from bot.desk.rules import Case, Rules, Step
 from bot.facts import language
-from bot.store import cases, conversations, promises
+from bot.store import case_files, cases, conversations, promises
 from bot.store.engine import Connection, Row
 from bot.tell import tell
 from flows import saved
@@ -25,8 +25,11 @@ SHORT = 60  # characters by which a line of staff's is known again
 WHYS = {
     "63016": "window", "63014": "blocked", "21610": "blocked", "63003": "gone", "63024": "gone", "63015": "gone",
     **{name: name for name in (
-        "owner", "window", "unknown", "closed", "empty", "long", "secret", "files", "stranger",
+        "owner", "window", "unknown", "closed", "empty", "long", "secret", "stranger", "file_many", "file_size",
+        "file_image_size", "file_type", "file_gone",
     )},
+    # https://www.twilio.com/docs/api/errors: the address of a file is none, its type is not taken, it was not fetched.
+    "21620": "file_refused", "12300": "file_refused", "63019": "file_refused",
 }  # fmt: skip
 
 
@@ -73,16 +76,23 @@ class Casework:
 
     # --- staff's words to the person; the conversation is held by the caller ---
 
-    def refused(self, db: Connection, row: Row, line: Row, why: str, now: datetime) -> None:
-        """A line of staff's that is not said; the thread says why, in the team's language."""
-        cases.change_line(db, line.id, state="failed", why=why[:200])
-        self._failed(db, row, line, why, now)
+    def refused(
+        self, db: Connection, row: Row, line: Row, why: str, now: datetime, promise_id: int | None = None
+    ) -> None:
+        """A line of staff's that is not said; the thread says why, in the team's language.
 
-    def said(self, db: Connection, conversation_id: UUID, line: Row, now: datetime) -> None:
-        """It was handed over: the person has an answer."""
-        cases.line_went(db, line.promise_id, "sent")
+        `promise_id`: the one of its messages that was not.
+        """
+        cases.change_line(db, line.id, state="failed", why=why[:200])
+        self._failed(db, row, line, why, now, promise_id)
+        case_files.give_up(db, line.id)
+
+    def said(self, db: Connection, conversation_id: UUID, promise_id: int, now: datetime) -> None:
+        """It was handed over, or one of its messages: once all are, the person has an answer."""
+        cases.line_went(db, promise_id, "sent")
+        line = cases.line_by_promise(db, promise_id)
         row = cases.open_one(db, conversation_id)
-        if row is not None and row.number == line.case_number:
+        if line is not None and line.state in cases.SAID and row is not None and row.number == line.case_number:
             self.happened(db, conversation_id, rules.StaffWrote(line.by, cases.waits(db, row.number)), now)
         self.show(db, conversation_id, now)
 
@@ -95,19 +105,29 @@ class Casework:
         if conversation_id is None or conversations.hold(db, conversation_id) is None:
             return
         before = cases.line_went(db, status.promise_id, state, status.error)
+        self.has_file(db, status.promise_id, state)
         row = cases.get(db, before.case_number) if before is not None else None
         if row is None or before is None:
             return
         if state == "failed":
-            self._failed(db, row, before, status.error, now)
+            self._failed(db, row, before, status.error, now, status.promise_id)
             if row.closed_at is None:
                 self.happened(db, conversation_id, rules.NotReached(cases.waits(db, row.number)), now)
         self.show(db, conversation_id, now)
 
-    def _failed(self, db: Connection, row: Row, line: Row, why: str, now: datetime) -> None:
+    def has_file(self, db: Connection, promise_id: int, state: str) -> None:
+        """A message has come so far: once its file has arrived, or never will, nobody needs it any more."""
+        part = case_files.part(db, promise_id)
+        if part is not None and part.case_file_id is not None and state in {"delivered", "read", "failed"}:
+            case_files.gone(db, part.case_file_id)
+
+    def _failed(
+        self, db: Connection, row: Row, line: Row, why: str, now: datetime, promise_id: int | None = None
+    ) -> None:
         style = SlackStyle()
         words = self.words(db, f"desk.why.{WHYS.get(why, 'other')}", code=style.plain(why or "?"))
-        short = line.text if len(line.text) <= SHORT else f"{line.text[: SHORT - 1]}…"
+        text = _known_by(db, line, promise_id)
+        short = text if len(text) <= SHORT else f"{text[: SHORT - 1]}…"
         self.note(db, row, "desk.failed", now, text=style.plain(short), why=words)
 
     # --- what only the team reads ---
@@ -168,6 +188,17 @@ _TELLS: dict[str, Callable[[Connection, Row, datetime], None]] = {
     "longer": lambda db, row, now: tell(db, row.conversation_id, CaseLapsed(row.number), now),
     "silent": lambda db, row, now: tell(db, row.conversation_id, CaseEnded(row.number, "silent"), now),
 }
+
+
+def _known_by(db: Connection, line: Row, promise_id: int | None) -> str:
+    """What a line of staff's, or one message of it, is known again by: its words, else its files."""
+    part = case_files.part(db, promise_id) if promise_id is not None else None
+    files = case_files.of_line(db, line.id)
+    if part is not None and not part.words:
+        files = [one for one in files if one.id == part.case_file_id]
+    elif line.text:
+        return str(line.text)
+    return ", ".join(one.name for one in files)
 
 
 def _case(row: Row) -> Case:
