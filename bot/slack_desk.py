@@ -158,9 +158,10 @@ class SupportDesk:
 
     def _promise(self, db: Connection, row: Row, line: Row, files: Sequence[Mapping[str, Any]], now: datetime) -> None:
         """What is said in five seconds, or once its files have been fetched: a message for each, in order."""
-        hold = PATIENCE if files else HOLD
-        parts: list[Body] = [{}, *({"part": place} for place, _ in enumerate(files))]
-        wanted = [promises.Wanted("speak", promises.SAY_LINE, now + hold, {"line": line.id, **one}) for one in parts]
+        hold, of = PATIENCE if files else HOLD, {"line": line.id}
+        wanted = [promises.Wanted("speak", promises.SAY_LINE, now + hold, of)]
+        for place, _ in enumerate(files):  # each waits for the one before it
+            wanted.append(promises.Wanted("speak", promises.SAY_LINE, now + HOLD, {**of, "part": place}))
         first, *others = promises.add(db, row.conversation_id, wanted, now)
         if others:
             promises.note(db, first, others=others)
