@@ -875,7 +875,7 @@ def test_what_a_member_sends_on_whatsapp_stands_in_the_thread_and_is_erased_at_t
 
 def test_a_file_that_twilio_cannot_fetch_fails_its_line(world, monkeypatch):
     kit, twilio = world
-    monkeypatch.setattr(desk_media.Shelf, "look", lambda _self, _clear: None)
+    monkeypatch.setattr(desk_media, "armed", lambda *_: "leads-nowhere")
     kit.writes("!here", files=[attached()])
     eventually(lambda: kit.lines()[-1].state == "failed", "the word of the provider")
     kit.soon()
