@@ -44,7 +44,9 @@ MAX_DOUBLINGS = 6  # of the time until Slack is tried again
 POSTING = timedelta(seconds=60)
 FILE_SOON = 2.0  # seconds until a file that is on its way is looked for again; who fetched it is faster
 LONGEST_WAIT = timedelta(minutes=2)  # of a line for its file, whatever became of the one who fetches it
-FILED = "file"  # what a post is called that brings a file, with its id
+# What a post is called that brings a file, and while that cannot be seen yet: with the file's id.
+FILED, SHARED = "file", "share"
+LOOK, MAX_LOOKS = timedelta(seconds=2), 10  # between two looks for it; how many
 LOST = frozenset({"size", "type", "gone", "many", "slack"})
 CLOCKS = timedelta(seconds=30)  # by which Slack's clock and ours may differ
 ROOT = "root"
@@ -248,12 +250,15 @@ def _file_posted(tools: Tools, desk: DeskParts, row: Row, file: Row) -> Again:
         if not cases.begin_post(db, row, what, now + POSTING, now):
             return Again(SOON, "somebody else was faster")
     try:
-        brought(tools, desk, row, file, partial(_in_time, tools, now + POSTING / 2))
+        seen = brought(tools, desk, row, file, partial(_in_time, tools, now + POSTING / 2))
     except (Later, Refused, Unopenable) as failure:  # surely not taken
         return _file_not_posted(tools, desk, row, file, failure)
     with tools.engine.begin() as db:
         cases.end_post(db, row.number, what)
-        case_files.gone(db, file.id)
+        if seen:
+            case_files.gone(db, file.id)
+        else:  # what was written after it waits until it can be seen
+            cases.begin_post(db, row, f"{SHARED}1-{file.id.hex}", tools.clock.now() + LOOK, tools.clock.now())
     return Again(SOON, "perhaps there is more to show")
 
 
@@ -267,7 +272,7 @@ def _file_not_posted(
             db, row.number, f"{FILED}{file.id.hex}", **({"thread": "", "root": ""} if gone else {})
         )  # fmt: skip
         if given_up and conversations.hold(db, row.conversation_id) is not None:
-            case_files.lose(db, file.id, "slack")
+            case_files.lose(db, file.id, "gone" if isinstance(failure, Unopenable) else "slack")
             lost = case_files.get(db, file.id)
             words = _lost(lost, language(cases.team_language(db, desk.team)))
             cases.note(db, row.number, row.conversation_id, words, tools.clock.now())
@@ -314,7 +319,7 @@ def _looked_for(tools: Tools, desk: DeskParts, row: Row) -> Again:
         if refusal.code not in ROOT_GONE:
             raise
         listed = []
-    if row.posting.startswith(FILED):
+    if row.posting.startswith((FILED, SHARED)):
         return _file_looked_for(tools, row, listed)
     found = next((one for one in listed if _name(row, row.posting) in _names(one)), None)
     values: dict[str, Any] = {}
@@ -329,13 +334,21 @@ def _looked_for(tools: Tools, desk: DeskParts, row: Row) -> Again:
 
 
 def _file_looked_for(tools: Tools, row: Row, listed: list[dict[str, Any]]) -> Again:
-    """A file is known by Slack's name of it, which we knew before it could be seen."""
+    """A file is known by Slack's name of it, which we knew before it could be seen.
+
+    One that Slack has said yes to is looked for a few times, and never brought again.
+    """
+    times = int(row.posting.removeprefix(SHARED).partition("-")[0]) if row.posting.startswith(SHARED) else 0
+    now = tools.clock.now()
     with tools.engine.begin() as db:
-        file = case_files.get(db, UUID(row.posting.removeprefix(FILED)))
+        file = case_files.get(db, UUID(row.posting[-32:]))
         names = {str(kept.get("id", "")) for one in listed for kept in files_of(one)}
         found = file is not None and bool(file.slack_id) and file.slack_id in names
+        if file is not None and times and not found and times < MAX_LOOKS:
+            cases.begin_post(db, row, f"{SHARED}{times + 1}-{file.id.hex}", now + LOOK, now)
+            return Again(LOOK.total_seconds(), "it cannot be seen yet")
         cases.end_post(db, row.number, row.posting)
-        if file is not None and found:
+        if file is not None and (found or times):
             case_files.gone(db, file.id)
     return Again(0.0, "found again" if found else "it was not taken")
 

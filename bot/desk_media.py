@@ -15,7 +15,7 @@ import structlog
 
 from bot.channels import Enclosed, Later, Refused, SendError
 from bot.channels.file_types import MAX_SENT, made_up_name, sendable, told_name, too_large
-from bot.channels.slack.files import upload
+from bot.channels.slack.files import listed, upload
 from bot.clock import Clock
 from bot.desk_lines import HOLD
 from bot.handiwork import Again, DeskParts, Ended, FetchedFile, Outcome, Tools, backoff, look
@@ -148,10 +148,11 @@ def content_of(db: Connection, safe: Safe, row: Row) -> bytes:
 # --- into the thread --------------------------------------------------------------------------------------------------
 
 
-def brought(tools: Tools, desk: DeskParts, row: Row, file: Row, may_go_on: Callable[[], None]) -> None:
+def brought(tools: Tools, desk: DeskParts, row: Row, file: Row, may_go_on: Callable[[], None]) -> bool:
     """Bring a file of the person's into a thread. `may_go_on` raises when so much time went by that others may do it.
 
-    What Slack calls it is known before it can be seen, so that it is found again. Raises Unopenable, SendError.
+    What Slack calls it is known before it can be seen, so that it is found again. Whether it surely stands there:
+    Slack says yes before it is (https://github.com/slackapi/bolt-js/issues/2115). Raises Unopenable, SendError.
     """
     with reading(tools.engine) as db:
         content = content_of(db, tools.safe, file)
@@ -161,7 +162,8 @@ def brought(tools: Tools, desk: DeskParts, row: Row, file: Row, may_go_on: Calla
         case_files.named(db, file.id, name)
     may_go_on()
     shown = [{"id": name, "title": file.name}]
-    call("files.completeUploadExternal", files=shown, channel_id=desk.channel, thread_ts=row.thread)
+    told = call("files.completeUploadExternal", files=shown, channel_id=desk.channel, thread_ts=row.thread)
+    return any(desk.channel in places for one in listed(told) for places in dict(one.get("shares") or {}).values())
 
 
 # --- to the person ----------------------------------------------------------------------------------------------------

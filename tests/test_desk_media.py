@@ -317,6 +317,41 @@ def test_a_file_of_which_slack_says_nothing_is_looked_for_and_stands_there_once(
     assert sealed(kit) == []
 
 
+def test_what_is_written_after_a_file_waits_until_slack_shows_the_file(kit):
+    owned(kit)
+    kit.slack.share_late()
+    sends(kit)
+    kit.say("did you get it?")
+    kit.soon(seconds=8)
+    assert shown(kit)[-1] == "→ (image) photo.jpg"
+    kit.slack.share_late(False)
+    kit.soon(seconds=8)
+    assert shown(kit)[-3:] == ["→ (image) photo.jpg", "[photo.jpg]", "→ did you get it?"]
+    assert sealed(kit) == []
+
+
+def test_a_file_that_slack_took_and_never_shows_is_not_brought_again_and_holds_nothing_up(kit):
+    owned(kit)
+    kit.slack.share_late()
+    sends(kit)
+    kit.say("did you get it?")
+    kit.soon(minutes=1)
+    assert shown(kit)[-1] == "→ did you get it?"
+    uploads = [one for one in kit.slack.requests if one.method == "files.completeUploadExternal"]
+    assert len(uploads) == 1
+    assert sealed(kit) == []
+
+
+def test_while_a_password_is_awaited_by_the_bot_no_picture_is_shown_to_the_team(kit):
+    kit.awaiting()
+    kit.say("person")
+    kit.soon()
+    sends(kit)
+    kit.soon()
+    assert kit.channel.fetched == []
+    assert "→ (hidden)" in shown(kit)
+
+
 def test_who_dies_between_the_upload_and_its_record_leads_to_no_second_file(kit, monkeypatch):
     kit.calls()
 

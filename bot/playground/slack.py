@@ -320,6 +320,13 @@ class SlackStandIn(Scenery):
             found = [one.content for one in self._world.files.values() if one.name == name]
             return found[-1] if found else None
 
+    def share_late(self, late: bool = True) -> None:  # noqa: FBT001, FBT002 - a switch
+        """Let files be seen only after `late=False`, as Slack does while it looks through them."""
+        with self._world.changed:
+            self._world.share_late = late
+            while self._world.unshared and not late:
+                self._world.unshared.pop(0)()
+
     @property
     def downloads(self) -> list[str]:
         """The ids of the files that somebody wanted to fetch, in order."""

@@ -57,7 +57,8 @@ class Files:
             if place not in workspace.channels:  # a user is none
                 raise Refusal("channel_not_found")
             self._share(workspace, self._target(workspace, place), found, args)
-        return {"files": [self._world.file_shape(one) for one in found]}
+        shares: Args = {} if self._world.share_late else {"shares": {"private": {place: [{}]}}}
+        return {"files": [self._world.file_shape(one) | shares for one in found]}
 
     def _brought(self, workspace: Workspace, named: Mapping[str, Any]) -> Hosted:
         file = self._world.files.get(str(named.get("id", "")))
@@ -67,12 +68,19 @@ class Files:
         return file
 
     def _share(self, workspace: Workspace, channel: Channel, files: list[Hosted], args: Args) -> None:
-        message = Message(
-            self._world.ts(), workspace.id, channel.id, workspace.bot_user, str(args.get("initial_comment") or ""),
-            by_bot=True, thread_ts=self._root(channel, args),
-        )  # fmt: skip
+        root = self._root(channel, args)
         for one in files:
             one.shared = True
+        if self._world.share_late:
+            self._world.unshared.append(lambda: self._post(workspace, channel, files, args, root))
+        else:
+            self._post(workspace, channel, files, args, root)
+
+    def _post(self, workspace: Workspace, channel: Channel, files: list[Hosted], args: Args, root: str) -> None:
+        message = Message(
+            self._world.ts(), workspace.id, channel.id, workspace.bot_user, str(args.get("initial_comment") or ""),
+            by_bot=True, thread_ts=root,
+        )  # fmt: skip
         message.files = [self._world.file_shape(one) for one in files]
         self._world.keep(channel, message)
 

@@ -264,6 +264,8 @@ class World:
         self.hooks: OrderedDict[str, Hook] = OrderedDict()
         self.faults: list[Fault] = []
         self.files: OrderedDict[str, Hosted] = OrderedDict()
+        self.share_late = False
+        self.unshared: list[Callable[[], None]] = []  # files that are still looked through
         self.downloads: deque[str] = deque(maxlen=KEPT_REQUESTS)  # files that somebody asked for
         self.requests: deque[Seen] = deque(maxlen=KEPT_REQUESTS)
         self.mentions: deque[Mention] = deque(maxlen=KEPT_REQUESTS)
