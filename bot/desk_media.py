@@ -93,6 +93,7 @@ def _of_staff(desk: DeskParts, row: Row, line: Row) -> FetchedFile:
 def _kept(
     tools: Tools, desk: DeskParts, promise: Promise, row: Row, held: Held, found: FetchedFile, db: Connection
 ) -> bool:  # fmt: skip
+    conversations.hold(db, row.conversation_id)  # before its rows, as everybody who changes them does
     clear, now = Secret(base64.b64encode(found.content).decode()), tools.clock.now()
     content_id = tools.safe.put(db, clear, kind="case.file", owner=held.contact_id, use=_use(row), now=now, keep=KEEP)
     name, kind, size = found.name or row.name, found.content_type, len(found.content)
@@ -104,6 +105,7 @@ def _kept(
 
 def _lost(tools: Tools, desk: DeskParts, promise: Promise, row: Row, why: str, words: str) -> Outcome:
     def note(db: Connection) -> bool:
+        conversations.hold(db, row.conversation_id)
         case_files.lose(db, row.id, why)
         _came(tools, desk, db, promise, row)
         return True
