@@ -14,11 +14,13 @@ from flask import Flask
 
 from bot.casework import Casework
 from bot.channels.slack.channel import Slack
+from bot.channels.slack.files import SlackFiles
 from bot.channels.slack.render import Frame
 from bot.channels.slack.threads import Threads
 from bot.channels.whatsapp import Twilio
 from bot.channels.whatsapp.channel import WhatsApp
 from bot.clock import Clock, SystemClock
+from bot.desk_media import Shelf
 from bot.desk_offer import Offers
 from bot.desk_open import Opener
 from bot.desk_tools import Desk, DeskTools
@@ -44,6 +46,7 @@ from bot.turns import Turns
 from bot.vault import BadKey, Vault, new_key
 from bot.web import pages
 from bot.web.headers import secure
+from bot.web.media import media_pages
 from bot.web.playground import playground
 from bot.web.secret_page import secret_page
 from bot.web.slack import slack_pages
@@ -303,7 +306,8 @@ def _slack(settings: Settings, engine: Engine, clock: Clock, safe: Safe) -> Slac
         api_url=settings.slack_api_url,
     )
     screens = Screens(engine, clock)
-    return SlackParts(workspaces, screens, Slack(workspaces.api, screens, _frame))
+    files = SlackFiles(workspaces.token_of, settings.slack_api_url)
+    return SlackParts(workspaces, screens, Slack(workspaces.api, files, screens, _frame))
 
 
 def _desk(
@@ -318,7 +322,8 @@ def _desk(
     tools = DeskTools(casework, turns, facts, providers, where, clock.now)
     opener = Opener(casework, where, clock.now)
     staff = Staff(api, team, channel, clock.now)
-    return DeskParts(api, team, channel, zone, casework, Threads(api, team, channel), staff, tools, opener)
+    threads, files = Threads(api, team, channel), slack.channel.files
+    return DeskParts(api, team, channel, zone, casework, threads, staff, tools, opener, files)
 
 
 def _frame(language: Language) -> Frame:
@@ -342,6 +347,7 @@ def create_app(parts: Parts) -> Flask:
         )
     )
     app.register_blueprint(pages.pages(parts))
+    app.register_blueprint(media_pages(Shelf(parts.engine, parts.clock, parts.safe).look))
     if parts.slack is not None:
         app.register_blueprint(slack_pages(parts))
     app.register_blueprint(slack_install(parts))

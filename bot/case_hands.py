@@ -13,11 +13,15 @@ import structlog
 from bot.calendar import may_write
 from bot.casework import BEFORE_THE_END, is_unasked
 from bot.channels import Accepted, Later, Refused, SendError
+from bot.channels.slack.client import NoWorkspaceError
+from bot.channels.slack.files import listed as files_of
+from bot.channels.slack.read import CHANNEL as SLACK
 from bot.channels.slack.render import sections
 from bot.channels.slack.style import SlackStyle
 from bot.desk import packet, wording
 from bot.desk.rules import Released, TimeCame
 from bot.desk_lines import POSTED, bring_up_to_date, in_the_thread, is_unposted, shown_as
+from bot.desk_media import SERVED, brought, enclosed, plan
 from bot.desk_menu import controls, template_button
 from bot.desk_offer import NAME, Offer
 from bot.desk_packet import packet_text
@@ -25,10 +29,11 @@ from bot.desk_windows import MAX_SAID
 from bot.facts import language
 from bot.handiwork import Again, DeskParts, Ended, Outcome, Tools, armed, backoff, look
 from bot.saying import MAX_SPEECH_TRIES, PERSON, identity, say
-from bot.store import cases, conversations, promises, watches
+from bot.store import case_files, cases, conversations, promises, watches
 from bot.store.conversations import Held
 from bot.store.engine import Connection, Row, reading
 from bot.store.promises import Promise
+from bot.vault import Unopenable
 from flows import handoff, saved
 from flows.speech import Message, render, sentence
 from flows.words import Language, Speak
@@ -40,6 +45,12 @@ CLOSED = 300.0  # seconds until a channel that cannot be used is looked at again
 MAX_DOUBLINGS = 6  # of the time until Slack is tried again
 # Who posts counts as alive for so long; begun later than half of it, nothing is posted.
 POSTING = timedelta(seconds=60)
+FILE_SOON = 2.0  # seconds until a file that is on its way is looked for again; who fetched it is faster
+LONGEST_WAIT = timedelta(minutes=2)  # of a line for its file, whatever became of the one who fetches it
+# What a post is called that brings a file, and while that cannot be seen yet: with the file's id.
+FILED, SHARED = "file", "share"
+LOOK, MAX_LOOKS = timedelta(seconds=2), 10  # between two looks for it; how many
+LOST = frozenset({"size", "type", "gone", "many", "slack"})
 CLOCKS = timedelta(seconds=30)  # by which Slack's clock and ours may differ
 ROOT = "root"
 PACKET = "packet"
@@ -115,8 +126,8 @@ class _Post:
 
 def _shown(tools: Tools, desk: DeskParts, row: Row) -> Again | None:
     """The next thing that a thread lacks; None: nothing."""
-    now = tools.clock.now()
     if row.posting:
+        now = tools.clock.now()
         if row.posting_until > now:
             return Again((row.posting_until - now).total_seconds(), "somebody is posting into it")
         return _looked_for(tools, desk, row)
@@ -133,20 +144,17 @@ def _shown(tools: Tools, desk: DeskParts, row: Row) -> Again | None:
 def _below(tools: Tools, desk: DeskParts, row: Row, root: _Post, offer: Offer | None) -> Again | None:
     """What the thread lacks below its root: words on their way, what was said, the root as it is now, the marks."""
     with reading(tools.engine) as db:
-        lines = cases.unshown(db, row, LINES)
         marks = cases.lines_to_mark(db, row.number)
-    unposted = next((line for line in marks if is_unposted(line)), None)
-    if unposted is not None:
-        text, blocks = shown_as(row, unposted, _spoken(tools, desk))
-        return _posted(tools, desk, row, _Post(f"{POSTED}{unposted.id}", text, blocks, {}, unposted.id))
-    if lines:
-        below = template_button(row, _spoken(tools, desk)) if offer is not None and offer.stands else []
-        return _posted(tools, desk, row, _of_lines(row, lines, below))
+    talk = _talk_shown(tools, desk, row, marks, offer)
+    if isinstance(talk, Again):
+        return talk
     if row.root not in {root.values["root"], cases.OVER}:
         return _updated(tools, desk, row, root)
     if marks:
         _mark(tools, desk, row, marks[0])
         return Again(0.0, "more to mark")
+    if talk:
+        return Again(FILE_SOON, "a file is on its way")
     if row.closed_at is not None and row.root != cases.OVER:
         with tools.engine.begin() as db:
             cases.save(db, row.number, root=cases.OVER)
@@ -169,9 +177,61 @@ def _offer(tools: Tools, desk: DeskParts, row: Row) -> Offer | None:
         return desk.casework.offers.of_row(db, row, tools.clock.now())
 
 
-def _of_lines(row: Row, lines: list[Row], below: list[Any]) -> _Post:
+def _talk_shown(tools: Tools, desk: DeskParts, row: Row, marks: list[Row], offer: Offer | None) -> Again | bool:
+    """The next line or file that a thread lacks; else whether one waits for its file."""
+    unposted = next((line for line in marks if is_unposted(line)), None)
+    if unposted is not None:
+        text, blocks = shown_as(row, unposted, _spoken(tools, desk))
+        return _posted(tools, desk, row, _Post(f"{POSTED}{unposted.id}", text, blocks, {}, unposted.id))
+    with reading(tools.engine) as db:
+        lines = cases.unshown(db, row, LINES)
+        files = case_files.with_lines(db, [line.id for line in lines])
+        file = case_files.to_post(db, row.number, row.shown_to)
+    if file is not None:
+        return _file_posted(tools, desk, row, file)
+    too_late = tools.clock.now() - LONGEST_WAIT
+    if late := [one for one in files if one.state == "coming" and one.at <= too_late]:
+        return _given_up(tools, late)
+    if ready := list(_ready(lines, files)):
+        spoken = _spoken(tools, desk)
+        below = template_button(row, spoken) if offer is not None and offer.stands else []
+        return _posted(tools, desk, row, _of_lines(row, ready, files, below, spoken))
+    return bool(lines)
+
+
+def _ready(lines: list[Row], files: list[Row]) -> Iterator[Row]:
+    """The lines that can be posted together: up to one with files, which follow it, or before one whose files come."""
+    for line in lines:
+        states = {one.state for one in files if one.message_id == line.id}
+        if "coming" in states:
+            return
+        yield line
+        if "here" in states:
+            return
+
+
+def _given_up(tools: Tools, late: list[Row]) -> Again:
+    """Whoever was to fetch them has died more than once: what was written after them waits no longer."""
+    with tools.engine.begin() as db:
+        for one in late:
+            case_files.lose(db, one.id, "gone")
+    return Again(0.0, "a file did not come in time")
+
+
+def _lost(file: Row, spoken: Language) -> str:
+    """Why a file of the person's does not stand there."""
+    why = sentence(f"desk.file.{file.why if file.why in LOST else 'gone'}", spoken)
+    return sentence("desk.file.lost", spoken, file=SlackStyle().plain(file.name), why=why)
+
+
+def _of_lines(row: Row, lines: list[Row], files: list[Row], below: list[Any], spoken: Language) -> _Post:
     """`below`: what goes below a note that offers a template."""
-    told = [packet.Line(line.id, line.direction, _readable(line)) for line in lines]
+
+    def told_of(line: Row) -> str:
+        lost = [_lost(one, spoken) for one in files if one.message_id == line.id and one.state == "lost"]
+        return "\n".join([_readable(line), *lost])
+
+    told = [packet.Line(line.id, line.direction, told_of(line)) for line in lines]
     text, last = packet.merged(told)
     mention = f"<@{row.owner}>\n" if row.owner and any(line.direction == "in" for line in lines) else ""
     offers = any(line.status == cases.OFFERS and line.id <= last for line in lines)
@@ -211,10 +271,55 @@ def _posted(tools: Tools, desk: DeskParts, row: Row, post: _Post) -> Again:
     return Again(SOON, "perhaps there is more to show")
 
 
-def _post(tools: Tools, desk: DeskParts, row: Row, post: _Post, latest: datetime) -> str:
-    """What it is rides in its metadata, and in the id of its first block: that is told without a right of its own."""
+def _file_posted(tools: Tools, desk: DeskParts, row: Row, file: Row) -> Again:
+    """A file follows its line: claimed like any other post. What Slack will never take is told in its place."""
+    now, what = tools.clock.now(), f"{FILED}{file.id.hex}"
+    with tools.engine.begin() as db:
+        at = cases.may_post(db, desk.channel, now)
+        if at > now:
+            return Again((at - now).total_seconds(), "one message a second")
+        if not cases.begin_post(db, row, what, now + POSTING, now):
+            return Again(SOON, "somebody else was faster")
+    try:
+        seen = brought(tools, desk, row, file, partial(_in_time, tools, now + POSTING / 2))
+    except (Later, Refused, Unopenable) as failure:  # surely not taken
+        return _file_not_posted(tools, desk, row, file, failure)
+    with tools.engine.begin() as db:
+        cases.end_post(db, row.number, what)
+        if seen:
+            case_files.gone(db, file.id)
+        else:  # what was written after it waits until it can be seen
+            cases.begin_post(db, row, f"{SHARED}1-{file.id.hex}", tools.clock.now() + LOOK, tools.clock.now())
+    return Again(SOON, "perhaps there is more to show")
+
+
+def _file_not_posted(
+    tools: Tools, desk: DeskParts, row: Row, file: Row, failure: Later | Refused | Unopenable
+) -> Again:  # fmt: skip
+    gone = isinstance(failure, Refused) and failure.code in ROOT_GONE
+    given_up = not gone and not isinstance(failure, Later) and not isinstance(failure, NoWorkspaceError)
+    with tools.engine.begin() as db:
+        cases.end_post(
+            db, row.number, f"{FILED}{file.id.hex}", **({"thread": "", "root": ""} if gone else {})
+        )  # fmt: skip
+        if given_up and conversations.hold(db, row.conversation_id) is not None:
+            case_files.lose(db, file.id, "gone" if isinstance(failure, Unopenable) else "slack")
+            lost = case_files.get(db, file.id)
+            words = _lost(lost, language(cases.team_language(db, desk.team)))
+            cases.note(db, row.number, row.conversation_id, words, tools.clock.now())
+    if isinstance(failure, SendError) and not gone and not given_up:
+        raise failure
+    return Again(0.0, "its thread was deleted" if gone else "Slack does not take a file")
+
+
+def _in_time(tools: Tools, latest: datetime) -> None:
     if tools.clock.now() > latest:
         raise Later("late", "so much time went by that somebody else may be posting it", SOON)
+
+
+def _post(tools: Tools, desk: DeskParts, row: Row, post: _Post, latest: datetime) -> str:
+    """What it is rides in its metadata, and in the id of its first block: that is told without a right of its own."""
+    _in_time(tools, latest)
     first, *others = post.blocks
     answer = desk.api.call(
         desk.team,
@@ -245,6 +350,8 @@ def _looked_for(tools: Tools, desk: DeskParts, row: Row) -> Again:
         if refusal.code not in ROOT_GONE:
             raise
         listed = []
+    if row.posting.startswith((FILED, SHARED)):
+        return _file_looked_for(tools, row, listed)
     found = next((one for one in listed if _name(row, row.posting) in _names(one)), None)
     values: dict[str, Any] = {}
     own = row.posting.startswith(POSTED)
@@ -265,6 +372,26 @@ def _stands(row: Row, ts: str) -> dict[str, Any]:
         case name if name == PACKET:
             return {"briefed": True}
     return {"shown_to": int(row.posting)}
+
+
+def _file_looked_for(tools: Tools, row: Row, listed: list[dict[str, Any]]) -> Again:
+    """A file is known by Slack's name of it, which we knew before it could be seen.
+
+    One that Slack has said yes to is looked for a few times, and never brought again.
+    """
+    times = int(row.posting.removeprefix(SHARED).partition("-")[0]) if row.posting.startswith(SHARED) else 0
+    now = tools.clock.now()
+    with tools.engine.begin() as db:
+        file = case_files.get(db, UUID(row.posting[-32:]))
+        names = {str(kept.get("id", "")) for one in listed for kept in files_of(one)}
+        found = file is not None and bool(file.slack_id) and file.slack_id in names
+        if file is not None and times and not found and times < MAX_LOOKS:
+            cases.begin_post(db, row, f"{SHARED}{times + 1}-{file.id.hex}", now + LOOK, now)
+            return Again(LOOK.total_seconds(), "it cannot be seen yet")
+        cases.end_post(db, row.number, row.posting)
+        if file is not None and (found or times):
+            case_files.gone(db, file.id)
+    return Again(0.0, "found again" if found else "it was not taken")
 
 
 def _names(listed: dict[str, Any]) -> set[str]:
@@ -392,32 +519,45 @@ def _greeted(tools: Tools, desk: DeskParts, promise: Promise, held: Held) -> Out
 
 def _line_said(tools: Tools, desk: DeskParts, promise: Promise, held: Held, line_id: int) -> Outcome:
     with reading(tools.engine) as db:
-        line = cases.line(db, line_id)
-    if line is None or line.state in {"recalled", "failed"}:
+        line, part = cases.line(db, line_id), case_files.part(db, promise.id)
+    if line is None or line.state in {"recalled", "failed"} or ("part" in promise.payload and part is None):
         return Ended("dropped")
     if line.state == "held":
         of_us = desk.staff.has(line.by)
         with tools.engine.begin() as db:
             line, problem = _leaving(tools, desk, promise, db, line_id, of_us=of_us)
+            part = case_files.part(db, promise.id)
         if problem:
             return Ended("failed", words=problem)
         if line is None:
             return Ended("dropped")  # taken back meanwhile
-    if line.state in cases.SAID:  # a callback was faster than our own word
-        return Ended(words="its provider told of it", along=partial(_has_left, tools, desk, promise, line_id))
+    if (line.state if part is None else part.fate) in cases.SAID:  # a callback was faster than our own word
+        return Ended(words="its provider told of it", along=partial(_has_left, tools, desk, promise))
+    outcome = _outcome(tools, promise, held, part)
+    if isinstance(outcome, Again):
+        return outcome
+    if outcome.state == "done":
+        return Ended(provider_id=outcome.provider_id, along=partial(_has_left, tools, desk, promise))
+    why = "owner" if outcome.state == "dropped" else outcome.words.partition(":")[0]
+    why = "unknown" if promise.attempt >= MAX_SPEECH_TRIES else why
+    return Ended("failed", words=why, along=partial(_not_said, tools, desk, promise, line_id, why))
+
+
+def _outcome(tools: Tools, promise: Promise, held: Held, part: Row | None) -> Outcome:
+    """One message of a line is said, with its file if it has one."""
+    if part is not None:
+        message = Message(part.words, (), language(held.language))
+        return (
+            _file_sent(tools, promise, held, message, part)
+            if part.case_file_id
+            else _sent(tools, promise, held, message)
+        )
     with reading(tools.engine) as db:
         message = Message(cases.noted(db, promise.id), (), language(held.language))  # as it was at the first try
     if "say" in promise.payload:  # a sentence of ours, as their channel writes it; a link gets its address now
         said = Speak((saved.load(promise.payload["say"]),))
         message = render(said, language(held.language), tools.channels[held.channel].style, partial(armed, tools))
-    outcome = _sent(tools, promise, held, message)
-    if isinstance(outcome, Again):
-        return outcome
-    if outcome.state == "done":
-        return Ended(provider_id=outcome.provider_id, along=partial(_has_left, tools, desk, promise, line_id))
-    why = "owner" if outcome.state == "dropped" else outcome.words.partition(":")[0]
-    why = "unknown" if promise.attempt >= MAX_SPEECH_TRIES else why
-    return Ended("failed", words=why, along=partial(_not_said, tools, desk, promise, line_id, why))
+    return _sent(tools, promise, held, message)
 
 
 def _leaving(
@@ -430,19 +570,27 @@ def _leaving(
     row = cases.get(db, line.case_number) if line is not None else None
     if held is None or line is None or row is None or line.state != "held":
         return None, ""
-    style = tools.channels[held.channel].style
+    style, files = tools.channels[held.channel].style, case_files.of_line(db, line_id)
     # What was typed into a window has none of Slack's signs in it.
     said = line.text if line.tool else wording.for_person(line.text, desk.staff.look().names, style)
-    problem = _problem(desk, db, held, row, line, said, now) if of_us else "stranger"
+    problem = _problem(desk, db, held, row, line, said, files, now) if of_us else "stranger"
     if problem:
         desk.casework.refused(db, row, line, problem, now)
         return None, problem
     cases.change_line(db, line.id, state="leaving")
-    cases.note_said(db, held.id, said, promise.id, line.by, now)
+    if not files:
+        cases.note_said(db, held.id, said, promise.id, line.by, now)
+        return cases.line(db, line_id), ""
+    for promise_id, words, file in plan(said, files, [promise.id, *promise.payload["others"]]):
+        case_files.add_part(db, line.id, promise_id, words, file.id if file is not None else None)
+        shown = [words, f"({file.name})" if file is not None else ""]
+        cases.note_said(db, held.id, "\n".join(filter(None, shown)), promise_id, line.by, now)
     return cases.line(db, line_id), ""
 
 
-def _problem(desk: DeskParts, db: Connection, held: Held, row: Row, line: Row, said: str, now: datetime) -> str:
+def _problem(
+    desk: DeskParts, db: Connection, held: Held, row: Row, line: Row, said: str, files: list[Row], now: datetime
+) -> str:
     """Why a line cannot be said as things stand; empty: it can. A template is counted here, as the last thing."""
     if row.closed_at is not None:
         return "closed"
@@ -452,7 +600,9 @@ def _problem(desk: DeskParts, db: Connection, held: Held, row: Row, line: Row, s
         return _problem_of_template(desk, db, held, line, now)
     if not may_write(held.window_until, now):
         return "window"
-    return "empty" if not said else "long" if len(said) > MAX_SAID else ""
+    if missing := next((one for one in files if one.state != "here"), None):
+        return f"file_{missing.why or 'gone'}"
+    return "empty" if not said and not files else "long" if len(said) > MAX_SAID else ""
 
 
 def _problem_of_template(desk: DeskParts, db: Connection, held: Held, line: Row, now: datetime) -> str:
@@ -466,9 +616,15 @@ def _problem_of_template(desk: DeskParts, db: Connection, held: Held, line: Row,
     return "" if offers.count(db, line.at) else "template_limit"
 
 
-def _has_left(tools: Tools, desk: DeskParts, promise: Promise, line_id: int, db: Connection) -> bool:
-    if promise.conversation_id is not None and conversations.hold(db, promise.conversation_id) is not None:
-        desk.casework.said(db, promise.conversation_id, cases.line(db, line_id), tools.clock.now())
+def _has_left(tools: Tools, desk: DeskParts, promise: Promise, db: Connection) -> bool:
+    now, conversation_id = tools.clock.now(), promise.conversation_id
+    held = conversations.hold(db, conversation_id) if conversation_id is not None else None
+    if held is not None:
+        desk.casework.said(db, held.id, promise.id, now)
+        part = case_files.part(db, promise.id)
+        if part is not None and part.case_file_id is not None:
+            case_files.keep_content(db, part.case_file_id, now + SERVED)
+            desk.casework.has_file(db, promise.id, "delivered" if held.channel == SLACK else part.fate)
     return True
 
 
@@ -480,8 +636,28 @@ def _not_said(tools: Tools, desk: DeskParts, promise: Promise, line_id: int, why
         if line is not None and row is not None and line.state == "leaving":
             if line.tool == cases.TEMPLATE and why != "unknown":
                 watches.uncount_template(db, line.at)
-            desk.casework.refused(db, row, line, why, tools.clock.now())
+            desk.casework.refused(db, row, line, why, tools.clock.now(), promise.id)
     return True
+
+
+def _file_sent(tools: Tools, promise: Promise, held: Held, message: Message, part: Row) -> Outcome:
+    channel, to = tools.channels[held.channel], identity(held)
+    with reading(tools.engine) as db:
+        row = case_files.get(db, part.case_file_id)
+    if row is None or row.state != "here":
+        return Ended("failed", words="file_gone")
+    file = enclosed(tools, row)
+
+    def send(ready: Callable[[], None]) -> Accepted:
+        return channel.send_file(to, message, file, promise.id, ready)
+
+    def find(since: datetime) -> str | None:
+        return channel.find_file(to, message, file, since)
+
+    try:
+        return say(tools, promise, held, send, lambda: message, PERSON, find)
+    except Unopenable:
+        return Ended("failed", words="file_gone")
 
 
 def _sent(tools: Tools, promise: Promise, held: Held, message: Message) -> Outcome:

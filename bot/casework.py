@@ -11,7 +11,7 @@ from bot.desk.rules import Case, Rules, Step
 from bot.desk_offer import WHYS as WHYS_OF_TEMPLATES
 from bot.desk_offer import Offer, Offers
 from bot.facts import language
-from bot.store import cases, conversations, people, promises
+from bot.store import case_files, cases, conversations, people, promises
 from bot.store.engine import Connection, Row
 from bot.tell import tell
 from flows import saved
@@ -28,9 +28,12 @@ MAX_UNSAID = 5  # lines that are named when they can be said again
 OURS = {
     "63014": "blocked", "21610": "blocked", "63003": "gone", "63024": "gone", "63015": "gone",
     **{name: name for name in (
-        "owner", "unknown", "closed", "empty", "long", "secret", "files", "stranger", "answered", "template_off",
-        "template_unwanted", "template_sent", "template_missing", "template_limit",
+        "owner", "unknown", "closed", "empty", "long", "secret", "stranger", "answered", "template_off",
+        "template_unwanted", "template_sent", "template_missing", "template_limit", "file_many", "file_size",
+        "file_image_size", "file_type", "file_gone",
     )},
+    # https://www.twilio.com/docs/api/errors: the address of a file is none, its type is not taken, it was not fetched.
+    "21620": "file_refused", "12300": "file_refused", "63019": "file_refused",
 }  # fmt: skip
 WHYS = OURS | {"63016": "window", "window": "window"}
 
@@ -115,16 +118,23 @@ class Casework:
 
     # --- staff's words to the person; the conversation is held by the caller ---
 
-    def refused(self, db: Connection, row: Row, line: Row, why: str, now: datetime) -> None:
-        """A line of staff's that is not said; the thread says why, in the team's language."""
-        cases.change_line(db, line.id, state="failed", why=why[:200])
-        self._failed(db, row, line, why, now)
+    def refused(
+        self, db: Connection, row: Row, line: Row, why: str, now: datetime, promise_id: int | None = None
+    ) -> None:
+        """A line of staff's that is not said; the thread says why, in the team's language.
 
-    def said(self, db: Connection, conversation_id: UUID, line: Row, now: datetime) -> None:
-        """It was handed over: the person has an answer."""
-        cases.line_went(db, line.promise_id, "sent")
+        `promise_id`: the one of its messages that was not.
+        """
+        cases.change_line(db, line.id, state="failed", why=why[:200])
+        self._failed(db, row, line, why, now, promise_id)
+        case_files.give_up(db, line.id)
+
+    def said(self, db: Connection, conversation_id: UUID, promise_id: int, now: datetime) -> None:
+        """It was handed over, or one of its messages: once all are, the person has an answer."""
+        cases.line_went(db, promise_id, "sent")
+        line = cases.line_by_promise(db, promise_id)
         row = cases.open_one(db, conversation_id)
-        if row is not None and row.number == line.case_number:
+        if line is not None and line.state in cases.SAID and row is not None and row.number == line.case_number:
             wrote = rules.StaffWrote(line.by, cases.waits(db, row.number))
             self.happened(db, conversation_id, wrote, now, answer=line.tool != cases.TEMPLATE)
         self.show(db, conversation_id, now)
@@ -138,16 +148,25 @@ class Casework:
         if conversation_id is None or conversations.hold(db, conversation_id) is None:
             return
         before = cases.line_went(db, status.promise_id, state, status.error)
+        self.has_file(db, status.promise_id, state)
         row = cases.get(db, before.case_number) if before is not None else None
         if row is None or before is None:
             return
         if state == "failed":
-            self._failed(db, row, before, status.error, now)
+            self._failed(db, row, before, status.error, now, status.promise_id)
             if row.closed_at is None:
                 self.happened(db, conversation_id, rules.NotReached(cases.waits(db, row.number)), now)
         self.show(db, conversation_id, now)
 
-    def _failed(self, db: Connection, row: Row, line: Row, why: str, now: datetime) -> None:
+    def has_file(self, db: Connection, promise_id: int, state: str) -> None:
+        """A message has come so far: once its file has arrived, or never will, nobody needs it any more."""
+        part = case_files.part(db, promise_id)
+        if part is not None and part.case_file_id is not None and state in {"delivered", "read", "failed"}:
+            case_files.gone(db, part.case_file_id)
+
+    def _failed(
+        self, db: Connection, row: Row, line: Row, why: str, now: datetime, promise_id: int | None = None
+    ) -> None:
         """The thread says which line did not arrive, and why; where the 24 hours are over, what can be done now."""
         known = WHYS_OF_TEMPLATES | OURS if line.tool == cases.TEMPLATE else WHYS
         name, offers = known.get(why, "other"), False
@@ -160,7 +179,8 @@ class Casework:
                 f"{words}. {offer.words(self._spoken(db))}" if offer else words,
                 bool(offer and offer.stands),
             )
-        self.note(db, row, "desk.failed", now, offers=offers, text=_short(line), why=words)
+        text = _shortened(_known_by(db, line, promise_id))
+        self.note(db, row, "desk.failed", now, offers=offers, text=text, why=words)
 
     def _out_of_window(self, db: Connection, row: Row, now: datetime) -> Offer | None:
         """By the provider's clock the 24 hours may be over before they are by ours: then ours was wrong."""
@@ -174,7 +194,7 @@ class Casework:
         lines = cases.unsaid_by_window(db, row.number)
         if not lines:
             return
-        told = "\n".join(f"• <@{line.by}>: “{_short(line)}”" for line in lines[-MAX_UNSAID:])
+        told = "\n".join(f"• <@{line.by}>: “{_shortened(_known_by(db, line, None))}”" for line in lines[-MAX_UNSAID:])
         self.note(db, row, "desk.window_again", now, lines=told)
         for line in lines:
             cases.change_line(db, line.id, why=cases.TOLD_AGAIN)
@@ -245,6 +265,17 @@ _TELLS: dict[str, Callable[[Connection, Row, datetime], None]] = {
 }
 
 
+def _known_by(db: Connection, line: Row, promise_id: int | None) -> str:
+    """What a line of staff's, or one message of it, is known again by: its words, else its files."""
+    part = case_files.part(db, promise_id) if promise_id is not None else None
+    files = case_files.of_line(db, line.id)
+    if part is not None and not part.words:
+        files = [one for one in files if one.id == part.case_file_id]
+    elif line.text:
+        return str(line.text)
+    return ", ".join(one.name for one in files)
+
+
 def _case(row: Row) -> Case:
     return Case(
         row.state, row.opened_at, row.owner, row.waits_since, row.staff_at, row.snoozed_until, row.told_at, row.end,
@@ -258,6 +289,6 @@ def is_unasked(row: Row) -> bool:
     return bool(row.reason == cases.STAFF and never_had)
 
 
-def _short(line: Row) -> str:
+def _shortened(text: str) -> str:
     """The beginning of a line of staff's, by which it is known again."""
-    return SlackStyle().plain(line.text if len(line.text) <= SHORT else f"{line.text[: SHORT - 1]}…")
+    return SlackStyle().plain(text if len(text) <= SHORT else f"{text[: SHORT - 1]}…")

@@ -11,9 +11,10 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from bot.casework import Casework
-from bot.channels import Accepted, Identity, Inbound
+from bot.channels import Accepted, Enclosed, Identity, Inbound
 from bot.channels.slack.channel import Slack
 from bot.channels.slack.client import SlackApi
+from bot.channels.slack.files import SlackFiles
 from bot.channels.slack.threads import Threads
 from bot.clock import Clock
 from bot.desk_open import Opener
@@ -76,6 +77,14 @@ class Channel(Protocol):
 
     def find(self, to: Identity, message: Message, since: datetime) -> str | None:
         """The provider's id of a message that may have been taken; None when it surely was not."""
+
+    def send_file(
+        self, to: Identity, message: Message, file: Enclosed, promise_id: int, ready: Callable[[], None]
+    ) -> Accepted:
+        """Hand over a message with a file; its words may be empty. Raises like `send`."""
+
+    def find_file(self, to: Identity, message: Message, file: Enclosed, since: datetime) -> str | None:
+        """As `find`, of a message with a file."""
 
     def typing(self, message_id: str) -> None:
         """Show that an answer is on its way."""
@@ -147,6 +156,7 @@ class DeskParts:
     staff: Staff
     tools: DeskTools
     opener: Opener
+    files: SlackFiles
 
 
 @dataclass(frozen=True, slots=True)

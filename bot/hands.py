@@ -16,6 +16,7 @@ import structlog
 from bot.calendar import UTC, is_by_day, may_write
 from bot.case_hands import case_time, case_window, say_line, show_case
 from bot.channels import Accepted, Refused, SendError
+from bot.desk_media import fetch_case_file
 from bot.desk_test import desk_test, desk_use, told_the_team
 from bot.entrance_mail import mail_code
 from bot.facts import language, on_the_wire, wire_server
@@ -653,6 +654,7 @@ HANDS: dict[str, Hand] = {
     promises.TELL: tell,
     promises.FILE_COPY: file_copy,
     promises.FETCH_FILE: fetch_file,
+    promises.FETCH_CASE_FILE: fetch_case_file,
     promises.MAIL_CODE: mail_code,
     promises.RECONCILE: reconcile,
     promises.SHOW_CASE: show_case,

@@ -1,7 +1,7 @@
 """Saying one message: once, however often it is tried, by whatever way the channel lets us."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 from bot.channels import Accepted, Identity, Later, Refused, Unclear
@@ -13,6 +13,7 @@ from bot.store.promises import Promise
 from flows.speech import Message
 
 MAX_SPEECH_TRIES = 12
+_Find = Callable[[datetime], str | None]
 BOT, PERSON = "bot", "person"  # who may have the word in a conversation
 
 
@@ -31,13 +32,15 @@ def say(
     send: Callable[[Callable[[], None]], Accepted],
     shown: Callable[[], Message],
     by: str = BOT,
+    find: _Find | None = None,
 ) -> Outcome:
     """Say it by `send`, which is handed what to call right before it leaves. `shown`: as the provider lists it.
 
-    `by`: who has to have the word when it leaves; else it is dropped.
+    `find` looks for it at the provider since a time, where its words are not all that it is known by. `by`: who has to
+    have the word when it leaves; else it is dropped.
     """
     try:
-        if promise.attempt > 1 and (known := _already_said(tools, promise, held, shown())):
+        if promise.attempt > 1 and (known := _already_said(tools, promise, held, shown, find)):
             return Ended(provider_id=known, words="found at the provider")
         return Ended(provider_id=send(partial(_last_look, tools, promise, by)).provider_id)
     except TakenOverError:
@@ -72,13 +75,15 @@ def _last_look(tools: Tools, promise: Promise, by: str) -> None:
         raise TakenOverError
 
 
-def _already_said(tools: Tools, promise: Promise, held: Held, message: Message) -> str | None:
+def _already_said(
+    tools: Tools, promise: Promise, held: Held, shown: Callable[[], Message], find: _Find | None
+) -> str | None:  # fmt: skip
     """Whether an earlier try got through: a status callback proves it, else the provider's list is looked at."""
     with reading(tools.engine) as db:
         proven, since = conversations.proof(db, promise.id)
     if proven:
         return proven
-    found = tools.channels[held.channel].find(identity(held), message, since)
+    found = find(since) if find else tools.channels[held.channel].find(identity(held), shown(), since)
     with reading(tools.engine) as db:  # the same words may have been said a moment before, for another promise
         return None if found and conversations.belongs_to_another(db, found, promise.id) else found
 

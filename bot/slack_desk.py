@@ -1,26 +1,31 @@
 """The support team's side of Slack: what is written into a case's thread, and the buttons below its root.
 
+A line may carry files; each of them is fetched, and goes to the person as a message of its own.
 Slack lets only members write into the private channel; before anything reaches the person the hands look whether the
 writer is one of the team (`bot.staff`). Everything there is internal, but for a line that begins with "!", or is sent
 by a button: it is held for five seconds, in which changing, deleting or taking it back changes or recalls what the
 person will read. Windows are made by `desk_tools`; they speak of the case that they were opened for.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
+from uuid import uuid4
 
 import structlog
 
 from bot.casework import Casework
+from bot.channels.file_types import MAX_SENT
 from bot.channels.slack import read
+from bot.channels.slack.files import is_hosted, listed
 from bot.desk import rules, wording
 from bot.desk_lines import HOLD
+from bot.desk_media import PATIENCE
 from bot.desk_menu import OPENING, WINDOWS
 from bot.desk_open import OPEN, Opener
 from bot.desk_tools import DeskTools
 from bot.desk_windows import MAX_SAID, View
-from bot.store import cases, conversations, housekeeping, promises
+from bot.store import case_files, cases, conversations, housekeeping, promises
 from bot.store.engine import Connection, Engine, Row
 from bot.tell import tell
 from flows.reading import looks_like_a_leak
@@ -30,6 +35,8 @@ from flows.words import CaseEnded
 BUTTON = "desk:"
 SAID = "!"
 HIDDEN = "(hidden)"
+MAX_FILES = 5  # of one line: each is a message of its own on WhatsApp
+MAX_NAME, MAX_ID = 100, 32
 MAX_RAW = 8_000  # characters with all that Slack writes around links and mentions
 PRIVATE = "group"  # the type of a private channel in an event
 _log = structlog.get_logger(__name__)
@@ -167,11 +174,33 @@ class SupportDesk:
             self._casework.refused(db, row, line, problem, now)
             return
         self._casework.happened(db, row.conversation_id, rules.Taken(by), now)
-        wanted = promises.Wanted("speak", promises.SAY_LINE, now + HOLD, {"line": line_id})
-        (promise_id,) = promises.add(db, row.conversation_id, [wanted], now)
-        cases.change_line(db, line.id, promise_id=promise_id)
+        self._promise(db, row, line, listed(message), now)
         self._casework.show(db, row.conversation_id, now)
         housekeeping.audit_entry(db, now, actor=by, action="case_line", subject=str(row.number))
+
+    def _promise(self, db: Connection, row: Row, line: Row, files: Sequence[Mapping[str, Any]], now: datetime) -> None:
+        """What is said in five seconds, or once its files have been fetched: a message for each, in order."""
+        hold, of = PATIENCE if files else HOLD, {"line": line.id}
+        wanted = [promises.Wanted("speak", promises.SAY_LINE, now + hold, of)]
+        for place, _ in enumerate(files):  # each waits for the one before it
+            wanted.append(promises.Wanted("speak", promises.SAY_LINE, now + HOLD, {**of, "part": place}))
+        first, *others = promises.add(db, row.conversation_id, wanted, now)
+        if others:
+            promises.note(db, first, others=others)
+        cases.change_line(db, line.id, promise_id=first)
+        for place, told in enumerate(files):
+            self._fetch(db, row, line, place, told, now)
+
+    def _fetch(self, db: Connection, row: Row, line: Row, place: int, told: Mapping[str, Any], now: datetime) -> None:
+        file_id, name = uuid4(), str(told.get("name") or told.get("title") or "file")[:MAX_NAME]
+        url, known = str(told["url_private_download"]), str(told.get("id", ""))[:MAX_ID]
+        case_files.add(
+            db, file_id, row.conversation_id, row.number, name=name, url=url, at=now, line_id=line.id, place=place,
+            slack_id=known,
+        )  # fmt: skip
+        of = {"file": str(file_id)}
+        promises.add(db, row.conversation_id, [promises.Wanted("work", promises.FETCH_CASE_FILE, now, of)], now)
+        promises.wake(db, {"work"})
 
     def _changed(self, db: Connection, message: Body) -> None:
         """Changed in time, it is said as it stands now; without its "!" it is internal again.
@@ -184,6 +213,8 @@ class SupportDesk:
             return
         text = _typed(message)
         said = text.removeprefix(SAID).strip()
+        if line.state == "held":  # a file can be taken out of a message, and none be put in
+            case_files.drop(db, line.id, keep=[str(one.get("id", "")) for one in listed(message) if is_hosted(one)])
         if text.startswith(SAID) and said == line.text:
             return  # Slack has only looked up a link
         if line.state != "held":
@@ -226,6 +257,7 @@ class SupportDesk:
 
     def _recall(self, db: Connection, row: Row | None, line: Row) -> None:
         cases.change_line(db, line.id, state="recalled")
+        case_files.give_up(db, line.id)
         if row is not None:
             self._casework.show(db, row.conversation_id, self._now())
 
@@ -275,10 +307,21 @@ def _writer(message: Body) -> str:
 def _problem(message: Body, said: str) -> str:
     """Why this cannot be said to the person; empty: it can."""
     plain = wording.for_person(said, {}, Plain())
-    if message.get("files"):
-        return "files"
     if looks_like_a_leak(plain):
         return "secret"
-    if not plain.strip("! ") and "<@" not in said:
+    if problem := _file_problem(message):
+        return problem
+    if not plain.strip("! ") and "<@" not in said and not message.get("files"):
         return "empty"
     return "long" if len(plain) > MAX_SAID or len(said) > MAX_RAW else ""
+
+
+def _file_problem(message: Body) -> str:
+    """Why a message's files cannot go to the person, as far as Slack tells it; empty: they may."""
+    files = listed(message)
+    if len(files) > MAX_FILES:
+        return "file_many"
+    if not all(map(is_hosted, files)):
+        return "file_gone"
+    sizes = (str(one.get("size", "")) for one in files)
+    return "file_size" if any(size.isdecimal() and int(size) > MAX_SENT for size in sizes) else ""

@@ -30,6 +30,7 @@ EXAMPLES = {
     "declined": "bia@client.com",
     "domain": "ally.example.com",
     "example": "ACDE-7FGH-JKMN",
+    "file": "photo.jpg",
     "files": "photo.jpg",
     "forward": "ACDE-7FGH-JKMN",
     "host": "smtp.gmail.com",

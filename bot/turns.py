@@ -12,10 +12,10 @@ from uuid import UUID, uuid4
 
 import structlog
 
-from bot import people
+from bot import member_files, people
 from bot.calendar import nudge_time, window_end
 from bot.casework import Casework
-from bot.channels import Identity, Inbound
+from bot.channels import Identity, Inbound, Media
 from bot.clock import Clock
 from bot.desk.rules import MemberWrote
 from bot.facts import FactReader, Standing, language
@@ -94,6 +94,7 @@ UNNOTICED = frozenset(
         promises.NUDGE,
         promises.TELL,
         promises.FILE_COPY,
+        promises.FETCH_CASE_FILE,
         promises.MAIL_CODE,
         promises.WATCH,
         promises.WARN,
@@ -119,10 +120,13 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """An event with what the transcript may say about it."""
+    """An event with what the transcript may say about it, and the files that go into a case's thread with that."""
 
     event: Event
     line: str
+    files: Sequence[Media] = ()
+    came_in: str = ""  # the provider's id of the message
+    for_mail: bool = False  # one of the files may go with a mail, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,11 +274,15 @@ class Turns:
         """
         meant = understand(envelope, inbound.text, inbound.button, inbound.kind, standing.facts, inbound.fields)
         awaited = isinstance(meant, Secretive | SecretLeaked) or envelope.lost
-        secretive = looks_like_a_leak(inbound.text) or (awaited and not surely_language(inbound.text))
+        secretive = looks_like_a_leak(_caption(inbound)) or (awaited and not surely_language(inbound.text))
         words = redact(inbound.text) if looks_like_an_error(inbound.text) else written(inbound.text)
         words = words if len(words) <= MAX_LINE else f"{words[: MAX_LINE - 1]}…"
-        text = HIDDEN if secretive else words if inbound.kind == "text" else f"({inbound.kind})"
-        conversations.note(db, held.id, [("in", text, None)], now)
+        text = HIDDEN if secretive else _told(inbound, words, shown=held.case is not None)
+        if inbound.media and held.case is not None and not secretive:
+            heard = Heard(Shared(inbound.kind), text, inbound.media, inbound.message_id)
+            self._take_along(db, held, heard, now, crowded=crowded)
+        else:
+            conversations.note(db, held.id, [("in", text, None)], now)
         if (secretive or awaits_secret(envelope)) and not crowded:
             self._promise(db, held, [EraseAtProvider()], standing.facts.language, held.ticket, now)
             promises.wake(db, {"work"})
@@ -295,22 +303,40 @@ class Turns:
             return Heard(self._seal(db, held, envelope, inbound.text, event, now), HIDDEN)
         if inbound.fields is not None and any(map(looks_like_a_leak, inbound.fields.values())):
             return Heard(event, HIDDEN)
-        if isinstance(event, Shared) and inbound.media and takes_files(envelope, standing.facts):
-            event = self._take_file(db, held, inbound, now)
+        for_staff = bool(inbound.media) and held.case is not None and not _is_for_mail_alone(envelope)
+        for_mail = isinstance(event, Shared) and bool(inbound.media) and takes_files(envelope, standing.facts)
+        if for_mail:
+            event = self._take_file(db, held, inbound, now, also_for_staff=for_staff)
         if isinstance(event, SecretLeaked) or awaits_secret(envelope) or envelope.lost:
             return Heard(event, HIDDEN)
         if isinstance(event, Said) and private(envelope):
             return Heard(event, f"({len(event.text)} characters of a mail)")
-        if inbound.kind != "text":
-            return Heard(event, f"({inbound.kind})")
-        return Heard(event, (redact(inbound.text) if standing.facts.pasted else inbound.text)[:MAX_LINE])
+        words = (redact(inbound.text) if standing.facts.pasted else inbound.text)[:MAX_LINE]
+        if for_staff and looks_like_a_leak(_caption(inbound)):
+            return Heard(event, HIDDEN)
+        line = _told(inbound, words, shown=for_staff)
+        return Heard(event, line, inbound.media if for_staff else (), inbound.message_id, for_mail=for_mail)
 
-    def _take_file(self, db: Connection, held: Held, inbound: Inbound, now: datetime) -> FileShared:
-        """A file for a mail: known from now on, fetched by a promise."""
+    def _take_along(self, db: Connection, held: Held, heard: Heard, now: datetime, *, crowded: bool = False) -> None:
+        """A line whose files are for the team of the open case."""
+        line = conversations.note_heard(db, held.id, heard.line, now)
+        if held.case is not None:
+            member_files.coming(
+                db, held.id, held.case, line, heard.files, heard.came_in, now, crowded=crowded,
+                also_for_mail=heard.for_mail,
+            )  # fmt: skip
+
+    def _take_file(
+        self, db: Connection, held: Held, inbound: Inbound, now: datetime, *, also_for_staff: bool
+    ) -> FileShared:
+        """A file for a mail: known from now on, fetched by a promise.
+
+        Where it is also for staff, whoever fetches it for them erases it at the provider, later.
+        """
         media, file_id = inbound.media[0], uuid4()
         name = media.name[:MAX_FILE_NAME]
         files.add(db, file_id, held.id, name=name, url=media.url, at=now)
-        of = {"file": str(file_id), "message": inbound.message_id}
+        of = {"file": str(file_id), "message": "" if also_for_staff else inbound.message_id}
         promises.add(db, held.id, [Wanted("work", promises.FETCH_FILE, now, of)], now)
         promises.wake(db, {"work"})
         return FileShared(str(file_id), name)
@@ -357,6 +383,9 @@ class Turns:
         refused = any(isinstance(effect, FieldErrors) for effect in closed.effects)
         line = HIDDEN if refused else heard.line  # what does not fit into its field may be a password
         lines: list[tuple[str, str, int | None]] = [("in", line, None)] if line else []
+        if lines and heard.files and not refused:
+            self._take_along(db, held, heard, now)
+            lines = []
         silent = held.owner == PERSON
         promised = [
             effect
@@ -539,6 +568,27 @@ def _event(dumped: Any) -> Event:
 def _payload(effect: Effect, held: Held) -> dict[str, Any]:
     about: dict[str, Any] = {"message": held.last_message_id} if isinstance(effect, EraseAtProvider) else {}
     return {"effect": saved.dump(effect), **about}
+
+
+def _told(inbound: Inbound, words: str, *, shown: bool) -> str:
+    """A message for the transcript. `shown`: its files are, too, by their names and with what was written below."""
+    if not (shown and inbound.media):
+        return words if inbound.kind == "text" else f"({inbound.kind})"
+    names = ", ".join(member_files.told(inbound.media))
+    kind = "document" if inbound.kind == "text" else inbound.kind
+    below = words.strip() if _caption(inbound) else ""
+    return f"({kind}) {names}" + (f": {below}" if below else "")
+
+
+def _caption(inbound: Inbound) -> str:
+    """What was written; a document without a caption has its name there."""
+    text = inbound.text.strip()
+    return "" if inbound.media and text == inbound.media[0].name else text
+
+
+def _is_for_mail_alone(envelope: Envelope) -> bool:
+    """Whether a file that comes now is part of a mail of the person's, which is nobody else's to read."""
+    return envelope.flow == "compose"
 
 
 def _is_always_heard(inbound: Inbound) -> bool:

@@ -479,11 +479,11 @@ def test_what_cannot_be_said_is_refused_with_a_reason(kit, text, why):
     assert "Girafa" not in kit.dump()
 
 
-def test_a_file_is_refused_with_a_reason(kit):
+def test_a_file_that_does_not_lie_at_slack_is_refused_with_a_reason(kit):
     kit.calls()
-    kit.writes("!see the picture", files=[{"name": "a.png", "mimetype": "image/png"}])
+    kit.writes("!see the picture", files=[{"name": "a.png", "mimetype": "image/png", "mode": "external"}])
     assert "see the picture" not in kit.heard()
-    assert "a file cannot go to them" in kit.told()
+    assert "the file could not be fetched from Slack" in kit.told()
 
 
 def test_a_password_of_the_member_is_hidden_from_the_team_and_their_sentences_are_not(kit):

@@ -26,6 +26,7 @@ from bot.store.tables import (
     slack_pace,
     slack_workspace,
     staff_line,
+    staff_part,
 )
 
 # A later one never gives way to an earlier one.
@@ -343,24 +344,52 @@ def unsaid_by_window(db: Connection, number: int) -> list[Row]:
     return list(db.execute(query).all())
 
 
+def line_by_promise(db: Connection, promise_id: int) -> Row | None:
+    """The line that a promise says, or one message of, locked."""
+    return db.execute(select(staff_line).where(_said_by(promise_id)).with_for_update()).one_or_none()
+
+
 def change_line(db: Connection, line_id: int, **values: Any) -> None:
     """What is known of a line from now on."""
     db.execute(update(staff_line).where(staff_line.c.id == line_id).values(values))
 
 
 def line_of(db: Connection, promise_id: int) -> UUID | None:
-    """The conversation of the line that a promise says; None: it says none."""
+    """The conversation of the line that a promise says, or a part of; None: it says none."""
     query = select(case.c.conversation_id).join(staff_line, staff_line.c.case_number == case.c.number)
-    return db.execute(query.where(staff_line.c.promise_id == promise_id)).scalar_one_or_none()
+    return db.execute(query.where(_said_by(promise_id))).scalar_one_or_none()
 
 
 def line_went(db: Connection, promise_id: int, state: str, why: str = "") -> Row | None:
-    """How far a line has come, never backwards: as it was before; None where it had come as far already."""
-    row = db.execute(select(staff_line).where(staff_line.c.promise_id == promise_id).with_for_update()).one_or_none()
-    if row is None or row.state not in ORDER or ORDER.index(state) <= ORDER.index(row.state):
+    """How far a line has come, never backwards: as it was before; None where it had come as far already.
+
+    One of several messages has come as far as the last of them, and failed when one of them did.
+    """
+    row = line_by_promise(db, promise_id)
+    if row is None:
+        return None
+    state = _together(db, row.id, promise_id, state)
+    if row.state not in ORDER or ORDER.index(state) <= ORDER.index(row.state):
         return None
     change_line(db, row.id, state=state, why=why)
     return row
+
+
+def _said_by(promise_id: int) -> ColumnElement[bool]:
+    parts = select(staff_part.c.line_id).where(staff_part.c.promise_id == promise_id)
+    return or_(staff_line.c.promise_id == promise_id, staff_line.c.id.in_(parts))
+
+
+def _together(db: Connection, line_id: int, promise_id: int, state: str) -> str:
+    """How far all messages of a line have come, now that one of them has come so far."""
+    rows = db.execute(select(staff_part.c.promise_id, staff_part.c.fate).where(staff_part.c.line_id == line_id)).all()
+    fates = {row.promise_id: row.fate for row in rows}
+    if promise_id not in fates:
+        return state
+    if ORDER.index(state) > ORDER.index(fates[promise_id]):
+        fates[promise_id] = state
+        db.execute(update(staff_part).where(staff_part.c.promise_id == promise_id).values(fate=state))
+    return "failed" if "failed" in fates.values() else min(fates.values(), key=ORDER.index)
 
 
 def lines_to_mark(db: Connection, number: int) -> list[Row]:

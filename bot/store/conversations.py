@@ -170,6 +170,12 @@ def note(db: Connection, conversation_id: UUID, lines: Sequence[tuple[str, str, 
         db.execute(_NOTE, rows)
 
 
+def note_heard(db: Connection, conversation_id: UUID, words: str, at: datetime) -> int:
+    """A line of the person's that has files, for the transcript; its id."""
+    values = {"conversation_id": conversation_id, "direction": "in", "text": words, "at": at}
+    return int(db.execute(insert(message).values(values).returning(message.c.id)).scalar_one())
+
+
 def unsaid(db: Connection, promise_ids: Sequence[int]) -> None:
     """What these promises were to say stands in the transcript as what the bot kept to itself."""
     mine = (message.c.promise_id.in_(promise_ids), message.c.direction == "out", message.c.by == "")

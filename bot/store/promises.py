@@ -42,6 +42,7 @@ RETEST = "retest"
 TELL = "tell"
 FILE_COPY = "file_copy"
 FETCH_FILE = "fetch_file"
+FETCH_CASE_FILE = "fetch_case_file"  # what a person and staff send one another
 MAIL_CODE = "mail_code"
 SHOW_CASE = "show_case"  # the thread of a case as it is now
 CASE_TIME = "case_time"  # when a case is to be looked at again

@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-SCHEMA = 9  # what this code writes; see `migrations/env.py` and `store.schema`
+SCHEMA = 10  # what this code writes; see `migrations/env.py` and `store.schema`
 
 metadata = MetaData(
     naming_convention={
@@ -437,6 +437,54 @@ staff_line = Table(
     Column("gloss", Text, nullable=False, server_default=""),
     CheckConstraint("state in ('held', 'leaving', 'sent', 'delivered', 'read', 'failed', 'recalled')", name="state"),
     UniqueConstraint("case_number", "ts"),
+)
+
+# A file on its way between a person and staff; its content is sealed, and erased once it is there. Of the person's
+# `message_id` says with which line of the transcript it came, of staff's `line_id` with which of theirs it goes.
+case_file = Table(
+    "case_file",
+    metadata,
+    _id(),
+    _of("conversation"),
+    Column("case_number", Integer, ForeignKey("case.number", ondelete="CASCADE"), nullable=False),
+    Column("message_id", BigInteger, ForeignKey("message.id", ondelete="CASCADE")),
+    Column("line_id", BigInteger, ForeignKey("staff_line.id", ondelete="CASCADE")),
+    Column("place", Integer, nullable=False, server_default="0"),
+    Column("name", String(120), nullable=False),
+    Column("content_type", String(100), nullable=False, server_default=""),
+    Column("size", Integer, nullable=False, server_default="0"),
+    Column("content_id", Uuid, ForeignKey("secret.id", ondelete="SET NULL")),
+    Column("url", Text, nullable=False, server_default=""),  # where it lies; forgotten once it was fetched
+    Column("slack_id", String(32), nullable=False, server_default=""),  # Slack's name of it
+    Column("state", String(8), nullable=False, server_default="coming"),
+    Column("why", String(16), nullable=False, server_default=""),  # it was lost
+    Column("at", Moment, nullable=False),
+    CheckConstraint("state in ('coming', 'here', 'gone', 'lost')", name="state"),
+    Index(None, "conversation_id", "at"),
+    Index(None, "case_number"),
+    Index(None, "message_id"),
+    Index(None, "line_id"),
+)
+
+# An address of a file of staff's that the person's channel fetches: of its token only the hash.
+media_token = Table(
+    "media_token",
+    metadata,
+    Column("hash", String(64), primary_key=True),
+    _of("case_file"),
+    Column("until", Moment, nullable=False, index=True),
+    Index(None, "case_file_id"),
+)
+
+# One message of a line with files, which needs several: what it says, which file it carries, how far it has come.
+staff_part = Table(
+    "staff_part",
+    metadata,
+    Column("promise_id", BigInteger, primary_key=True),
+    Column("line_id", BigInteger, ForeignKey("staff_line.id", ondelete="CASCADE"), nullable=False, index=True),
+    _of("case_file", nullable=True),
+    Column("words", Text, nullable=False),
+    Column("fate", String(10), nullable=False, server_default="leaving"),
 )
 
 # When the next message may be posted into a channel of Slack's: one a second, shared by all processes.

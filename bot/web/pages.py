@@ -76,8 +76,9 @@ class _Pages:
         status = whatsapp.read_status(request.form, request.args)
         if status is not None:
             with self._parts.engine.begin() as db:
-                conversations.delivered(db, status)
+                # In this order, as the worker does when it has said something: the conversation is held first.
                 self._parts.casework.went(db, status, self._parts.clock.now())
+                conversations.delivered(db, status)
         return _twiml()
 
     def _genuine(self) -> bool:

@@ -12,6 +12,7 @@ from functools import wraps
 from typing import Any, TypeVar
 
 from bot.channels import MAX_TEXT, Identity, Inbound, Kind
+from bot.channels.slack.files import media
 from bot.channels.slack.render import VALUE
 
 CHANNEL = "slack"
@@ -77,7 +78,8 @@ def read_message(body: Payload) -> Inbound | None:
     text = words(str(event.get("text") or ""))
     kind: Kind = "text" if text.strip() or not files else _kind(str(files[0].get("mimetype", "")))
     who = identity(team, str(event.get("user", "")))
-    return Inbound(message_id(str(body.get("event_id", ""))), who, text, kind=kind if text or files else "other")
+    came = message_id(str(body.get("event_id", "")))
+    return Inbound(came, who, text, kind=kind if text or files else "other", media=media(event))
 
 
 @_of_slacks_shape

@@ -4,6 +4,8 @@ SCOPES = (
     "channels:read",  # who is in a public channel that was picked: conversations.members
     "chat:write",  # chat.postMessage
     "commands",  # /ally
+    "files:read",  # what people send us and what staff send them: `url_private_download` of a file
+    "files:write",  # files into a thread of the desk's or to a person: files.completeUploadExternal
     "groups:history",  # what staff write in the desk's private channel; conversations.history and .replies of it
     "groups:read",  # who is in a private channel that was picked, or is the desk's, and that we are in
     "im:history",  # what people write to us; conversations.history of these direct messages only
