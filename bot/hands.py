@@ -14,7 +14,8 @@ from uuid import UUID
 import structlog
 
 from bot.calendar import UTC, is_by_day, may_write
-from bot.case_hands import case_time, case_window, say_line, show_case
+from bot.case_hands import case_time, case_window, say_line
+from bot.case_thread import show_case
 from bot.channels import Accepted, Refused, SendError
 from bot.desk_media import fetch_case_file
 from bot.desk_test import desk_test, desk_use, told_the_team

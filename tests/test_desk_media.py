@@ -363,7 +363,7 @@ def test_who_dies_between_the_upload_and_its_record_leads_to_no_second_file(kit,
 
     sends(kit)
     with monkeypatch.context() as patched:
-        patched.setattr("bot.case_hands.case_files.gone", dies)
+        patched.setattr("bot.case_thread.case_files.gone", dies)
         with pytest.raises(Died):
             kit.soon()
     assert shown(kit).count("[photo.jpg]") == 1

@@ -33,6 +33,7 @@ Somebody may sit at the desk, in the support team's channel of that workspace; i
     people: Ana +5511999990001, Sam at the desk
     (the desk speaks pt)                            (the thread)
     Sam in the thread: only the team reads this     Sam in the thread: !Ana reads this
+    Sam in the thread with steps.pdf: !This, too
     Sam taps in the thread: Take over               Sam deletes the last line
     Sam opens the home
 
@@ -55,7 +56,7 @@ from bot.channels.terminal import render
 from bot.playground.mail import INBOX, SENT
 from bot.playground.slack import Bubble, SlackStandIn
 from bot.playground.slack_stage import CHANNEL, DESK, TEAM, address, user_id
-from bot.playground.theatre import Theatre
+from bot.playground.theatre import Theatre, made_up
 from flows.reading import invitation_code, six_digits
 from flows.speech import Message, sentence
 from flows.words import LANGUAGES, Language
@@ -266,8 +267,9 @@ class Play:
             raise BadPlay("There is no case yet.")
         return roots[-1]
 
-    def _write_in_thread(self, name: str, words: str) -> None:
-        answer = self._slack().say(TEAM, user_id(name), words, channel=DESK, thread_ts=self._root().ts)
+    def _write_in_thread(self, name: str, file: str | None, words: str) -> None:
+        files = [made_up(file)] if file else []
+        answer = self._slack().say(TEAM, user_id(name), words, channel=DESK, thread_ts=self._root().ts, files=files)
         self._actor(name).wrote = answer.payload["event"]["ts"]
         self._thread_seen.add(self._actor(name).wrote)
 
@@ -288,7 +290,8 @@ class Play:
         for one in self._slack().thread(TEAM, DESK, root.ts)[1:]:
             marks = " ".join(f":{mark}:" for mark in self._slack().reactions(TEAM, DESK, one.ts))
             if one.ts not in self._thread_seen:
-                self._written_down += self._written("thread: ", self._read(one.text))
+                told = [self._read(one.text), *(f"[{name}]" for name in one.files)]
+                self._written_down += self._written("thread: ", "\n".join(filter(None, told)))
             elif marks and f"{one.ts} {marks}" not in self._thread_seen:
                 who = next(actor.name for actor in self._actors.values() if user_id(actor.name) == one.user)
                 self._written_down += self._written(f"thread ({who}, {marks}): ", self._read(one.text))
@@ -410,7 +413,7 @@ class Play:
         (r"people: (.+)", _people),
         (r"\(the desk speaks (\w\w)\)", lambda play, spoken: play.theatre.desk_speaks(spoken)),
         (r"\(the thread\)", _show_thread),
-        (r"(\w+) in the thread: (.+)", _write_in_thread),
+        (r"(\w+) in the thread(?: with (\S+))?: (.+)", _write_in_thread),
         (r"(\w+) taps in the thread: (.+)", _tap_in_thread),
         (rf"(\w+){DELETES}", _delete_line),
         (r"(\w+) taps in the window: (\d+)", _tap_in_window),

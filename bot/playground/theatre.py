@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from uuid import UUID
 
 from bot import commands, people
@@ -196,7 +196,7 @@ class Theatre:
     def share(self, who: str, name: str) -> None:
         """Somebody shares a file; what is in it is made up by its type."""
         self._heard += 1
-        content_type, content = FILES[name.rpartition(".")[2]]
+        content_type, content = _made_of(name)
         url = f"https://files.sandbox.test/{self._heard}"
         file = File(content, content_type, name)
         self._terminal.files[url] = file
@@ -251,3 +251,14 @@ class Theatre:
             earliest = promises.earliest(db, conversation_id)
         # Only now the time: a promise that was made while we looked is not in the future.
         return earliest is not None and earliest <= self.clock.now()
+
+
+def made_up(name: str) -> dict[str, Any]:
+    """A file as somebody attaches it in Slack."""
+    content_type, content = _made_of(name)
+    return {"name": name, "content": content, "mimetype": content_type}
+
+
+def _made_of(name: str) -> tuple[str, bytes]:
+    """The type and the bytes of a file of this name. Raises KeyError for an ending that nobody thought of."""
+    return FILES[name.rpartition(".")[2]]

@@ -21,7 +21,7 @@ from unittest.mock import patch
 from sqlalchemy.engine.default import DefaultDialect
 
 import bot
-from bot import case_hands, desk_test, hands, proofs, saying, worker
+from bot import case_hands, case_thread, desk_test, hands, proofs, saying, worker
 from bot.clock import SystemClock
 from bot.mail.wire import sent_folder
 from bot.store import housekeeping
@@ -66,7 +66,7 @@ def _shorten_pauses() -> None:
     def backoff(attempt: int, wished: float | None = None) -> float:
         return usual(attempt, wished, longest=LONGEST_PAUSE)
 
-    for module in (hands, proofs, saying, worker, case_hands, desk_test):
+    for module in (hands, proofs, saying, worker, case_hands, case_thread, desk_test):
         patch.object(module, "backoff", backoff).start()
     # The sandbox has delivered a mail before it answers: what is not there at once does not come.
     patch.object(proofs, "SOON", (0.0,)).start()
