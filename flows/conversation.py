@@ -119,6 +119,7 @@ MAX_TRAIL = 10
 MAX_STARTS = 5  # flows that start one another in one turn; more would be a circle
 MAX_OPTIONS = 10  # WhatsApp's list
 MAX_BUTTONS = 3  # WhatsApp's buttons
+SEEN_AT_THE_DESK = frozenset({"voice", "image", "video", "document", "sticker"})
 MAX_CHOICE = 2  # digits with which an option is chosen
 MISSES_BEFORE_A_PERSON = 3
 MAX_WITH_CHOICES = 960  # of WhatsApp's 1,024 characters; the rest is for what the channel adds to set values apart
@@ -301,8 +302,7 @@ def _heard(envelope: Envelope, event: Event, facts: Facts) -> Turn:
             offered = Start("compose", "offer")  # no flow waits for it: perhaps it is to be sent
             return _step(envelope, event, facts) or _start(envelope, offered, replace(facts, shared=event))
         case Shared(kind):
-            name = f"talk.shared.{kind}" if has(f"talk.shared.{kind}") else "talk.shared.other"
-            return Turn(envelope, (Say(name),), ask=True)
+            return Turn(envelope, (_unread(kind, envelope, facts),), ask=True)
         case Filled():
             return _step(envelope, event, facts) or Turn(envelope, (Say("talk.closed"),), ask=True)
         case SecretTyped(secret_id) | SecretSuspected(secret_id) if not awaits_secret(envelope):
@@ -402,6 +402,13 @@ def _begin(envelope: Envelope, first: Say, event: Event, facts: Facts) -> Turn:
 
 def _records(turn: Turn) -> list[Effect]:
     return [effect for effect in turn.effects if not isinstance(effect, Say)]
+
+
+def _unread(kind: str, envelope: Envelope, facts: Facts) -> Say:
+    """We read no pictures and hear no voices; whoever takes care of the person's case does."""
+    if kind in SEEN_AT_THE_DESK and facts.case and facts.house.desk and not awaits_secret(envelope):
+        return Say("talk.shared.passed_on", {"number": facts.case})
+    return Say(f"talk.shared.{kind}" if has(f"talk.shared.{kind}") else "talk.shared.other")
 
 
 def _spoke(envelope: Envelope, event: Said | Chose, facts: Facts) -> Turn:

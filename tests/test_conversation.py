@@ -1178,3 +1178,15 @@ def test_a_number_that_stands_at_no_choice_is_no_password():
     answer = player.write("7")
     assert isinstance(player.envelope.state, mailbox.AwaitingSecret)
     assert answer.startswith(texts("en")["talk.not_understood"])
+
+
+def test_a_picture_in_an_open_case_is_for_whoever_answers_it():
+    player = Player(known=facts(case=101, house=replace(HOUSE, desk=True)))
+    player.write("hello")
+    assert "whoever answers your case 101 sees it" in player.share("image")
+    assert EN["talk.shared.location"] in player.share("location")
+
+
+def test_a_picture_where_a_password_is_awaited_is_for_nobody():
+    player = asked_for_the_secret(mailbox=None, case=101, house=replace(HOUSE, desk=True))
+    assert EN["talk.shared.image"] in player.share("image")

@@ -367,7 +367,7 @@ class Play:
         return self._actors[name]
 
     def _share(self, name: str, file: str) -> None:
-        self.theatre.share(self._actor(name).number, file)
+        self.theatre.share(self._actor(name).number, file, name)
 
     def _tap(self, name: str, number: str) -> None:
         actor = self._actor(name)

@@ -193,14 +193,15 @@ class Theatre:
         inbound = replace(read(f"[{button}]", who, time.time_ns() + self._heard, name), text=label)
         self.parts.turns.receive(replace(inbound, identity=replace(inbound.identity, external_id=self._ids.get(who))))
 
-    def share(self, who: str, name: str) -> None:
+    def share(self, who: str, name: str, called: str) -> None:
         """Somebody shares a file; what is in it is made up by its type."""
         self._heard += 1
         content_type, content = _made_of(name)
         url = f"https://files.sandbox.test/{self._heard}"
         file = File(content, content_type, name)
         self._terminal.files[url] = file
-        self.parts.turns.receive(share(url, who, time.time_ns() + self._heard, file))
+        shared = share(url, who, time.time_ns() + self._heard, file)
+        self.parts.turns.receive(replace(shared, name=called))
 
     def fill_in(self, link: str, secret: str) -> bool:
         """Somebody types a secret on the page behind a link; whether the page took it."""
