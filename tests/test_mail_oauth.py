@@ -10,7 +10,7 @@ import socket
 import threading
 import time
 import traceback
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from urllib.parse import parse_qs, urlsplit
 
@@ -504,23 +504,21 @@ def test_a_provider_that_is_not_there_is_away():
 
 
 @contextmanager
-def dripping():
-    """A web server whose answer comes byte by byte and never ends."""
+def serving(head, every=None):
+    """A web server that answers with this head, then with a blank every so many seconds, or with the end."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         over = threading.Event()
 
-        def drip():
+        def serve():
             sock, _ = listener.accept()
             with sock:
                 sock.recv(65_536)
-                sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")
-                try:
-                    while not over.wait(0.05):
+                sock.sendall(f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n{head}\r\n".encode())
+                with suppress(OSError):
+                    while every and not over.wait(every):
                         sock.sendall(b" ")
-                except OSError:
-                    return
 
-        thread = threading.Thread(target=drip, daemon=True)
+        thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         over.set()
@@ -529,9 +527,19 @@ def dripping():
 
 def test_an_answer_that_comes_byte_by_byte_is_waited_for_no_longer_than_allowed():
     begun = time.monotonic()
-    with dripping() as url, pytest.raises(Away, match="no end"):
+    with serving("", every=0.05) as url, pytest.raises(Away, match="no end"):
         oauth.endpoints("google", url, web=Web(connect=1, read=1, total=0.5))
     assert time.monotonic() - begun < 3
+
+
+CUT = ["Content-Length: 100\r\n", "Transfer-Encoding: chunked\r\n", "Content-Encoding: gzip\r\n"]
+
+
+@pytest.mark.parametrize("head", CUT)
+def test_an_answer_that_is_cut_short_is_away(head):
+    with serving(head) as url, pytest.raises(Away) as failed:
+        oauth.endpoints("google", url, web=HASTY)
+    held(failed.value)
 
 
 @pytest.mark.parametrize(
@@ -684,6 +692,7 @@ def test_an_id_token_that_the_provider_did_not_sign_proves_nothing(answering):
         hs256(CLAIMS, public),
         "no token",
         "",
+        None,
     ):
         with pytest.raises(Refused, match="id_token"):
             answering(forged)

@@ -84,7 +84,8 @@ SCHEMA = {
             "hint": {"enum": list(get_args(Hint))},
             "sent_copy": {"enum": ["auto", "auto_by_default", "never", "unknown"]},
             "from_must_match": {"type": "string"},
-            "certified": {"const": True},
+            "sign_in": {"enum": ["microsoft", "google"]},
+                    "certified": {"const": True},
             "limits": {"type": "object", "additionalProperties": {"type": "integer", "minimum": 1}, "minProperties": 1},
             "checked": {},
             "uncertain": WORDS,
@@ -308,8 +309,8 @@ def test_a_token_may_go_to_its_providers_own_servers_and_to_nobody_elses():
 def test_an_operator_may_let_another_server_take_tokens(tmp_path):
     extra = tmp_path / "extra.yaml"
     extra.write_text(
-        "providers:\n- {id: own, family: own, name: Own, domains: [own.test], checked: 2026-11-23, sign_in: microsoft,\n"
-        "   servers: [{host: smtp.own.test, port: 587, security: starttls}]}\n"
+        "providers:\n- {id: own, family: own, name: Own, domains: [own.test], checked: 2026-11-23,\n"
+        "   sign_in: microsoft, servers: [{host: smtp.own.test, port: 587, security: starttls}]}\n"
     )
     assert "smtp.own.test" in Providers.load(extra).token_hosts("microsoft")
     assert "smtp.own.test" not in Providers.load().token_hosts("microsoft")

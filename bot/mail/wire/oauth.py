@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from functools import cache
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 from urllib.parse import urlencode
 
 from authlib.integrations.requests_client import OAuth2Session
@@ -414,10 +414,10 @@ def _session(client: Client) -> Any:
     return session
 
 
-def _judged(response: Response, **_: Any) -> Response:
+def _judged(response: Response, **_: Any) -> None:
     """Let through only what is an answer of success; raise Away or Refused for all else."""
     if response.status_code == _OK:
-        return response
+        return
     if response.status_code == _TOO_MANY or response.status_code >= _SERVER:
         raise Away(f"status {response.status_code}", _wait(response))
     told = _object(response)
@@ -425,10 +425,9 @@ def _judged(response: Response, **_: Any) -> Response:
         raise Away(f"status {response.status_code} without an error of OAuth")
     suberror = told.get("suberror") or told.get("error_subtype")  # Microsoft's word, Google's
     _raise(told["error"], suberror, told.get("error_description"))
-    return response
 
 
-def _raise(error: str, suberror: object, description: object) -> None:
+def _raise(error: str, suberror: object, description: object) -> NoReturn:
     if error in _PASSING:
         raise Away(error)
     raise Refused(error, str(suberror or ""), str(description or ""))
