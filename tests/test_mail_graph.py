@@ -243,6 +243,9 @@ def test_the_live_test_goes_through_its_stages_and_sends_nothing(server):
         (429, "", "rate_limited", True),
         (500, "InternalServerError", "server_temporary_failure", True),
         (503, "", "server_temporary_failure", True),
+        (404, "MailboxNotEnabledForRESTAPI", "smtp_auth_disabled_tenant_or_mailbox", False),
+        (301, "", "server_temporary_failure", True),
+        (202, "", "server_temporary_failure", True),  # nobody takes what is no mail
         ("drop", "", "connection_dropped", True),
     ],
 )
