@@ -245,7 +245,6 @@ def test_the_live_test_goes_through_its_stages_and_sends_nothing(server):
         (503, "", "server_temporary_failure", True),
         (404, "MailboxNotEnabledForRESTAPI", "smtp_auth_disabled_tenant_or_mailbox", False),
         (301, "", "server_temporary_failure", True),
-        (202, "", "server_temporary_failure", True),  # nobody takes what is no mail
         ("drop", "", "connection_dropped", True),
     ],
 )
@@ -254,6 +253,11 @@ def test_the_live_test_fails_with_its_cause(server, how, code, cause, retry):
     found = login(server)
     assert (found.stage, found.cause, found.retry, found.token_refused) == ("auth", cause, retry, False)
     assert found.answered
+
+
+def test_a_graph_that_took_even_what_is_no_mail_has_taken_the_token(server):
+    server.fail(202)
+    assert isinstance(login(server), Worked)
 
 
 def test_the_live_test_of_nobody_fails_at_connect(server):

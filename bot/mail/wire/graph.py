@@ -124,7 +124,7 @@ def test_login(
         failure = Failure.of(error, track.stage, _FAMILY)
     else:
         failure = Failure("auth", answer.text, None, _FAMILY, by_token=True)
-        if _CLIENT <= answer.status < _SERVER and explain(failure).cause == _NO_MAIL:
+        if answer.status == _ACCEPTED or explain(failure).cause == _NO_MAIL:
             track.arrive()
             return Worked(account.server, False, track.passed, MAX_MAIL)  # noqa: FBT003
     track.fail()
@@ -264,8 +264,10 @@ def _check_same(message: EmailMessage, recipients: tuple[str, ...]) -> None:
 
 def _words(status: int, body: bytes) -> str:
     """`CODE: message` of an error (learn.microsoft.com/graph/errors), and what the status means where it has none."""
+    if status == _ACCEPTED:
+        return f"{status} accepted"
     if status < _CLIENT:
-        return f"{status} accepted" if status == _ACCEPTED else f"an answer with status {status}"
+        return f"an answer with status {status} [{_NAMED[_UNAVAILABLE]}]"
     try:
         error = json.loads(body)["error"]
         told = f"{error['code']}: {error['message']}"
