@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Literal
 
-from flows.words import Account, FileShared, Language, Server
+from flows.words import Account, FileShared, Language, Server, SignInProvider
 
 Demand = Literal["password", "app_password", "sign_in_only", "impossible"]
 MailboxState = Literal["waiting", "works", "broken", "off"]
@@ -18,6 +18,8 @@ class Provider:
     `hint` names what has to be known about it before a secret is made. `access_url`: where access for other programs
     is switched on. `admin_may_allow`: its administrator may allow what the provider does not take by itself. `old`:
     all this was not looked up for three months. `certified`: mail with legal force, which nobody sends as a test.
+    `sign_in`: through whom this installation (or the agency's own app) lets its people sign in instead of giving a
+    password; empty: nobody. `consent_url`: where an administrator allows that once for all.
     """
 
     id: str
@@ -32,16 +34,23 @@ class Provider:
     admin_may_allow: bool = False
     old: bool = False
     certified: bool = False
+    sign_in: SignInProvider | Literal[""] = ""
+    consent_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Mailbox:
-    """The member's saved mailbox and its verdict; `cause` says why when it does not work."""
+    """The member's saved mailbox and its verdict; `cause` says why when it does not work.
+
+    `signed_in`: through whom its person signed in; empty: there is a password. `imap`: we may look into it.
+    """
 
     account: Account
     state: MailboxState
     cause: str = ""
     secret_id: str = ""
+    signed_in: SignInProvider | Literal[""] = ""
+    imap: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +91,7 @@ class Teammate:
     """A member of the agency, as its admin sees them. `state`: of the mailbox; empty: none yet.
 
     `who`: can do something about the cause. `mails`: how many of theirs are still waiting to be sent. `me`: the admin.
+    `days_left`: their password works for so many more days (None: for ever, or they signed in).
     """
 
     id: str
@@ -93,6 +103,7 @@ class Teammate:
     who: str = ""
     mails: int = 0
     me: bool = False
+    days_left: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

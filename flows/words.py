@@ -110,13 +110,21 @@ class Server:
     security: Security
 
 
+Transport = Literal["smtp", "graph"]
+SignInProvider = Literal["microsoft", "google"]
+
+
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What a secret is for: an address, the name it signs in with, and the server."""
+    """What a secret is for: an address, the name it signs in with, and the server.
+
+    `transport`: how mail leaves; `graph` is Microsoft's own way for those whose SMTP is switched off.
+    """
 
     address: str
     user: str
     server: Server
+    transport: Transport = "smtp"
 
 
 # --- events: what the person did -----------------------------------------------------------------------------------
@@ -362,6 +370,31 @@ class SecretStored:
 
 
 @dataclass(frozen=True, slots=True)
+class SignedIn:
+    """The person signed in at their provider, through this link; the grant is sealed under the id of a secret.
+
+    `imap`: it also lets us look into their mailbox.
+    """
+
+    secret_id: str
+    link_id: str
+    imap: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SignInFailed:
+    """Signing in at the provider came to nothing; the link is used up.
+
+    `reason`: `denied` (they said no), `other_account` (they signed in as `other`), `consent` (an administrator has to
+    allow the program first), `away` (the provider does not answer), `ours` (this installation is not set up right).
+    """
+
+    reason: str
+    link_id: str
+    other: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class SecretGone:
     """The secret cannot be used any more (erased in time, or its key was lost): it has to be given again."""
 
@@ -560,6 +593,24 @@ class MailboxBroke:
 
 
 @dataclass(frozen=True, slots=True)
+class GrantEnded:
+    """The provider does not let us in any more for this address (revoked, expired): one new sign-in mends it."""
+
+    address: str
+    provider: SignInProvider
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordEnds:
+    """Passwords stop working for this address on a day, in so many days: signing in now takes one tap."""
+
+    address: str
+    provider: SignInProvider
+    day: date
+    days: int
+
+
+@dataclass(frozen=True, slots=True)
 class AdminNeeded:
     """To an admin: a member cannot send until something is changed for these addresses; several without a name."""
 
@@ -745,6 +796,8 @@ Answer = (
     | LinkOpened
     | LinkRefused
     | SecretStored
+    | SignedIn
+    | SignInFailed
     | SecretGone
     | LoginWorked
     | LoginFailed
@@ -770,6 +823,8 @@ News = (
     | MailboxWorks
     | MailboxWaits
     | MailboxBroke
+    | GrantEnded
+    | PasswordEnds
     | AdminNeeded
     | MemberDiffers
     | AccessWanted
@@ -950,6 +1005,17 @@ class OpenLink:
     """Open a one-time link for the secret of an account; older links are void. LinkOpened or LinkRefused."""
 
     account: Account
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSignIn:
+    """Open a one-time link behind which the person signs in at their provider. LinkOpened or LinkRefused.
+
+    Then SignedIn or SignInFailed. What is asked for there follows from the account's transport.
+    """
+
+    account: Account
+    provider: SignInProvider
 
 
 @dataclass(frozen=True, slots=True)
@@ -1182,6 +1248,7 @@ Record = (
     | SetLanguage
     | SetMessages
     | OpenLink
+    | OpenSignIn
     | FindHoster
     | Judge
     | WeighServer
