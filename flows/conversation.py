@@ -788,7 +788,7 @@ def _signed_in(address: str, facts: Facts) -> str:
 
 
 def _news_of_signing_in(envelope: Envelope, event: GrantEnded | PasswordEnds, facts: Facts) -> Turn:
-    """One tap leads to the provider's own page; what is saved stays as it is until the new sign-in has proved itself."""
+    """One tap leads to the provider's own page; what is saved stays until the new sign-in has proved itself."""
     about: dict[str, Value] = {**sign_in.brand(event.provider), "address": Code(event.address)}
     said = Say("news.grant_ended", about)
     if isinstance(event, PasswordEnds):

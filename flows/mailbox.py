@@ -518,10 +518,10 @@ def _failed(state: Testing, failure: LoginFailed, facts: Facts) -> Step:
         said.append(Say("sign_in.i_keep_trying" if signed_in else "mailbox.i_keep_trying"))
         if failure.who == "agency_admin":
             saved.append(TellAdmins(AdminNeeded(facts.name, account.address, failure.cause)))
-    stuck = Stuck(account, state.secret_id, failure.cause, None if signed_in else failure.better, signed_in)
-    if "graph" in _steps(stuck, facts):
+    better = None if signed_in else failure.better
+    if "graph" in _steps(Stuck(account, state.secret_id, failure.cause, better, signed_in), facts):
         said.append(Say("sign_in.other_way", brand("microsoft")))
-    return stuck, [*saved, *said]
+    return Stuck(account, state.secret_id, failure.cause, better, signed_in), [*saved, *said]
 
 
 def _spare(state: Testing, saved: Mailbox | None) -> bool:
@@ -538,7 +538,7 @@ def _why(failure: LoginFailed, state: Testing, facts: Facts) -> list[Effect]:
     """Why it failed, as precisely as it is known; at a provider of app passwords "wrong" means the wrong kind."""
     signed_in = state.signed_in
     if signed_in and failure.cause in {*SECRET_CAUSES, "oauth_required_basic_auth_disabled"}:
-        return [Say("sign_in.refused", brand(signed_in))]
+        return [Say(why("wrong_credentials", signed_in))]
     wants_app = facts.provider is not None and facts.provider.demand == "app_password"
     name = why(failure.cause, signed_in)
     if failure.detail and has(f"detail.{failure.detail}"):
