@@ -1,7 +1,7 @@
 """Draws each flow from its own code: `python -m tests.draw_flows` writes flows/diagrams/<flow>.mmd.
 
 A flow is a table of `case state, event: return new state, effects`; its picture is read from those lines. What a case
-returns through another function is followed into that function, also where it stands in a file that belongs to the flow.
+returns through another function is followed into that function, also in a file that is a part of the flow.
 """
 
 import ast
