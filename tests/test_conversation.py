@@ -1093,8 +1093,9 @@ def test_an_admin_reads_whom_it_is_about_and_the_words_to_forward_and_can_say_th
     said = player.happens(AdminNeeded("Bia", "bia@agency.test, caio@agency.test", TENANT.cause))
     assert "Bia" in said
     assert "bia@agency.test, caio@agency.test: Microsoft 365" in said
-    assert player.tap("go:menu.switched_on").startswith(texts("en")["menu.retrying"])
-    assert RetryWaiting() in player.effects
+    assert "$people = 'bia@agency.test', 'caio@agency.test'" in said
+    assert player.tap("go:menu.switched_on").startswith(texts("en")["menu.retrying"].format(first=15, last=60))
+    assert RetryWaiting((15, 60)) in player.effects
 
 
 def test_an_admin_is_needed_for_something_without_words_to_forward():
