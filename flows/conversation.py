@@ -126,6 +126,7 @@ MAX_OPTIONS = 10  # WhatsApp's list
 MAX_BUTTONS = 3  # WhatsApp's buttons
 MISSES_BEFORE_A_PERSON = 3
 MAX_WITH_CHOICES = 960  # of WhatsApp's 1,024 characters; the rest is for what the channel adds to set values apart
+MAX_WITHOUT_CHOICES = 1_500  # of its 1,600
 LINK_LENGTH = 120  # a one-time link is not longer
 FIX = "fix:"  # an option that asks for one answer of this flow again: "fix:host"
 # Options below news that are done on the spot, whatever flow goes on: somebody is let in or not, or all is well.
@@ -821,7 +822,8 @@ def _news_for_an_admin(envelope: Envelope, event: AdminNeeded | MemberDiffers) -
     said = [Say("news.watch_admin", {"addresses": Code(first)})]
     if event.name:
         said = [Say("news.admin_needed", {"name": event.name, "addresses": Code(first)})]
-    said += [Say("news.watch_also", {"addresses": Code(one)}) for one in more]
+    if event.cause != remedies.SWITCHED_OFF:  # whose lines to copy name them all
+        said += [Say("news.watch_also", {"addresses": Code(one)}) for one in more]
     if has(f"forward.{event.cause}"):
         said += remedies.to_forward(event.cause, event.addresses)
     done = Option(f"{GO}menu.switched_on", "menu.button.switched_on")
@@ -982,7 +984,7 @@ def close(turn: Turn, facts: Facts) -> Closed:
     others = tuple(effect for effect in turn.effects if not isinstance(effect, Say) and not _is_record(effect))
     envelope = turn.envelope
     if not turn.ask or envelope.silent:
-        return Closed(envelope, (*_speak(says), *others))
+        return Closed(envelope, (*_speak(says, facts), *others))
     asked = _question(envelope, facts)
     options = turn.offer[:MAX_BUTTONS] if turn.briefly else _with_offers(asked.options, turn.offer, facts)
     question = asked.question if "." in asked.question else f"{envelope.flow}.{asked.question}"
@@ -993,7 +995,7 @@ def close(turn: Turn, facts: Facts) -> Closed:
     speak = Speak((*says, ask), question, options, () if envelope.doubt else _inputs(envelope))
     if facts.workspace or _fits(speak, facts.language):  # a message in a workspace holds as much as it has to
         return Closed(envelope, (speak, *others))
-    return Closed(envelope, (*_speak(says), replace(speak, parts=(ask,)), *others))
+    return Closed(envelope, (*_speak(says, facts), replace(speak, parts=(ask,)), *others))
 
 
 def _with_offers(options: tuple[Option, ...], offers: tuple[Option, ...], facts: Facts) -> tuple[Option, ...]:
@@ -1006,8 +1008,20 @@ def _with_offers(options: tuple[Option, ...], offers: tuple[Option, ...], facts:
     return (*options[: MAX_OPTIONS - len(besides)], *besides)
 
 
-def _speak(says: tuple[Say, ...]) -> tuple[Speak, ...]:
-    return (Speak(says),) if says else ()
+def _speak(says: tuple[Say, ...], facts: Facts) -> tuple[Speak, ...]:
+    """One message, or as many as it takes: what is to be copied from it must never be cut."""
+    messages: list[Speak] = []
+    for say in says:
+        longer = Speak((*messages[-1].parts, say)) if messages else None
+        if longer is not None and (facts.workspace or _length(longer, facts.language) <= MAX_WITHOUT_CHOICES):
+            messages[-1] = longer
+        else:
+            messages.append(Speak((say,)))
+    return tuple(messages)
+
+
+def _length(speak: Speak, language: Language) -> int:
+    return len(render(speak, language, Plain(), lambda _: "-" * LINK_LENGTH).body)
 
 
 def _fits(speak: Speak, language: Language) -> bool:
@@ -1033,8 +1047,8 @@ def merged(waiting: Speak, later: Speak, language: Language) -> Speak | None:
         last.options,
         last.inputs,
     )
-    size = len(render(together, language, Plain(), lambda _: "-" * LINK_LENGTH).body)
-    return together if _fits(together, language) and size <= MAX_WITH_CHOICES else None
+    fits = _fits(together, language) and _length(together, language) <= MAX_WITH_CHOICES
+    return together if fits else None
 
 
 def _inputs(envelope: Envelope) -> tuple[Input, ...]:
