@@ -701,7 +701,8 @@ def _ways(saved: Mailbox, facts: Facts) -> tuple[Option, ...]:
     if not saved.signed_in:
         return (*((button(offered),) if offered else ()), *_labelled("password"))
     other = (LABELS["graph"],) if _has_other_way(saved) else ()
-    instead = may_give_password(replace(saved.account, transport="smtp"), facts)
+    # What is switched off is so for a password, too.
+    instead = not other and may_give_password(replace(saved.account, transport="smtp"), facts)
     password = (Option("password", "sign_in.button.password"),) if instead else ()
     return (*other, Option("sign_in", "sign_in.button.again"), *password)
 
