@@ -26,7 +26,8 @@ from bot.store.conversations import Held
 from bot.store.engine import Connection, Row
 from bot.team import decided, elsewhere
 from bot.turns import HIDDEN, Turns
-from flows import guide, mailbox, saved
+from flows import guide, saved
+from flows import mailbox_states as mailbox
 from flows.conversation import Envelope, may_fill, subject
 from flows.questions import shown_article
 from flows.reading import looks_like_a_leak

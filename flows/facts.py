@@ -142,7 +142,7 @@ class Facts:
     """All facts of one turn. `agency` is empty while the contact is nobody's member.
 
     `about`, `shared`: the account, the file that a flow is begun with. `differs`: the server at hand is another one
-    than the agency's. `team`: the agency's members by name, for its admin while the flow `team` goes on,
+    than the agency's. `team`: the agency's members by name, for its admin while the flow `team` or `integrate` goes on,
     `invited`: for how many people invitations are still open.
     `workspace`: they write from a workspace of the agency, where people can be picked.
     `case`: the number of their open case, 0 without. `away_until`: support works again on that day, at `away_hour`;

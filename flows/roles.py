@@ -110,7 +110,8 @@ def _leaving(facts: Facts) -> Ask:
     options = (Option("yes", "roles.button.yes"), Option("no", "roles.button.no"))
     if facts.mailbox is None:
         return Ask("leave", "roles.leave", {"agency": facts.agency}, options)
-    url = facts.provider.app_password_url if facts.provider else ""
+    made = facts.provider is not None and not facts.mailbox.signed_in  # a secret that only its person can delete
+    url = facts.provider.app_password_url if facts.provider and made else ""
     values: Values = {
         "agency": facts.agency,
         "address": Code(facts.mailbox.account.address),

@@ -335,6 +335,8 @@ def _described(shown: Teammate) -> tuple[str, Values]:
     if not shown.address:
         return "team.member_missing", who
     known: Values = {**who, "address": Code(shown.address), "state": Text(f"team.state.{shown.state or 'none'}")}
+    if not shown.cause and shown.state == "works" and shown.days_left is not None:
+        return "team.member_days", {**known, "days": shown.days_left}
     if not shown.cause:
         return "team.member", known
     return "team.member_why", {**known, "why": Text(f"cause.{shown.cause}")}

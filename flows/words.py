@@ -612,11 +612,15 @@ class PasswordEnds:
 
 @dataclass(frozen=True, slots=True)
 class AdminNeeded:
-    """To an admin: a member cannot send until something is changed for these addresses; several without a name."""
+    """To an admin: a member cannot send until something is changed for these addresses; several without a name.
+
+    `url`: where it is changed, where that is one page for all.
+    """
 
     name: str
     addresses: str
     cause: str
+    url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -1057,7 +1061,12 @@ class TellAdmins:
 
 @dataclass(frozen=True, slots=True)
 class RetryWaiting:
-    """Test all mailboxes of the agency that have to wait, now: an admin has changed something."""
+    """Test all mailboxes of the agency that have to wait, now: an admin has changed something.
+
+    `again`: and once more after so many minutes each, for those that still wait: a change can take an hour to hold.
+    """
+
+    again: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
