@@ -85,9 +85,11 @@ def members(db: Connection, agency_id: UUID) -> list[Row]:
             mailbox.c.cause,
             mailbox.c.who,
             mailbox.c.host,
+            secret.c.kind.label("secret_kind"),
             _waiting.label("mails"),
         )
         .join(mailbox, mailbox.c.member_id == member.c.id, isouter=True)
+        .join(secret, secret.c.id == mailbox.c.secret_id, isouter=True)
         .where(member.c.agency_id == agency_id, member.c.removed_at.is_(None))
         .order_by(member.c.name)
     )
