@@ -28,6 +28,7 @@ from bot.mail.knowledge.providers import BadTable, Providers
 from bot.mail.wire.egress import Egress
 from bot.mail.wire.guard import Guard
 from bot.mail.wire.smtp import Network, tls_context
+from bot.oauth_apps import Apps
 from bot.records import Records
 from bot.safe import Safe
 from bot.screens import Screens
@@ -129,7 +130,8 @@ def _join(settings: Settings, engine: Engine, clock: Clock, joined: dict[str, Ch
         safe.check(db)
     mails = f"{settings.mails_per_hour} per hour; {settings.mails_per_day} per day"
     limits = Limits(engine, clock, {"mail": {"mailbox": mails}})
-    facts = FactReader(house(settings), providers, settings.desk.hours)
+    apps = Apps(safe, settings)
+    facts = FactReader(house(settings), providers, settings.desk.hours, apps)
     casework = Casework(settings.desk, settings.support_team)
     search = Search(lambda text: facts.family(text, clock.now().date()))
     records = Records(safe, limits, facts, casework, settings.twilio_whatsapp_from)
@@ -153,6 +155,7 @@ def _join(settings: Settings, engine: Engine, clock: Clock, joined: dict[str, Ch
         safe=safe,
         limits=limits,
         network=network(settings),
+        apps=apps,
         later=timers.later,
         announce=turns.announce,
         receive=turns.receive,

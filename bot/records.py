@@ -308,6 +308,7 @@ def _save_mailbox(scene: Scene, wanted: SaveMailbox) -> None:
         "who": wanted.who,
         "since": scene.now,
         "size": wanted.size,
+        "transport": account.transport,
     }
     replaced = mailboxes.save(scene.db, scene.standing.member_id, values)
     promises.one_at(scene.db, scene.held.id, promises.RETEST, None, scene.now)

@@ -334,7 +334,7 @@ class Turns:
     def _happened(self, db: Connection, held: Held, envelope: Envelope, event: Event, now: datetime) -> Envelope:
         """An event of the world, of which the transcript says nothing by itself."""
         standing = self._facts.read(db, held, envelope, now)
-        standing = replace(standing, facts=self._facts.about(standing.facts, envelope, standing.agency_host, event))
+        standing = replace(standing, facts=self._facts.about(standing.facts, envelope, standing.agency_host, event, apps=standing.apps))
         return self._run(db, held, envelope, standing, Heard(event, ""), now).envelope
 
     def _run(
@@ -397,7 +397,9 @@ class Turns:
                 if answer is not None:
                     answers.append(answer)
             for answer in answers:
-                known = self._facts.about(standing.facts, turn.envelope, standing.agency_host, answer)
+                known = self._facts.about(
+                    standing.facts, turn.envelope, standing.agency_host, answer, apps=standing.apps
+                )
                 turn = turn.then(converse(turn.envelope, answer, known))
         return held, standing, turn
 

@@ -42,10 +42,10 @@ def claim(db: Connection, secret_id: UUID, generation: int, now: datetime, until
     return db.execute(update(oauth_grant).where(*mine).values(refreshing_until=until)).rowcount == 1
 
 
-def release(db: Connection, secret_id: UUID, generation: int) -> None:
-    """Somebody else may try to renew it now."""
+def rest(db: Connection, secret_id: UUID, generation: int, until: datetime) -> None:
+    """It could not be renewed: nobody tries again before then."""
     mine = (oauth_grant.c.secret_id == secret_id, oauth_grant.c.generation == generation)
-    db.execute(update(oauth_grant).where(*mine).values(refreshing_until=None))
+    db.execute(update(oauth_grant).where(*mine).values(refreshing_until=until))
 
 
 def renewed(db: Connection, secret_id: UUID, **values: Any) -> None:

@@ -160,6 +160,12 @@ def warned(db: Connection, mailbox_id: UUID, at: datetime, since: datetime) -> b
     return db.execute(mine.values(warned_at=at)).rowcount == 1
 
 
+def ends_told(db: Connection, mailbox_id: UUID, before: str, note: str) -> bool:
+    """Note what its person is told of the day on which passwords end; False: somebody else has noted more."""
+    mine = (mailbox.c.id == mailbox_id, mailbox.c.ends_told == before)
+    return db.execute(update(mailbox).where(*mine).values(ends_told=note)).rowcount == 1
+
+
 def hosts_of(db: Connection, agency_id: UUID) -> list[str]:
     """The servers of all mailboxes of an agency, one for each mailbox."""
     query = select(mailbox.c.host).join(member, member.c.id == mailbox.c.member_id)

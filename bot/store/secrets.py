@@ -70,7 +70,7 @@ def _erase(db: Connection, *which: ColumnElement[bool]) -> int:
     if not ids:
         return 0
     mine = oauth_grant.c.secret_id.in_(ids)
-    tokens = list(db.execute(select(oauth_grant.c.access_id).where(mine)).scalars())
+    tokens = list(db.execute(select(oauth_grant.c.access_id).where(mine).with_for_update()).scalars())
     gone = update(oauth_grant).where(mine, oauth_grant.c.revocable).values(leaving=True, account="")
     stays = set(db.execute(gone.returning(oauth_grant.c.secret_id)).scalars())
     if stays:
