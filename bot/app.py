@@ -34,6 +34,7 @@ from bot.safe import Safe
 from bot.screens import Screens
 from bot.search import Search
 from bot.settings import Settings, SettingsError
+from bot.sign_in import SignIns
 from bot.staff import Staff
 from bot.store import housekeeping, schema
 from bot.store.engine import Engine, connect, reading
@@ -45,6 +46,7 @@ from bot.web import pages
 from bot.web.headers import secure
 from bot.web.playground import playground
 from bot.web.secret_page import secret_page
+from bot.web.sign_in import sign_in
 from bot.web.slack import slack_pages
 from bot.web.slack_install import slack_install
 from bot.worker import Worker
@@ -89,6 +91,7 @@ class Parts:
     facts: FactReader
     search: Search
     links: LinkBook
+    sign_ins: SignIns
     tools: Tools
     timers: Timers
     slack: SlackParts | None = None
@@ -130,13 +133,14 @@ def _join(settings: Settings, engine: Engine, clock: Clock, joined: dict[str, Ch
         safe.check(db)
     mails = f"{settings.mails_per_hour} per hour; {settings.mails_per_day} per day"
     limits = Limits(engine, clock, {"mail": {"mailbox": mails}})
-    apps = Apps(safe, settings)
+    reached = network(settings)
+    apps = Apps(safe, settings, reached.context)
     facts = FactReader(house(settings), providers, settings.desk.hours, apps)
     casework = Casework(settings.desk, settings.support_team)
     search = Search(lambda text: facts.family(text, clock.now().date()))
     records = Records(safe, limits, facts, casework, settings.twilio_whatsapp_from)
     turns = Turns(engine, clock, facts, records, safe, search, casework)
-    links = LinkBook(engine, clock, turns, safe, providers, chat_url(settings))
+    links = LinkBook(engine, clock, turns, safe, providers, chat_url(settings), apps)
     whatsapp = _whatsapp(settings, engine) if settings.real_twilio else None
     templates = None
     if whatsapp is not None:
@@ -154,7 +158,7 @@ def _join(settings: Settings, engine: Engine, clock: Clock, joined: dict[str, Ch
         providers=providers,
         safe=safe,
         limits=limits,
-        network=network(settings),
+        network=reached,
         apps=apps,
         later=timers.later,
         announce=turns.announce,
@@ -179,6 +183,7 @@ def _join(settings: Settings, engine: Engine, clock: Clock, joined: dict[str, Ch
         facts,
         search,
         links,
+        SignIns(engine, clock, turns, safe, apps, providers, chat_url(settings)),
         tools,
         timers,
         slack,
@@ -340,6 +345,7 @@ def create_app(parts: Parts) -> Flask:
         )
     )
     app.register_blueprint(pages.pages(parts))
+    app.register_blueprint(sign_in(parts, parts.sign_ins))
     if parts.slack is not None:
         app.register_blueprint(slack_pages(parts))
     app.register_blueprint(slack_install(parts))

@@ -236,9 +236,7 @@ def _roles_of(db: Connection, held: Held) -> tuple[Role, ...]:
     )
 
 
-def _of_the_team(
-    db: Connection, row: Row, now: datetime, days_left: Callable[[Row], int | None]
-) -> dict[str, Any]:
+def _of_the_team(db: Connection, row: Row, now: datetime, days_left: Callable[[Row], int | None]) -> dict[str, Any]:
     """The members of the agency, and how many more are invited, for its admin."""
     return {"team": _team(db, row, days_left), "invited": people.invited(db, row.agency_id, now)}
 

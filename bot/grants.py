@@ -101,7 +101,7 @@ def keep(
     refresh = Secret(granted.refresh)
     secret_id = safe.put(db, refresh, kind=kind_of(grant.provider), owner=owner, use=use, now=now)
     lasts = timedelta(seconds=granted.expires_in)
-    token = Secret(granted.access.value)
+    token = Secret(granted.access)
     access_id = safe.put(db, token, kind="mailbox.access", owner=owner, use=use, now=now, keep=lasts)
     grants.add(
         db,
@@ -181,7 +181,7 @@ def _renewed(tools: Tools, row: Row, account: Account, old: Token | None) -> Tok
             return old
         raise
     if insist(lambda: _keep_renewed(tools, row, account, granted)):
-        return granted.access
+        return Token(granted.access)
     return fresh(tools, row.secret_id, account)  # somebody was faster, and what they have is newer
 
 
@@ -230,7 +230,7 @@ def _keep_renewed(tools: Tools, row: Row, account: Account, granted: wire.Grante
         if granted.refresh:
             tools.safe.reseal(db, row.secret_id, Secret(granted.refresh), kind=kind_of(row.provider), use=use)
         owner = _owner(db, row.secret_id)
-        token = Secret(granted.access.value)
+        token = Secret(granted.access)
         access = tools.safe.put(db, token, kind="mailbox.access", owner=owner, use=use, now=now, keep=lasts)
         grants.renewed(db, row.secret_id, access_id=access, access_until=now + lasts, refreshed_at=now)
         secrets.erase(db, [still.access_id] if still.access_id else [])

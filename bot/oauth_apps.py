@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from ssl import SSLContext
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -20,7 +20,8 @@ NAMES: dict[SignInProvider, str] = {"microsoft": "Microsoft", "google": "Google"
 # The names that a person's browser shows while they sign in, as of November 2026.
 _PAGES: dict[SignInProvider, str] = {"microsoft": "login.microsoftonline.com", "google": "accounts.google.com"}
 _PERSONAL = frozenset({"gmail", "outlook_com"})  # accounts that belong to no organisation
-ANY_ORGANISATION = "organizations"
+ANYBODY = "common"  # organisations and personal accounts, as Microsoft calls it
+CONSENTED = "consent"  # what an administrator comes back with
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +42,10 @@ def use_of_app(provider: str, client_id: str, tenant: str) -> dict[str, str | in
 class Apps:
     """Knows the apps. Safe to share between threads."""
 
-    def __init__(self, safe: Safe, settings: Settings) -> None:
+    def __init__(self, safe: Safe, settings: Settings, context: SSLContext | None = None) -> None:
+        """`context`: whom to trust on the way to a provider."""
         self._safe = safe
+        self._web = wire.Web(context)
         self._url = settings.url
         self._verified = settings.google_verified == "yes"
         self._authority: dict[SignInProvider, str] = {
@@ -53,6 +56,7 @@ class Apps:
             ("microsoft", settings.microsoft_client_id, settings.microsoft_client_secret),
             ("google", settings.google_client_id, settings.google_client_secret),
         )
+        self._endpoints: dict[tuple[SignInProvider, str, str], wire.Endpoints] = {}
         self._own = {provider: App(provider, id_, Secret(secret)) for provider, id_, secret in given if id_}
 
     @property
@@ -91,14 +95,12 @@ class Apps:
 
     def consent_url(self, provider: SignInProvider, apps: Mapping[str, list[str]]) -> str:
         """Where an administrator lets the app in for their whole organisation; empty: there is no such page."""
-        client_id, tenant = apps[provider] if provider in apps else ("", "")
         own = self._own.get(provider)
-        if not client_id and own is None:
+        client_id, tenant = apps[provider] if provider in apps else (own.client_id if own is not None else "", "")
+        if not client_id or self._authority[provider]:
             return ""
-        client_id = client_id or (own.client_id if own is not None else "")
-        return wire.consent_url(
-            provider, client_id, tenant or ANY_ORGANISATION, self.redirect_uri(provider), self._authority[provider]
-        )
+        client = wire.Client(provider, client_id, "", wire.endpoints(provider, tenant=tenant or ANYBODY))
+        return wire.admin_consent_url(client, redirect_uri=self.redirect_uri(provider), state=CONSENTED)
 
     def of_agency(self, db: Connection, agency_id: UUID, provider: SignInProvider, *, personal: bool) -> App | None:
         """The app through which somebody of an agency signs in; the installation's for a personal account."""
@@ -125,15 +127,16 @@ class Apps:
     # --- on the wire ---
 
     def client(self, app: App) -> wire.Client:
-        """An app as the wire needs it; never called within a transaction. Raises wire.Away."""
-        where = _endpoints(app.provider, self._authority[app.provider], app.tenant)
-        return wire.Client(app.provider, app.client_id, app.secret.reveal(), where)
+        """An app as the wire needs it; never called within a transaction. Raises wire.Away, wire.Refused."""
+        return wire.Client(app.provider, app.client_id, app.secret.reveal(), self.endpoints(app), self._web)
 
-
-@cache
-def _endpoints(provider: SignInProvider, authority: str, tenant: str) -> wire.Endpoints:
-    """Asked once; what could not be had is asked again."""
-    return wire.endpoints(provider, authority, tenant)
+    def endpoints(self, app: App) -> wire.Endpoints:
+        """Where its provider does what; what could not be had is asked again. Raises wire.Away, wire.Refused."""
+        asked = (app.provider, self._authority[app.provider], app.tenant)
+        if asked not in self._endpoints:
+            provider, authority, tenant = asked
+            self._endpoints[asked] = wire.endpoints(provider, authority, tenant=tenant or ANYBODY, web=self._web)
+        return self._endpoints[asked]
 
 
 def is_personal(named: Provider | None) -> bool:

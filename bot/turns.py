@@ -334,7 +334,9 @@ class Turns:
     def _happened(self, db: Connection, held: Held, envelope: Envelope, event: Event, now: datetime) -> Envelope:
         """An event of the world, of which the transcript says nothing by itself."""
         standing = self._facts.read(db, held, envelope, now)
-        standing = replace(standing, facts=self._facts.about(standing.facts, envelope, standing.agency_host, event, apps=standing.apps))
+        standing = replace(
+            standing, facts=self._facts.about(standing.facts, envelope, standing.agency_host, event, apps=standing.apps)
+        )
         return self._run(db, held, envelope, standing, Heard(event, ""), now).envelope
 
     def _run(

@@ -252,6 +252,7 @@ _LINK = (
         contact.c.language,
         contact.c.id.label("contact_id"),
         contact.c.channel,
+        contact.c.address.label("contact_address"),
         member.c.name,
         member.c.agency_id,
     )
