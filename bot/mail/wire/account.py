@@ -9,8 +9,8 @@ from bot.mail.wire.addresses import BadAddress, normalise
 MAX_USER = 320
 MAX_SECRET = 1024
 MAX_TOKEN = 8192  # Google's have at most 2,048 bytes, Microsoft's two to four thousand; base64 makes 4 of 3
-# RFC 6750 2.1. No other sign stands in a token, so that none can end a field of XOAUTH2 or a header
-_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
+# RFC 6749 A.12, without the blank: nothing in it can end a field of XOAUTH2 or a header
+_TOKEN = re.compile(r"[!-~]+")
 
 
 class BadCredential(ValueError):

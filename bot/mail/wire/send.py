@@ -105,13 +105,17 @@ class Refused:
 
 @dataclass(frozen=True)
 class Later:
-    """Nothing was sent: the final dot never left us, or the server said no to it. Trying again later is safe."""
+    """Nothing was sent: the final dot never left us, or the server said no to it. Trying again later is safe.
+
+    `wait`: seconds that the server wants to be left alone; 0: it does not say.
+    """
 
     stage: Stage
     cause: str
     who: Who
     raw: str
     declined: tuple[Declined, ...]
+    wait: float = 0.0
 
 
 @dataclass(frozen=True)
