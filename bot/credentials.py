@@ -1,4 +1,4 @@
-"""What a mailbox signs in with, a password or a token, and the wire on which its mail leaves: the same for all hands."""
+"""What a mailbox signs in with, a password or a token, and the way on which its mail leaves: the same for all."""
 
 from collections.abc import Callable, Sequence
 from email.message import EmailMessage
@@ -20,6 +20,7 @@ from bot.vault import Secret, Unopenable
 from flows.words import Account
 
 Credential = Secret | Token
+REFUSED = "wrong_credentials"  # what a server says of a token that it does not take, whether it is old or revoked
 
 
 def credential_of(tools: Tools, account: Account, secret_id: UUID) -> Credential:
@@ -55,17 +56,18 @@ def try_account(tools: Tools, account: Account, secret_id: UUID, *, watch: Watch
     """The live test, by whichever way the account's mail leaves. Raises what `credential_of` does."""
     credential = credential_of(tools, account, secret_id)
     result = _tried(tools, account, credential, watch)
-    if isinstance(result, Failed) and result.blames_secret and isinstance(credential, Token):
+    if isinstance(result, Failed) and result.cause == REFUSED and isinstance(credential, Token):
         other = _anew(tools, account, secret_id, credential)
         return result if other is None else _tried(tools, account, other, watch)
     return result
 
 
 def _tried(tools: Tools, account: Account, credential: Credential, watch: Watch) -> Worked | Failed:
+    wire = on_the_wire(account)
     if isinstance(credential, Token) and account.transport == "graph":
-        return graph.test_login(credential, account.address, network=tools.network, watch=watch)
+        return graph.test_login(wire, credential, network=tools.network, watch=watch, url=tools.apps.graph_url)
     family = family_of(tools, account)
-    return test_login(on_the_wire(account), opened(credential), network=tools.network, provider=family, watch=watch)
+    return test_login(wire, opened(credential), network=tools.network, provider=family, watch=watch)
 
 
 def _anew(tools: Tools, account: Account, secret_id: UUID, refused: Token) -> Token | None:
@@ -91,19 +93,22 @@ def hand_over(
 
     Raises what `credential_of` does, BadAddress, BadCredential, BadMessage.
     """
+    wire, through = on_the_wire(account), network or tools.network
 
     def handed(credential: Credential) -> send.Outcome:
-        through = network or tools.network
-        told = {"on_handing": on_handing, "on_accepted": on_accepted}
         if isinstance(credential, Token) and account.transport == "graph":
-            return graph.send(credential, message, recipients, network=through, **told)
-        family = family_of(tools, account)
-        wire = on_the_wire(account)
-        return send.send(wire, opened(credential), message, recipients, network=through, provider=family, **told)
+            return graph.send(
+                wire, credential, message, recipients, network=through, on_handing=on_handing, on_accepted=on_accepted,
+                url=tools.apps.graph_url,
+            )  # fmt: skip
+        return send.send(
+            wire, opened(credential), message, recipients, network=through, provider=family_of(tools, account),
+            on_handing=on_handing, on_accepted=on_accepted,
+        )  # fmt: skip
 
     credential = credential_of(tools, account, secret_id)
     outcome = handed(credential)
-    if isinstance(outcome, send.Refused) and outcome.blames_secret and isinstance(credential, Token):
+    if isinstance(outcome, send.Refused) and outcome.cause == REFUSED and isinstance(credential, Token):
         other = _anew(tools, account, secret_id, credential)  # it was refused before a byte of the mail left
         return outcome if other is None else handed(other)
     return outcome

@@ -28,6 +28,7 @@ DEMANDS: dict[Demand, facts.Demand] = {
     "oauth_only": "sign_in_only",
     "cannot_work": "impossible",
 }
+PASSWORD = "mailbox.password"  # noqa: S105 - a kind of secret, see bot.vault
 AgencyApps = Mapping[str, list[str]]  # {provider: [client id, tenant]}
 _SAMPLES = {"google16": "abcd efgh ijkl mnop", "apple16": "abcd-efgh-ijkl-mnop"}
 
@@ -95,7 +96,7 @@ class FactReader:
 
     def _days_left(self, one: Row, today: date) -> int | None:
         """For how many more days a member's password works; None: for ever, or there is none."""
-        if one.secret_kind != "mailbox.password" or one.address is None:
+        if one.secret_kind != PASSWORD or one.address is None:
             return None
         known = self._providers.for_address(one.address, today) or self._providers.for_host(one.host, today)
         return (known.until - today).days if known is not None and known.until is not None else None
@@ -223,7 +224,8 @@ def _mailbox(row: Row | None) -> facts.Mailbox | None:
     if row is None or row.mailbox_id is None:
         return None
     account = Account(row.address, row.user_name, Server(row.host, row.port, row.security), row.transport)
-    secret_id, signed_in = str(row.secret_id or ""), row.signed_in or ""
+    secret_id = str(row.secret_id or "")
+    signed_in: SignInProvider | Literal[""] = row.signed_in or ""
     imap = lets_us_look(row.transport, row.signed_in, row.scopes) if signed_in else True
     return facts.Mailbox(account, row.state, row.cause, secret_id, signed_in, imap)
 

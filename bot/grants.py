@@ -126,7 +126,8 @@ def keep(
 def fresh(tools: Tools, secret_id: UUID, account: Account, refused: Token | None = None) -> Token:
     """An access token that is good for some minutes, for this account and no other.
 
-    `refused`: the one that a server did not take although it should be good; another one is asked for. Raises OverError (it was erased, or the provider takes it no more), NotNowError (nobody can say now).
+    `refused`: the one that a server did not take although it should be good; another one is asked for. Raises
+    Unopenable (it was erased, or is for something else), OverError (the provider takes it no more), NotNowError.
     """
     with reading(tools.engine) as db:
         row = grants.get(db, secret_id)
@@ -152,7 +153,7 @@ def check_way(tools: Tools, provider: SignInProvider, account: Account) -> None:
     if account.transport == "graph":
         theirs = provider == "microsoft"
     else:
-        theirs = account.server.host in tools.providers.sign_in_hosts(provider)
+        theirs = account.server.host in tools.providers.token_hosts(provider)
     if not theirs:
         _log.error("a sign-in is stored for a server that is not its provider's", provider=provider)
         raise Unopenable("This secret is not for that server.")
@@ -213,7 +214,7 @@ def _refused(tools: Tools, row: Row, account: Account, refused: wire.Refused) ->
 
 
 def _without_an_app(tools: Tools, row: Row, account: Account) -> Exception:
-    """A grant belongs to one app. Where that was given up for another its person signs in anew; else it is a mistake."""
+    """A grant belongs to one app: where that was replaced its person signs in anew; else the operator forgot it."""
     if any(app.provider == row.provider for app in tools.apps.own):
         return _over(tools, row, account, "the app was replaced")
     _log.error(f"{str(row.provider).upper()}_CLIENT_ID: people signed in through it, and it is not set")

@@ -46,11 +46,11 @@ from bot.mail.wire.account import BadCredential
 from bot.mail.wire.addresses import BadAddress, normalise
 from bot.mail.wire.guard import GuardError
 from bot.mail.wire.probe import Failed, check_server
+from bot.password_ends import look_for_ends, password_ends
 from bot.progress import Progress
 from bot.proofs import Proving, TakenError, file_copy, prove
 from bot.records import RETEST_AFTER
 from bot.safe import WAITING
-from bot.password_ends import look_for_ends, password_ends
 from bot.saying import BOT, identity, say
 from bot.store import conversations, mailboxes, people, promises, secrets
 from bot.store.conversations import Held
@@ -500,6 +500,11 @@ def send_mail(tools: Tools, promise: Promise) -> Outcome:
         return _unknown(tools, mail, "the process ended while the mail was handed over")
     if mail.version != mail.mailbox_version or mail.mailbox_state != "works" or mail.secret_id is None:
         return _refused(tools, mail_id, CHANGED, "user", "the mailbox was changed meanwhile")
+    return _handed_over(tools, promise, mail)
+
+
+def _handed_over(tools: Tools, promise: Promise, mail: Row) -> Outcome:
+    mail_id = mail.id
     try:
         return _hand_over(tools, promise, mail)
     except _TakenError:

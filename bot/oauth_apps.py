@@ -8,6 +8,7 @@ from uuid import UUID
 
 from bot.mail.knowledge.providers import Provider
 from bot.mail.wire import oauth as wire
+from bot.mail.wire.graph import GRAPH
 from bot.safe import Safe
 from bot.settings import Settings
 from bot.store import grants
@@ -47,6 +48,7 @@ class Apps:
         self._safe = safe
         self._web = wire.Web(context)
         self._url = settings.url
+        self.graph_url = settings.graph_url or GRAPH
         self._verified = settings.google_verified == "yes"
         self._authority: dict[SignInProvider, str] = {
             "microsoft": settings.microsoft_authority,
@@ -96,7 +98,7 @@ class Apps:
     def consent_url(self, provider: SignInProvider, apps: Mapping[str, list[str]]) -> str:
         """Where an administrator lets the app in for their whole organisation; empty: there is no such page."""
         own = self._own.get(provider)
-        client_id, tenant = apps[provider] if provider in apps else (own.client_id if own is not None else "", "")
+        client_id, tenant = apps.get(provider) or (own.client_id if own is not None else "", "")
         if not client_id or self._authority[provider]:
             return ""
         client = wire.Client(provider, client_id, "", wire.endpoints(provider, tenant=tenant or ANYBODY))

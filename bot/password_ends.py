@@ -10,6 +10,7 @@ from datetime import date, timedelta
 from uuid import UUID
 
 from bot.calendar import is_by_day, may_write, next_day_hour
+from bot.facts import PASSWORD
 from bot.handiwork import Again, Ended, Outcome, Tools, look, provider_of
 from bot.live_tests import stored
 from bot.oauth_apps import is_personal
@@ -88,18 +89,22 @@ def password_ends(tools: Tools, promise: Promise) -> Outcome:
     held, now, of = look(tools, promise), tools.clock.now(), promise.payload
     with reading(tools.engine) as db:
         row = mailboxes.by_id(db, UUID(of["mailbox"]))
-        agency_id = people.agency_id_of(db, row.member_id) if row is not None else None
-        apps = _apps(db).get(agency_id, {}) if agency_id is not None else {}
+        if held is None or row is None or not _has_password(db, row):
+            return Ended("dropped")
+        agency_id = people.agency_id_of(db, row.member_id)
+        apps = _apps(db).get(agency_id, {})
         zone = people.timezone_of(db, agency_id)
-        kept = secrets.get(db, row.secret_id) if row is not None and row.secret_id is not None else None
-    if held is None or row is None or row.state != "works" or kept is None or kept.kind != "mailbox.password":
-        return Ended("dropped")
     end = end_of(tools, stored(row), apps)
     if end is None or end.note != of["note"]:
         return Ended("dropped")
     if not may_write(held.window_until, now) or not (of.get("wrote") or is_by_day(now, zone)):
         return Again(min(AGAIN, _until_day(tools, zone)), "nothing may be said unasked")
     return Ended(event=PasswordEnds(row.address, end.provider, end.day, end.days))
+
+
+def _has_password(db: Connection, row: Row) -> bool:
+    kept = secrets.get(db, row.secret_id) if row.state == "works" and row.secret_id is not None else None
+    return kept is not None and kept.kind == PASSWORD
 
 
 def _until_day(tools: Tools, zone: str) -> float:

@@ -595,7 +595,7 @@ def test_slack_s_answer_waits_for_a_database_that_is_away(kit, monkeypatch):
 
     kit.installed()
     kit.clock.move(hours=11)
-    monkeypatch.setattr(workspaces.time, "sleep", lambda _seconds: None)
+    monkeypatch.setattr(insist.time, "sleep", lambda _seconds: None)
     real, down = kit.parts.slack.workspaces._keep_renewed, [True, True]
 
     def away(*given):

@@ -307,7 +307,7 @@ mailbox = Table(
     Index("ix_mailbox_worked", "worked_at", postgresql_where=text("state = 'works'")),
 )
 
-# An agency's own app at a provider: its people sign in through that instead of the installation's. Its secret is sealed.
+# An agency's own app at a provider: its people sign in through that one, not the installation's. Its secret is sealed.
 oauth_app = Table(
     "oauth_app",
     metadata,

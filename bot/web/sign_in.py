@@ -8,7 +8,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
-from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.wrappers import Response as Answer
 
@@ -48,7 +47,7 @@ class _SignIn:
         self._settings = parts.settings
         self._sign_ins = sign_ins
         self._forms = Forms(parts.vault.subkey("forms"), SIGN_IN)
-        # The prefix makes browsers refuse what another host of this domain sets; it needs https, which a playground lacks.
+        # The prefix makes browsers refuse what another host of this domain sets; it needs https.
         self._https = parts.settings.url.startswith("https://")
         self._cookie = "__Host-sign_in" if self._https else "sign_in"
 
@@ -57,11 +56,10 @@ class _SignIn:
         request.max_content_length = MAX_BODY
         known = _provider(provider)
         try:
-            form = request.form
+            token, proof = request.form.get("token", ""), request.form.get("proof", "")
         except RequestEntityTooLarge:
-            form = MultiDict()
-        token = form.get("token", "")
-        if known is None or not 0 < len(token) <= MAX_TOKEN or not self._forms.is_ours(token, form.get("proof", "")):
+            token, proof = "", ""
+        if known is None or not 0 < len(token) <= MAX_TOKEN or not self._forms.is_ours(token, proof):
             return self._end(CLOSED, provider)
         begun = self._sign_ins.begin(token, known)
         if isinstance(begun, Back):

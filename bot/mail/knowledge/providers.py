@@ -173,7 +173,6 @@ class Provider:
     app_password_url: str | None = None
     enable_access_url: str | None = None
     reset_url: str | None = None
-    sign_in: Literal["microsoft", "google"] | None = None
     source: Literal["table", "ispdb"] = "table"
     uncertain: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
@@ -326,12 +325,6 @@ class Providers:
             return True
         a, b = self.for_host(host_a, today), self.for_host(host_b, today)
         return a is not None and b is not None and a.id == b.id
-
-    def sign_in_hosts(self, provider: str) -> frozenset[str]:
-        """The servers that take what somebody granted by signing in at `provider` (google, microsoft): no others may."""
-        rows = [row for row in self._rows.values() if row.sign_in == provider]
-        servers = {server.host for row in rows for server in (*row.servers, *row.imap)}
-        return frozenset(servers | {host for row in rows for host in row.other_hosts})
 
     def by_name(self, text: str, today: date) -> tuple[Provider, ...]:
         """The providers that a person speaks of ("we pay Locaweb"), the surest first, six at most; () where none is."""
