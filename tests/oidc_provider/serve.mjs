@@ -10,6 +10,9 @@ import { createInterface } from "node:readline";
 import { pathToFileURL } from "node:url";
 
 const [folder, issuer] = process.argv.slice(2);
+// Standard output is for our answers; the package has advice for those who run it in earnest.
+const say = (line) => process.stdout.write(`${line}\n`);
+console.log = console.info = console.warn = () => {};
 const { Provider, interactionPolicy, errors } = await import(
   pathToFileURL(join(folder, "node_modules", "oidc-provider", "lib", "index.js"))
 );
@@ -160,7 +163,8 @@ const server = createServer((request, response) => {
 const orders = {
   client({ client_id, client_secret, redirect_uris }) {
     clients.set(client_id, {
-      client_id, client_secret, redirect_uris, grant_types: ["authorization_code", "refresh_token"],
+      client_id, ...(client_secret ? { client_secret } : {}), redirect_uris,
+      grant_types: ["authorization_code", "refresh_token"],
       token_endpoint_auth_method: client_secret ? "client_secret_post" : "none",
     });
   },
@@ -176,6 +180,6 @@ const orders = {
 createInterface({ input: process.stdin }).on("line", (line) => {
   const { order, ...given } = JSON.parse(line);
   orders[order](given);
-  console.log(JSON.stringify({ done: order }));
+  say(JSON.stringify({ done: order }));
 }).on("close", () => process.exit(0));
-server.listen(0, "127.0.0.1", () => console.log(`http://127.0.0.1:${server.address().port}`));
+server.listen(0, "127.0.0.1", () => say(`http://127.0.0.1:${server.address().port}`));

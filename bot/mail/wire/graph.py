@@ -46,6 +46,7 @@ _CHUNK = 65_536
 _MAX_BODY = 65_536
 _LONGEST_WAIT = 3_600.0
 _TOO_LARGE = "message_too_large"
+_NO_MAIL = "content_rejected_spam_policy"  # what Graph's words about a mail that is none come to
 _ACCEPTED = 202
 _UNAUTHORIZED = 401
 _FORBIDDEN = 403
@@ -122,10 +123,10 @@ def test_login(
     except (BadAddress, BadCredential, GuardError, OSError, http.client.HTTPException, NotFetched) as error:
         failure = Failure.of(error, track.stage, _FAMILY)
     else:
-        if answer.status < _SERVER and answer.status not in _NAMED:
+        failure = Failure("auth", answer.text, None, _FAMILY, by_token=True)
+        if answer.status == _ACCEPTED or explain(failure).cause == _NO_MAIL:
             track.arrive()
             return Worked(account.server, False, track.passed, MAX_MAIL)  # noqa: FBT003
-        failure = Failure("auth", answer.text, None, _FAMILY, by_token=True)
     track.fail()
     found = explain(failure)
     return Failed(
@@ -263,8 +264,10 @@ def _check_same(message: EmailMessage, recipients: tuple[str, ...]) -> None:
 
 def _words(status: int, body: bytes) -> str:
     """`CODE: message` of an error (learn.microsoft.com/graph/errors), and what the status means where it has none."""
+    if status == _ACCEPTED:
+        return f"{status} accepted"
     if status < _CLIENT:
-        return f"{status} accepted" if status == _ACCEPTED else f"an answer with status {status}"
+        return f"an answer with status {status} [{_NAMED[_UNAVAILABLE]}]"
     try:
         error = json.loads(body)["error"]
         told = f"{error['code']}: {error['message']}"

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from functools import cache
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 from urllib.parse import urlencode
 
 from authlib.integrations.requests_client import OAuth2Session
@@ -22,7 +22,7 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 from joserfc.jws import JWSRegistry
-from requests import PreparedRequest, RequestException, Response
+from requests import PreparedRequest, Response
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
 
@@ -100,6 +100,8 @@ _HINTED: Mapping[str, Cause] = {
     "AADSTS50011": "ours",
     "AADSTS700016": "ours",
 }
+# What the libraries raise about keys and tokens that are none
+_NONSENSE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
 _PASSING = frozenset({"server_error", "temporarily_unavailable", "slow_down"})
 _GONE_ALREADY = frozenset({"invalid_token", "invalid_grant"})
 
@@ -412,10 +414,10 @@ def _session(client: Client) -> Any:
     return session
 
 
-def _judged(response: Response, **_: Any) -> Response:
+def _judged(response: Response, **_: Any) -> None:
     """Let through only what is an answer of success; raise Away or Refused for all else."""
     if response.status_code == _OK:
-        return response
+        return
     if response.status_code == _TOO_MANY or response.status_code >= _SERVER:
         raise Away(f"status {response.status_code}", _wait(response))
     told = _object(response)
@@ -423,10 +425,9 @@ def _judged(response: Response, **_: Any) -> Response:
         raise Away(f"status {response.status_code} without an error of OAuth")
     suberror = told.get("suberror") or told.get("error_subtype")  # Microsoft's word, Google's
     _raise(told["error"], suberror, told.get("error_description"))
-    return response
 
 
-def _raise(error: str, suberror: object, description: object) -> None:
+def _raise(error: str, suberror: object, description: object) -> NoReturn:
     if error in _PASSING:
         raise Away(error)
     raise Refused(error, str(suberror or ""), str(description or ""))
@@ -464,9 +465,7 @@ def _asked(call: Callable[[], Any]) -> Any:
         failure, seconds = str(error), error.seconds
     except Refused as error:
         failure, refused = "", Refused(error.error, error.suberror, error.hint)
-    except (RequestException, HTTPError, OSError, ValueError, RecursionError) as error:
-        failure = type(error).__name__
-    except Exception as error:  # noqa: BLE001 - Authlib's own errors, whatever they are: no answer that can be used
+    except Exception as error:  # noqa: BLE001 - of requests, urllib3, Authlib: whatever it is, no answer to be used
         failure = type(error).__name__
     if refused:
         raise refused
@@ -497,7 +496,7 @@ def _life(told: object) -> int:
 def _keys(client: Client) -> KeySet:
     try:
         return KeySet.import_key_set(_fetched(client.endpoints.jwks, client.web))  # type: ignore[arg-type]
-    except (JoseError, ValueError, TypeError, KeyError):
+    except (JoseError, *_NONSENSE):
         failure = "keys that are none"
     raise Away(failure)
 
@@ -534,7 +533,7 @@ def _identity(client: Client, token: Mapping[str, Any], keys: KeySet, nonce: str
             {"nonce": nonce, "client_id": client.client_id, "access_token": token.get("access_token")},
         )
         claims.validate(now=int(now), leeway=LEEWAY)
-    except (JoseError, ValueError, TypeError, KeyError) as error:
+    except (JoseError, *_NONSENSE) as error:
         reason = type(error).__name__
     else:
         return _read(client.provider, claims)
@@ -585,13 +584,13 @@ def _discovered(authority: str, web: Web) -> Endpoints:
         raise Refused("issuer_mismatch")
     try:
         return Endpoints(
-            authorize=secure_url(told["authorization_endpoint"]),
-            token=secure_url(told["token_endpoint"]),
-            revoke=secure_url(told["revocation_endpoint"]) if told.get("revocation_endpoint") else "",
+            authorize=secure_url(str(told["authorization_endpoint"])),
+            token=secure_url(str(told["token_endpoint"])),
+            revoke=secure_url(str(told["revocation_endpoint"])) if told.get("revocation_endpoint") else "",
             issuer=authority,
-            jwks=secure_url(told["jwks_uri"]),
+            jwks=secure_url(str(told["jwks_uri"])),
             tells_issuer=told.get("authorization_response_iss_parameter_supported") is True,
         )
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, ValueError):
         failure = "endpoints that are none"
     raise Away(failure)
