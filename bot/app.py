@@ -91,6 +91,7 @@ class Parts:
     facts: FactReader
     search: Search
     links: LinkBook
+    apps: Apps
     sign_ins: SignIns
     tools: Tools
     timers: Timers
@@ -183,6 +184,7 @@ def _join(settings: Settings, engine: Engine, clock: Clock, joined: dict[str, Ch
         facts,
         search,
         links,
+        apps,
         SignIns(engine, clock, turns, safe, apps, providers, chat_url(settings)),
         tools,
         timers,

@@ -81,8 +81,10 @@ class _SignIn:
         browser = request.cookies.get(self._cookie, "")
         if not browser or not query.get("state"):
             return self._end(CLOSED, provider)
-        answer = self._end(self._sign_ins.finish(known, browser, query), provider)
-        answer.delete_cookie(self._cookie, path="/", secure=self._https, httponly=True, samesite="Lax")
+        back = self._sign_ins.finish(known, browser, query)
+        answer = self._end(back, provider)
+        if back.what != "closed":  # else there may be another way that this browser is still on
+            answer.delete_cookie(self._cookie, path="/", secure=self._https, httponly=True, samesite="Lax")
         return answer
 
     def done(self, way: str) -> Response:
