@@ -205,8 +205,10 @@ class Settings(BaseModel):
     def _check_sign_in(self, name: str, client_id: str, client_secret: str) -> None:
         """What signing in at a provider needs. Raises ValueError with one sentence."""
         if bool(client_id) != bool(client_secret):
-            missing = f"{name}_CLIENT_SECRET" if client_id else f"{name}_CLIENT_ID"
-            raise ValueError(f"{missing}: the app's id and its secret go together; set both, or neither")
+            there, missing = ("ID", "SECRET") if client_id else ("SECRET", "ID")
+            raise ValueError(
+                f"{name}_CLIENT_{missing}: it is needed beside {name}_CLIENT_{there}; set both, or neither"
+            )
         here = urlsplit(self.url)
         if client_id and here.scheme != "https" and here.hostname not in LOOPBACK:
             raise ValueError("PUBLIC_URL: it must begin with https://, because people come back to it from signing in")

@@ -38,13 +38,13 @@ def sweep(db: Connection, now: datetime, retention: timedelta) -> None:
         promises.once(db, "work", promises.RENEW_TOKENS, now, now)
     if slack.all_workspaces(db):
         promises.once(db, "work", promises.LOOK_AROUND, now + LOOK_AROUND_EVERY, now)
-    if grants.any_leaving(db, now):
-        promises.once(db, "work", promises.REVOKE, now, now)
     promises.once(db, "work", promises.KEEP_GRANTS, now + LOOK_AT_GRANTS_EVERY, now)
     promises.once(db, "work", promises.LOOK_FOR_ENDS, now + LOOK_FOR_ENDS_EVERY, now)
     slack.forget_states(db, now)
     grants.forget_states(db, now)
     secrets.forget_expired(db, now)
+    if grants.any_leaving(db, now):
+        promises.once(db, "work", promises.REVOKE, now, now)
     promises.forget_ended(db, now - KEEP_ENDED)
     mailboxes.forget_links(db, now - KEEP_LINKS)
     limits.forget_expired(db, now)
