@@ -98,7 +98,7 @@ class SignKit(Kit):
     def connected(self, who: str = ANA) -> Any:
         """A member whose mailbox works by what they granted; its row."""
         self.signed_in(who)
-        with patch("bot.credentials.test_login", lambda *_a, **_m: WORKED), patch("bot.hands.prove", _proved):
+        with patch("bot.credentials.test_login", lambda *_a, **_m: WORKED), patch("bot.hands.prove", proved):
             self.work()
         return self.box()
 
@@ -130,7 +130,8 @@ WORKED = Worked(WireServer("localhost", 465, "tls"), repaired=False, stages=(), 
 _converse = turns.converse
 
 
-def _proved(of: Any) -> Any:
+def proved(of: Any) -> Any:
+    """A mail to oneself that nobody sent."""
     from bot.handiwork import Ended
     from flows.words import LoginWorked
 

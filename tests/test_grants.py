@@ -18,7 +18,7 @@ from bot.vault import Secret, Unopenable
 from flows import saved
 from flows.words import Account, GrantEnded, Server
 from tests.botkit import ADDRESS, ANA, run_sql
-from tests.signkit import WORKED, SignKit
+from tests.signkit import WORKED, SignKit, proved
 
 
 @pytest.fixture
@@ -218,12 +218,11 @@ def test_a_password_is_no_grant_and_a_grant_is_no_password(kit):
         bot.credentials.credential_of(kit.parts.tools, replace(stored(box), transport="graph"), other)
 
 
-def test_graph_takes_microsoft_s_tokens_only(
-    kit, google_account=Account(ADDRESS, ADDRESS, Server("x", 443, "tls"), "graph")
-):
-    bot.grants.check_way(kit.parts.tools, "microsoft", google_account)
+def test_graph_takes_microsoft_s_tokens_only(kit):
+    account = Account(ADDRESS, ADDRESS, Server("x", 443, "tls"), "graph")
+    bot.grants.check_way(kit.parts.tools, "microsoft", account)
     with pytest.raises(Unopenable):
-        bot.grants.check_way(kit.parts.tools, "google", google_account)
+        bot.grants.check_way(kit.parts.tools, "google", account)
 
 
 # --- the end ----------------------------------------------------------------------------------------------------------
@@ -396,7 +395,7 @@ def test_where_the_same_account_signed_in_again_the_older_grant_is_only_erased(g
     kit.browser.sign_in(kit.link())
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(bot.credentials, "test_login", lambda *_a, **_m: WORKED)
-        patched.setattr("bot.hands.prove", __import__("tests.signkit", fromlist=["_proved"])._proved)
+        patched.setattr("bot.hands.prove", proved)
         kit.work()
     assert kit.box().secret_id != first
     revoked(kit)
