@@ -110,12 +110,11 @@ class FactReader:
 
     def at_a_glance(self, db: Connection, held: Held, now: datetime) -> Facts:
         """What a home shows: with the members of the agency, for its admin."""
-        known = self.read(db, held, Envelope(flow="team"), now).facts
+        standing = self.read(db, held, Envelope(flow="team"), now)
+        known = standing.facts
         if known.agency_server is None:
             return known
-        host = known.agency_server.host
-        provider = self._providers.for_host(host, now.date())
-        return replace(known, provider=_provider(provider, now.date()) if provider else None)
+        return replace(known, provider=self.provider("", known.agency_server.host, now, standing.apps))
 
     def about(
         self, known: Facts, envelope: Envelope, agency_host: str, event: Event | None = None, *, apps: AgencyApps

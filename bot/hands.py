@@ -216,6 +216,8 @@ def try_login(tools: Tools, promise: Promise) -> Outcome:
             return Ended(event=TestsExhausted(counted.minutes))
     try:
         outcome = _tested(tools, promise, wanted, held)
+    except OverError as over:
+        return _told_now(tools, promise, Ended(event=SecretGone(), words=str(over)))
     except Unopenable as gone:
         return Ended(event=SecretGone(), words=str(gone))
     except NotNowError as away:
@@ -509,6 +511,8 @@ def _handed_over(tools: Tools, promise: Promise, mail: Row) -> Outcome:
         return _hand_over(tools, promise, mail)
     except _TakenError:
         return Again(LEASES["mail"].total_seconds(), "another process is handing it over")
+    except OverError as over:
+        return _told_now(tools, promise, _refused(tools, mail_id, CHANGED, "user", str(over)))
     except Unopenable as gone:
         return _refused(tools, mail_id, CHANGED, "user", str(gone))
     except NotNowError as away:
@@ -520,6 +524,17 @@ def _handed_over(tools: Tools, promise: Promise, mail: Row) -> Outcome:
         return _refused(tools, mail_id, cause, "user", str(bad))
     except BadCredential as bad:
         return _refused(tools, mail_id, "content_rejected_spam_policy", "user", str(bad))
+
+
+def _told_now(tools: Tools, promise: Promise, outcome: Ended) -> Ended:
+    """That a sign-in has ended is told by day; whoever waits for an answer at this moment hears it with that."""
+
+    def along(db: Connection) -> bool:
+        if promise.conversation_id is not None:
+            promises.they_write(db, promise.conversation_id, tools.clock.now())
+        return outcome.along(db)
+
+    return replace(outcome, along=along)
 
 
 def _hand_over(tools: Tools, promise: Promise, mail: Row) -> Outcome:
@@ -584,7 +599,7 @@ def _later(tools: Tools, promise: Promise, mail_id: UUID, cause: str, who: str, 
     return Again(backoff(promise.attempt + 4), raw, hold_again)
 
 
-def _refused(tools: Tools, mail_id: UUID, cause: str, who: str, raw: str) -> Outcome:
+def _refused(tools: Tools, mail_id: UUID, cause: str, who: str, raw: str) -> Ended:
     event = MailRefused(str(mail_id), cause, who, retry=False)
     return _mail_ended(tools, mail_id, event, to="refused", state="failed", words=raw)
 

@@ -97,6 +97,7 @@ UNNOTICED = frozenset(
         promises.MAIL_CODE,
         promises.WATCH,
         promises.WARN,
+        promises.PASSWORD_ENDS,
         promises.ADMIN_WARNING,
         promises.FOLLOW_UP,
         promises.SHOW_HOME,

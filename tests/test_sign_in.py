@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from bot.commands import export
 from bot.settings import load
 from bot.sign_in import STATE_TIME
 from bot.store import housekeeping, tables
@@ -425,6 +426,25 @@ def test_without_an_app_nobody_is_sent_anywhere(database_url, tmp_path, oidc):
     with SignKit(database_url, tmp_path, oidc, MICROSOFT_CLIENT_ID="", MICROSOFT_CLIENT_SECRET="") as kit:
         answer = kit.browser.left(kit.offered())
         failed(kit, "ours", kit.browser.get(answer.location))
+
+
+def test_who_came_from_slack_is_led_back_there(kit):
+    token = kit.offered()
+    run_sql(kit.url, "update contact set channel = 'slack', address = 'T0SOL.U0ANA'")
+    page = kit.browser.sign_in(token)
+    assert 'href="slack://open?team=T0SOL"' in page.text
+    run_sql(kit.url, "insert into slack_workspace (team_id, app_id, at) values ('T0SOL', 'A0ALLY', now())")
+    view = kit.parts.links.look(token)
+    assert view.chat_url == "slack://app?team=T0SOL&id=A0ALLY&tab=messages"
+
+
+def test_what_is_stored_about_a_sign_in_is_exported_without_a_token(kit):
+    kit.signed_in()
+    told = export(kit.parts, ANA)
+    assert [(one["provider"], one["account"]) for one in told["sign_ins"]] == [("microsoft", ADDRESS)]
+    grant = kit.grant()
+    for secret_id in (grant.secret_id, grant.access_id):
+        assert kit.clear(secret_id) not in str(told)
 
 
 # --- nothing stands anywhere ------------------------------------------------------------------------------------------

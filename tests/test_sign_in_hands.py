@@ -1,6 +1,7 @@
 """From a signed-in mailbox a real mail leaves: by XOAUTH2 at a mail server, or by Graph; renewed, refused, waiting."""
 
 from contextlib import contextmanager
+from datetime import timedelta
 
 import pytest
 import trustme
@@ -102,6 +103,20 @@ def test_a_password_changed_at_the_provider_ends_it_with_the_one_try_of_a_new_to
         assert told(kit) == [GrantEnded(ADDRESS, "microsoft")]
         assert kit.rows(tables.outgoing_mail)[0].state == "refused"
         assert len(server.messages) == 1
+
+
+def test_whoever_waits_for_their_mail_hears_at_once_at_whatever_hour_that_the_sign_in_has_ended(
+    database_url, tmp_path, oidc, authority
+):
+    with smtp(database_url, tmp_path, oidc, authority) as (kit, _):
+        box = set_up(kit)
+        oidc.revoke(kit.clear(box.secret_id), client=kit.app)
+        night = kit.clock.now().replace(hour=6) + timedelta(days=1)  # three o'clock there
+        oidc.move_clock((night - kit.clock.now()).total_seconds())
+        kit.clock.time = night
+        write(kit)
+        assert [row.state for row in kit.promised("warn", "todo", "doing", "done", "dropped")] == ["done"]
+        assert len(told(kit)) == 1
 
 
 def test_the_watch_signs_in_quietly_and_keeps_the_grant_fresh(database_url, tmp_path, oidc, authority):
