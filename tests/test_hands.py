@@ -14,6 +14,7 @@ import sqlalchemy.exc
 import trustme
 from structlog.testing import capture_logs
 
+import bot.credentials
 import bot.hands
 import bot.proofs
 from bot.channels import Later, Refused, Status, Unclear
@@ -659,7 +660,8 @@ def failing(monkeypatch, function="test_login", /, **failed):
         "stage": "connect", "cause": "connection_timeout_or_blocked_port", "who": "wait", "retry": True, "raw": "",
         "code": None, "answered": False, "blames_secret": False, "server": WireServer("localhost", 465, "tls"),
     }  # fmt: skip
-    monkeypatch.setattr(bot.hands, function, lambda *_args, **_more: Failed(**{**usual, **failed}))
+    room = bot.hands if function == "check_server" else bot.credentials
+    monkeypatch.setattr(room, function, lambda *_args, **_more: Failed(**{**usual, **failed}))
 
 
 def told(kit):
@@ -794,7 +796,7 @@ def test_the_sign_is_not_shown_for_ever(at):
 
 
 def test_a_test_that_raises_stops_the_sign_too(kit, monkeypatch):
-    monkeypatch.setattr(bot.hands, "test_login", lambda *_args, **_more: 1 / 0)
+    monkeypatch.setattr(bot.credentials, "test_login", lambda *_args, **_more: 1 / 0)
     timers = timed(kit)
     (promise,) = under_test(kit).claim("work")
     with pytest.raises(ZeroDivisionError):

@@ -591,11 +591,11 @@ def test_a_renewal_does_not_bring_back_a_workspace_that_was_left_meanwhile(kit):
 def test_slack_s_answer_waits_for_a_database_that_is_away(kit, monkeypatch):
     from sqlalchemy.exc import OperationalError
 
-    from bot import workspaces
+    from bot import insist
 
     kit.installed()
     kit.clock.move(hours=11)
-    monkeypatch.setattr(workspaces.time, "sleep", lambda _seconds: None)
+    monkeypatch.setattr(insist.time, "sleep", lambda _seconds: None)
     real, down = kit.parts.slack.workspaces._keep_renewed, [True, True]
 
     def away(*given):

@@ -11,6 +11,7 @@ import pytest
 import trustme
 from structlog.testing import capture_logs
 
+import bot.credentials
 import bot.watch
 from bot.channels import Identity
 from bot.handiwork import Ended
@@ -78,7 +79,7 @@ def failing(monkeypatch, **failed):
         "stage": "connect", "cause": "connection_timeout_or_blocked_port", "who": "us", "retry": True, "raw": "",
         "code": None, "answered": False, "blames_secret": False, "server": WireServer("localhost", 465, "tls"),
     }  # fmt: skip
-    monkeypatch.setattr(bot.watch, "test_login", lambda *_args, **_more: Failed(**{**usual, **failed}))
+    monkeypatch.setattr(bot.credentials, "test_login", lambda *_args, **_more: Failed(**{**usual, **failed}))
 
 
 def watched(at, who=ANA, **more):
@@ -669,7 +670,7 @@ def test_who_was_erased_is_not_tested_any_more(at):
 
 def test_a_hand_that_raises_again_and_again_apologises_to_nobody(at, monkeypatch):
     kit = watched(at)
-    monkeypatch.setattr(bot.watch, "test_login", lambda *_args, **_more: 1 / 0)
+    monkeypatch.setattr(bot.credentials, "test_login", lambda *_args, **_more: 1 / 0)
     said = len(kit.bodies())
     for _ in range(5):
         looked_at(kit)

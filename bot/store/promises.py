@@ -57,6 +57,10 @@ TEMPLATE = "template"  # said in the words that WhatsApp approved
 LOOK_AROUND = "look_around"  # who has left the workspaces
 FOLLOW_UP = "follow_up"  # whether somebody who was invited has connected
 RENEW_TOKENS = "renew_tokens"  # of Slack's workspaces, where nobody needs one
+REVOKE = "revoke"  # at a provider: what people granted there and we gave up
+KEEP_GRANTS = "keep_grants"  # fresh: what nobody uses for long would end
+LOOK_FOR_ENDS = "look_for_ends"  # whose passwords end soon
+PASSWORD_ENDS = "password_ends"  # noqa: S105 - told to one person, by day
 SHOW_HOME = "show_home"  # what somebody has open in Slack, as it is now
 ERASE_AT_PROVIDER = "EraseAtProvider"  # the name of the talk's own effect
 SPEAK = "Speak"  # the same
@@ -220,7 +224,8 @@ def they_write(db: Connection, conversation_id: UUID, at: datetime) -> None:
 def held_back(promises: FromClause) -> ColumnElement[bool]:
     """Whether news wait for somebody to write: they were tried in vain, or are to be said unasked, by day."""
     warned = promises.c.kind == literal_column(f"'{WARN}'")
-    return or_(warned, and_(promises.c.kind == literal_column(f"'{TELL}'"), promises.c.attempt > literal_column("0")))
+    told = or_(*(promises.c.kind == literal_column(f"'{kind}'") for kind in (TELL, PASSWORD_ENDS)))
+    return or_(warned, and_(told, promises.c.attempt > literal_column("0")))
 
 
 def move(db: Connection, promise_id: int, due_at: datetime) -> None:
