@@ -53,7 +53,7 @@ EXAMPLES = {
     "new": "2",
     "number": "465",
     "operator": "Ally",
-    "other": "ana@gmail.com",
+    "other": "bia@client.com",
     "ours": "1",
     "owner": "@sam",
     "page": "https://myaccount.google.com/apppasswords",
