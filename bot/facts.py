@@ -28,6 +28,7 @@ DEMANDS: dict[Demand, facts.Demand] = {
     "oauth_only": "sign_in_only",
     "cannot_work": "impossible",
 }
+WITH_TEAM = frozenset({"team", "integrate"})  # flows in which an admin has all members at hand
 PASSWORD = "mailbox.password"  # noqa: S105 - a kind of secret, see bot.vault
 AgencyApps = Mapping[str, list[str]]  # {provider: [client id, tenant]}
 _SAMPLES = {"google16": "abcd efgh ijkl mnop", "apple16": "abcd-efgh-ijkl-mnop"}
@@ -76,7 +77,7 @@ class FactReader:
             case=held.case or 0,
             **self._away(now),
             roles=_roles_of(db, held) if envelope.flow == "roles" else (),
-            **(self._of_the_team(db, row, now) if row and row.role == "admin" and envelope.flow == "team" else {}),
+            **(self._of_the_team(db, row, now) if row and row.role == "admin" and envelope.flow in WITH_TEAM else {}),
         )
         return Standing(
             self.about(known, envelope, row.agency_host if row else "", apps=_apps(row)),

@@ -6,7 +6,7 @@ What a hand may rely on stands in `Tools`. A hand that raises is tried again a f
 import threading
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
 
@@ -348,7 +348,7 @@ def _waits_on(tools: Tools, promise: Promise, row: Row, failed: Failed) -> Outco
     if failed.blames_secret and not failed.retry:
         broke = MailboxBroke(row.address, cause)
         return _verdict(tools, promise, row, broke, "broken", cause, failed.who, words)
-    waits = RETEST_AFTER[min(promise.attempt, len(RETEST_AFTER) - 1)].total_seconds()
+    waits = _until_again(promise, tools.clock.now())
     if cause == row.cause:
         return Again(backoff(0, waits, waits), words)
 
@@ -364,6 +364,13 @@ def _waits_on(tools: Tools, promise: Promise, row: Row, failed: Failed) -> Outco
         return mine
 
     return Ended(event=None if is_watched(promise) else event, words=words, along=note)
+
+
+def _until_again(promise: Promise, now: datetime) -> float:
+    """Seconds until a mailbox is tested again: ever later, and at the times that were wished for."""
+    usual = now + RETEST_AFTER[min(promise.attempt, len(RETEST_AFTER) - 1)]
+    wished = [datetime.fromisoformat(one) for one in promise.payload.get("again", ())]
+    return (min([usual, *(one for one in wished if one > now)]) - now).total_seconds()
 
 
 def _waited_in_vain(tools: Tools, promise: Promise, row: Row) -> Outcome:

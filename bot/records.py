@@ -364,9 +364,10 @@ def _tell_admins(scene: Scene, wanted: TellAdmins) -> None:
     tell_admins(scene.db, agency_id, news, scene.now, besides=scene.held.id)
 
 
-def _retry_waiting(scene: Scene, _wanted: RetryWaiting) -> None:
+def _retry_waiting(scene: Scene, wanted: RetryWaiting) -> None:
     if scene.standing.agency_id is not None and scene.standing.facts.role == "admin":
-        promises.hurry(scene.db, scene.standing.agency_id, promises.RETEST, scene.now)
+        again = [scene.now + timedelta(minutes=minutes) for minutes in wanted.again]
+        promises.hurry(scene.db, scene.standing.agency_id, promises.RETEST, scene.now, again)
 
 
 def _switch_mailbox(scene: Scene, wish: SwitchMailbox) -> None:

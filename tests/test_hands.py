@@ -960,6 +960,21 @@ def test_a_mailbox_that_waits_is_tested_after_a_quarter_of_an_hour_an_hour_and_t
         assert len(kit.server.auths) == count + 1
 
 
+def test_a_mailbox_that_waits_is_tested_at_the_times_that_its_admin_was_promised(at):
+    kit = waiting(at)
+    now = kit.clock.now()
+    with kit.engine.begin() as db:
+        again = [now + timedelta(minutes=15), now + timedelta(minutes=60)]
+        promises.hurry(db, kit.agency, promises.RETEST, now, again)
+    kit.work()
+    for minutes in (15, 60):
+        due = the_retest(kit).due_at - now
+        assert timedelta(minutes=minutes) <= due <= timedelta(minutes=minutes) * 1.25
+        kit.clock.time = the_retest(kit).due_at
+        kit.work()
+    assert the_retest(kit).due_at - kit.clock.now() >= timedelta(hours=6)
+
+
 def test_the_first_test_of_a_mailbox_that_waits_is_not_put_off_by_chance(at):
     kit = waiting(at)
     assert the_retest(kit).due_at == kit.clock.now() + timedelta(minutes=15)

@@ -247,8 +247,11 @@ def note(db: Connection, promise_id: int, **facts: Any) -> None:
     db.execute(mine.values(payload=promise.c.payload.op("||")(cast(facts, JSONB))))
 
 
-def hurry(db: Connection, agency_id: UUID, kind: str, at: datetime) -> int:
-    """Make due at once what waits for a later time in the conversations of an agency's members; how many."""
+def hurry(db: Connection, agency_id: UUID, kind: str, at: datetime, again: Sequence[datetime] = ()) -> int:
+    """Make due at once what waits for a later time in the conversations of an agency's members; how many.
+
+    `again`: times at which it is done once more, noted in what the promise is about.
+    """
     theirs = (
         select(conversation.c.id)
         .join(membership, membership.c.contact_id == conversation.c.contact_id)
@@ -256,7 +259,9 @@ def hurry(db: Connection, agency_id: UUID, kind: str, at: datetime) -> int:
         .where(member.c.agency_id == agency_id)
     )
     waiting = (promise.c.kind == kind, in_state(promise, "todo"), promise.c.conversation_id.in_(theirs))
-    return db.execute(update(promise).where(*waiting).values(due_at=at)).rowcount
+    noted = cast({"again": [one.isoformat() for one in again]}, JSONB)
+    values = {"due_at": at, "payload": promise.c.payload.op("||")(noted)}
+    return db.execute(update(promise).where(*waiting).values(values)).rowcount
 
 
 def wake(db: Connection, lanes: Collection[str] = ()) -> None:
