@@ -159,8 +159,8 @@ def _came_to_nothing(state: AwaitingSignInLink | AwaitingSignIn, failed: SignInF
     offer: list[Effect] = [Say("talk.offer_person")] if tries >= TRIES_BEFORE_A_PERSON else []
     about: dict[str, Value] = {**brand(provider), "address": Code(account.address), "agency": facts.agency}
     match failed.reason:
-        case "denied":
-            return begin(account, provider, Say("sign_in.denied", brand(provider)), *offer, tries=tries)
+        case "denied" | "other":
+            return begin(account, provider, Say(f"sign_in.{failed.reason}", brand(provider)), *offer, tries=tries)
         case "other_account":
             other = Say("sign_in.other_account", {**about, "other": Code(failed.other or "?")})
             return begin(account, provider, other, *offer, tries=tries)

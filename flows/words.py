@@ -386,7 +386,8 @@ class SignInFailed:
     """Signing in at the provider came to nothing; the link is used up.
 
     `reason`: `denied` (they said no), `other_account` (they signed in as `other`), `consent` (an administrator has to
-    allow the program first), `away` (the provider does not answer), `ours` (this installation is not set up right).
+    allow the program first), `away` (the provider does not answer), `ours` (this installation is not set up right),
+    `other` (the provider refused it for a reason of its own).
     """
 
     reason: str
