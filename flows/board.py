@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from flows import sign_in
-from flows.facts import Facts, Mailbox, Teammate
+from flows.facts import Facts, Mailbox, Teammate, team_in_numbers
 from flows.flow import GO
 from flows.remedies import SECRET_CAUSES
 from flows.words import Code, Option, Say, Text, Values
@@ -75,17 +75,7 @@ def home(facts: Facts, page: int = 0) -> tuple[Part, ...]:
 
 def summary(facts: Facts) -> Say:
     """The agency in one sentence: how many can send, and how many cannot."""
-    states = Counter(one.state for one in facts.team)
-    counted: Values = {
-        "agency": facts.agency,
-        "all": len(facts.team),
-        "works": states["works"],
-        "waiting": states["waiting"],
-        "stuck": states["broken"],
-        "paused": states["off"],
-        "missing": states[""],
-    }
-    return Say("home.summary", counted)
+    return Say("home.summary", {"agency": facts.agency, **team_in_numbers(facts)})
 
 
 def _of_a_member(facts: Facts) -> Iterator[Part]:

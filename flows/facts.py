@@ -1,5 +1,6 @@
 """What a step may know beside state and event: read in the same transaction, never saved."""
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Literal
@@ -172,3 +173,16 @@ class Facts:
     case: int = 0
     away_until: date | None = None
     away_hour: str = ""
+
+
+def team_in_numbers(facts: Facts) -> dict[str, int]:
+    """How many members there are, and how many of them can send, wait, are stuck, paused, or have no mailbox yet."""
+    states = Counter(one.state for one in facts.team)
+    return {
+        "all": len(facts.team),
+        "works": states["works"],
+        "waiting": states["waiting"],
+        "stuck": states["broken"],
+        "paused": states["off"],
+        "missing": states[""],
+    }
