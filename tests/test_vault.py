@@ -2,7 +2,6 @@ import base64
 import copy
 import json
 import logging
-import os
 import pickle
 import string
 from dataclasses import asdict, dataclass, replace
