@@ -62,7 +62,15 @@ def _answer(found: Any, wants_json: bool) -> None:  # noqa: FBT001 - the flag of
     if not rows:
         click.echo("Nothing.")
     for row in rows:
-        click.echo("\n".join(f"{name.replace('_', ' ')}: {value}" for name, value in row.items()) + "\n")
+        click.echo("\n".join(f"{name.replace('_', ' ')}: {_written(value)}" for name, value in row.items()) + "\n")
+
+
+def _written(value: Any) -> str:
+    """A value for a person: what is many stands on lines of its own."""
+    if not isinstance(value, list):
+        return str(value)
+    lines = (" ".join(map(str, one.values())) if isinstance(one, dict) else str(one) for one in value)
+    return "".join(f"\n  {line}" for line in lines)
 
 
 # --- running ----------------------------------------------------------------------------------------------------------
@@ -303,6 +311,33 @@ def case() -> None:
 def case_list(wants_json: bool) -> None:  # noqa: FBT001
     """List who waits for a person."""
     _listed(commands.cases, wants_json)
+
+
+@case.command("show")
+@click.argument("number", type=int)
+@as_json
+def case_show(number: int, wants_json: bool) -> None:  # noqa: FBT001
+    """Show a case: whom it is about, how it stands, and what was said last."""
+    with _joined() as parts:
+        _answer(commands.show_case(parts, number), wants_json)
+
+
+@case.command("open")
+@click.argument("contact")
+@as_json
+def case_open(contact: str, wants_json: bool) -> None:  # noqa: FBT001
+    """Open a case about a contact (number, id, e-mail address, name) for the support team."""
+    with _joined() as parts:
+        _answer(commands.open_case(parts, contact), wants_json)
+
+
+@case.command("close")
+@click.argument("number", type=int)
+@as_json
+def case_close(number: int, wants_json: bool) -> None:  # noqa: FBT001
+    """Close a case. The person is told, and the bot speaks again."""
+    with _joined() as parts:
+        _answer(commands.close_case(parts, number), wants_json)
 
 
 @case.command("access")

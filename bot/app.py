@@ -8,16 +8,24 @@ from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 from flask import Flask
 
+from bot.casework import Casework
 from bot.channels.slack.channel import Slack
+from bot.channels.slack.files import SlackFiles
 from bot.channels.slack.render import Frame
+from bot.channels.slack.threads import Threads
 from bot.channels.whatsapp import Twilio
 from bot.channels.whatsapp.channel import WhatsApp
 from bot.clock import Clock, SystemClock
+from bot.desk_media import Shelf
+from bot.desk_offer import Offers
+from bot.desk_open import Opener
+from bot.desk_tools import Desk, DeskTools
 from bot.facts import FactReader
-from bot.handiwork import Channel, SlackParts, Tools
+from bot.handiwork import Channel, DeskParts, SlackParts, Tools
 from bot.limits import Limits
 from bot.links import LinkBook
 from bot.mail.knowledge.providers import BadTable, Providers
@@ -29,6 +37,7 @@ from bot.safe import Safe
 from bot.screens import Screens
 from bot.search import Search
 from bot.settings import Settings, SettingsError
+from bot.staff import Staff
 from bot.store import housekeeping, schema
 from bot.store.engine import Engine, connect, reading
 from bot.templates import Templates
@@ -37,6 +46,7 @@ from bot.turns import Turns
 from bot.vault import BadKey, Vault, new_key
 from bot.web import pages
 from bot.web.headers import secure
+from bot.web.media import media_pages
 from bot.web.playground import playground
 from bot.web.secret_page import secret_page
 from bot.web.slack import slack_pages
@@ -79,15 +89,18 @@ class Parts:
     safe: Safe
     limits: Limits
     turns: Turns
+    casework: Casework
     facts: FactReader
     search: Search
     links: LinkBook
     tools: Tools
+    timers: Timers
     slack: SlackParts | None = None
     templates: Templates | None = None
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Nothing is done later any more; let go of the database."""
+        self.timers.stop()
         self.engine.dispose()
 
 
@@ -121,15 +134,18 @@ def _join(settings: Settings, engine: Engine, clock: Clock, joined: dict[str, Ch
         safe.check(db)
     mails = f"{settings.mails_per_hour} per hour; {settings.mails_per_day} per day"
     limits = Limits(engine, clock, {"mail": {"mailbox": mails}})
-    facts = FactReader(house(settings), providers)
-    search = Search(lambda text: facts.family(text, clock.now().date()))
-    turns = Turns(engine, clock, facts, Records(safe, limits, facts, settings.twilio_whatsapp_from), safe, search)
-    links = LinkBook(engine, clock, turns, safe, providers, chat_url(settings))
+    facts = FactReader(house(settings), providers, settings.desk.hours)
     whatsapp = _whatsapp(settings, engine) if settings.real_twilio else None
     templates = None
     if whatsapp is not None:
         joined["whatsapp"] = whatsapp
         templates = Templates(whatsapp, Contents(engine), settings.operator_name, settings.template_limit)
+    offered = templates if settings.templates == "on" else None
+    casework = Casework(settings.desk, settings.support_team, Offers(offered))
+    search = Search(lambda text: facts.family(text, clock.now().date()))
+    records = Records(safe, limits, facts, casework, settings.twilio_whatsapp_from)
+    turns = Turns(engine, clock, facts, records, safe, search, casework)
+    links = LinkBook(engine, clock, turns, safe, providers, chat_url(settings))
     slack = _slack(settings, engine, clock, safe)
     if slack is not None:
         joined["slack"] = slack.channel
@@ -151,9 +167,26 @@ def _join(settings: Settings, engine: Engine, clock: Clock, joined: dict[str, Ch
         discovery=settings.discovery == "online",
         glance=facts.at_a_glance,
         slack=slack,
-        templates=templates if settings.templates == "on" else None,
+        desk=_desk(settings, slack, casework, clock, turns, facts, providers),
+        templates=offered,
     )
-    return Parts(settings, engine, clock, vault, safe, limits, turns, facts, search, links, tools, slack, templates)
+    return Parts(
+        settings,
+        engine,
+        clock,
+        vault,
+        safe,
+        limits,
+        turns,
+        casework,
+        facts,
+        search,
+        links,
+        tools,
+        timers,
+        slack,
+        templates,
+    )
 
 
 def house(settings: Settings) -> House:
@@ -168,6 +201,8 @@ def house(settings: Settings) -> House:
         mails_per_hour=settings.mails_per_hour,
         mails_per_day=settings.mails_per_day,
         signup=settings.signup,
+        desk=bool(settings.support_channel),
+        answer_minutes=settings.support_answer_minutes,
     )
 
 
@@ -271,7 +306,24 @@ def _slack(settings: Settings, engine: Engine, clock: Clock, safe: Safe) -> Slac
         api_url=settings.slack_api_url,
     )
     screens = Screens(engine, clock)
-    return SlackParts(workspaces, screens, Slack(workspaces.api, screens, _frame))
+    files = SlackFiles(workspaces.token_of, settings.slack_api_url)
+    return SlackParts(workspaces, screens, Slack(workspaces.api, files, screens, _frame))
+
+
+def _desk(
+    settings: Settings, slack: SlackParts | None, casework: Casework, clock: Clock, turns: Turns, facts: FactReader,
+    providers: Providers,
+) -> DeskParts | None:  # fmt: skip
+    if slack is None or not settings.support_channel:
+        return None
+    zone, api = ZoneInfo(settings.support_timezone), slack.workspaces.api
+    team, channel = settings.support_team, settings.support_channel
+    where = Desk(team, channel, zone)
+    tools = DeskTools(casework, turns, facts, providers, where, clock.now)
+    opener = Opener(casework, where, clock.now)
+    staff = Staff(api, team, channel, clock.now)
+    threads, files = Threads(api, team, channel), slack.channel.files
+    return DeskParts(api, team, channel, zone, casework, threads, staff, tools, opener, files)
 
 
 def _frame(language: Language) -> Frame:
@@ -295,6 +347,7 @@ def create_app(parts: Parts) -> Flask:
         )
     )
     app.register_blueprint(pages.pages(parts))
+    app.register_blueprint(media_pages(Shelf(parts.engine, parts.clock, parts.safe).look))
     if parts.slack is not None:
         app.register_blueprint(slack_pages(parts))
     app.register_blueprint(slack_install(parts))

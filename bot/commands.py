@@ -7,16 +7,23 @@ from uuid import UUID
 from bot import people
 from bot.app import Parts
 from bot.channels import SendError
+from bot.desk import rules
+from bot.desk.packet import where
+from bot.desk_open import NAMED, named
 from bot.hands import forget
 from bot.mail.wire.guard import BadHost, ascii_host
 from bot.settings import timezone
-from bot.store import access, conversations, housekeeping, questions, slack
+from bot.store import access, conversations, housekeeping, promises, questions, slack, whom
+from bot.store import cases as desk_cases
 from bot.store import people as people_store
 from bot.store.engine import Connection, Row, reading
 from bot.team import decided, elsewhere, end_membership, forward_text
-from flows.words import Language, Security
+from bot.tell import tell
+from flows.words import CaseEnded, Language, Security
 
 MAX_USES = 500
+LINES = 30  # of a transcript that are shown with a case
+WHO = {"in": "person", "out": "bot", "bot": "bot, to itself"}
 MAX_NAME = 120
 
 
@@ -126,15 +133,78 @@ def mailboxes(parts: Parts, agency: str) -> list[dict[str, Any]]:
 
 
 def cases(parts: Parts) -> list[dict[str, Any]]:
-    """Who waits for a person, longest first."""
+    """Who waits for a person, longest first. `owner`: a user of Slack's; empty: nobody has it."""
     with reading(parts.engine) as db:
-        rows = conversations.cases(db)
+        rows = desk_cases.queue(db)
     return [
-        {"number": row.number, "reason": row.reason, "name": row.name, "language": row.language,
+        {"number": row.number, "state": row.state, "owner": row.owner, "waits_since": _perhaps(row.waits_since),
+         "reason": row.reason, "name": row.name, "agency": row.agency or "", "language": row.language,
          "channel": row.channel, "opened_at": _moment(row.opened_at),
-         **({"wants_into": row.agency, "address": row.address} if row.agency else {})}
+         **({"wants_into": row.wants_into, "address": row.wants_with} if row.wants_into else {})}
         for row in rows
     ]  # fmt: skip
+
+
+def show_case(parts: Parts, number: int) -> dict[str, Any]:
+    """A case, open or not, with whom it is about and the last that was said. That somebody looked is kept."""
+    with parts.engine.begin() as db:
+        row = desk_cases.about(db, number)
+        if row is None:
+            raise CannotBe(f"There is no case {number}; python -m bot case list shows the open ones.")
+        said = conversations.transcript(db, row.conversation_id, LINES)
+        housekeeping.audit_entry(db, parts.clock.now(), actor="operator", action="case_shown", subject=str(number))
+    return {
+        "number": row.number, "state": row.state, "end": row.end, "owner": row.owner,
+        "waits_since": _perhaps(row.waits_since), "snoozed_until": _perhaps(row.snoozed_until),
+        "opened_at": _moment(row.opened_at), "closed_at": _perhaps(row.closed_at), "reason": row.reason,
+        "name": row.name, "agency": row.agency or "", "role": row.role or "", "language": row.language,
+        "channel": row.channel, "window_until": _perhaps(row.window_until), "where": where(row.envelope),
+        "address": row.address or "", "server": f"{row.host}:{row.port}" if row.host else "",
+        "mailbox": row.mailbox_state or "", "cause": row.cause or "",
+        "lines": [{"at": _moment(one.at), "who": one.by or WHO[one.direction], "text": one.text} for one in said],
+    }  # fmt: skip
+
+
+def open_case(parts: Parts, known: str) -> dict[str, Any]:
+    """Open a case about the one person who is known by this (number, id, e-mail address, name), or find the open one.
+
+    The person is told nothing: whoever takes the case greets them. Raises CannotBe.
+    """
+    with parts.engine.begin() as db:
+        found = whom.look_for(db, known, NAMED + 1)
+        if len(found) > 1:
+            raise CannotBe(f"Several people are known as {known}: {'; '.join(named(found))}. Give the number.")
+        held = conversations.hold(db, found[0].conversation_id) if found else None
+        if held is None:
+            raise CannotBe(f"There is no contact known as {known}; only who has written to us once can be found.")
+        now = parts.clock.now()
+        number, fresh = parts.casework.opened_by_staff(db, held.id, "", now)
+        promises.wake(db, {"work"})
+        housekeeping.audit_entry(db, now, actor="operator", action="case_open", subject=str(number))
+        row = desk_cases.about(db, number)
+    if row is None:
+        raise CannotBe(f"Case {number} was erased meanwhile.")
+    return {"number": number, "new": fresh, "state": row.state, "owner": row.owner, "reason": row.reason,
+            "name": row.name, "agency": row.agency or ""}  # fmt: skip
+
+
+def close_case(parts: Parts, number: int) -> dict[str, Any]:
+    """End a case; the person is told, and the bot speaks again. Raises CannotBe."""
+    with parts.engine.begin() as db:
+        known, now = desk_cases.get(db, number), parts.clock.now()
+        held = conversations.hold(db, known.conversation_id) if known is not None else None
+        if held is None or held.case != number:
+            raise CannotBe(f"Case {number} is not open; python -m bot case list shows those that are.")
+        if access.of_case(db, number) is not None:
+            raise CannotBe(f"Case {number} is a wish for access: answer it with python -m bot case access {number}.")
+        told = desk_cases.knows(db, known)
+        if parts.casework.happened(db, held.id, rules.Ended("closed"), now) is None:
+            conversations.close_case(db, held.id, now)
+        if told:
+            tell(db, held.id, CaseEnded(number, "closed"), now)
+        promises.wake(db, {"work"})
+        housekeeping.audit_entry(db, now, actor="operator", action="case_close", subject=str(number))
+    return {"number": number, "state": "closed"}
 
 
 def decide_access(parts: Parts, number: int, into: str | None, role: str) -> dict[str, Any]:
@@ -265,6 +335,10 @@ def _plain(value: object) -> object:
     return str(value) if isinstance(value, UUID) else value
 
 
+def _perhaps(when: datetime | None) -> str:
+    return _moment(when) if when is not None else ""
+
+
 def _moment(when: datetime) -> str:
     return when.astimezone().isoformat(timespec="seconds")
 
@@ -293,7 +367,7 @@ def release_workspace(parts: Parts, team: str) -> dict[str, Any]:
 
 
 def templates(parts: Parts) -> list[dict[str, Any]]:
-    """Make the three templates in three languages, ask WhatsApp to approve them, and say how that stands."""
+    """Make the four templates in three languages, ask WhatsApp to approve them, and say how that stands."""
     if parts.templates is None:
         raise CannotBe("TWILIO_ACCOUNT_SID: it is needed here; templates are made in a Twilio account.")
     try:

@@ -6,6 +6,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from bot.calendar import UTC
+from bot.desk.hours import Hours
 from bot.mail.knowledge.providers import Demand, Providers
 from bot.mail.knowledge.providers import Provider as Known
 from bot.mail.knowledge.providers import Server as WireServer
@@ -46,8 +47,10 @@ class Standing:
 class FactReader:
     """Reads the facts of a turn in its transaction."""
 
-    def __init__(self, house: House, providers: Providers) -> None:
+    def __init__(self, house: House, providers: Providers, hours: Hours) -> None:
+        """`hours`: when the support team works."""
         self._house = house
+        self._hours = hours
         self._providers = providers
 
     def read(self, db: Connection, held: Held, envelope: Envelope, now: datetime) -> Standing:
@@ -64,6 +67,8 @@ class FactReader:
             agency_server=_agency_server(row),
             several=row.roles > 1 if row else False,
             workspace=held.channel == "slack",
+            case=held.case or 0,
+            **self._away(now),
             roles=_roles_of(db, held) if envelope.flow == "roles" else (),
             **(_of_the_team(db, row, now) if row and row.role == "admin" and envelope.flow == "team" else {}),
         )
@@ -78,6 +83,13 @@ class FactReader:
             server_rule=row.server_rule if row else "warn",
             mailbox_size=(row.size or 0) if row else 0,
         )
+
+    def _away(self, now: datetime) -> dict[str, Any]:
+        """From when on the support team works again, where it does not now."""
+        if not self._house.desk or self._hours.open_at(now):
+            return {}
+        back = self._hours.opens(now).astimezone(self._hours.zone)
+        return {"away_until": back.date(), "away_hour": f"{back:%H:%M}"}
 
     def at_a_glance(self, db: Connection, held: Held, now: datetime) -> Facts:
         """What a home shows: with the members of the agency, for its admin."""

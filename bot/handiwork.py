@@ -8,10 +8,17 @@ from datetime import datetime, timedelta
 from email.message import EmailMessage
 from typing import Protocol
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
-from bot.channels import Accepted, Identity, Inbound
+from bot.casework import Casework
+from bot.channels import Accepted, Enclosed, Identity, Inbound
 from bot.channels.slack.channel import Slack
+from bot.channels.slack.client import SlackApi
+from bot.channels.slack.files import SlackFiles
+from bot.channels.slack.threads import Threads
 from bot.clock import Clock
+from bot.desk_open import Opener
+from bot.desk_tools import DeskTools
 from bot.facts import wire_server
 from bot.limits import Limits
 from bot.links import LinkBook
@@ -21,6 +28,7 @@ from bot.mail.wire.account import Account as WireAccount
 from bot.mail.wire.smtp import Network
 from bot.safe import Safe, use_of
 from bot.screens import Screens
+from bot.staff import Staff
 from bot.store import conversations, files, people
 from bot.store.conversations import Held
 from bot.store.engine import Connection, Engine, Row, reading
@@ -33,6 +41,7 @@ from flows.speech import Message, Style
 from flows.words import Account, Event, Link, Server
 
 IMAPS = 993
+MAX_DOUBLINGS = 16  # of the time until the next try: what is never given up is tried very often
 # How long a lane's promises may take at most; then their worker counts as dead, and they are done again.
 LEASES = {"speak": timedelta(minutes=2), "work": timedelta(minutes=3), "mail": timedelta(minutes=10)}
 
@@ -68,6 +77,14 @@ class Channel(Protocol):
 
     def find(self, to: Identity, message: Message, since: datetime) -> str | None:
         """The provider's id of a message that may have been taken; None when it surely was not."""
+
+    def send_file(
+        self, to: Identity, message: Message, file: Enclosed, promise_id: int, ready: Callable[[], None]
+    ) -> Accepted:
+        """Hand over a message with a file; its words may be empty. Raises like `send`."""
+
+    def find_file(self, to: Identity, message: Message, file: Enclosed, since: datetime) -> str | None:
+        """As `find`, of a message with a file."""
 
     def typing(self, message_id: str) -> None:
         """Show that an answer is on its way."""
@@ -127,6 +144,22 @@ class SlackParts:
 
 
 @dataclass(frozen=True, slots=True)
+class DeskParts:
+    """Where the desk stands: a channel of the team's, who is in it, their time zone, how cases go on, their tools."""
+
+    api: SlackApi
+    team: str
+    channel: str
+    zone: ZoneInfo
+    casework: Casework
+    threads: Threads
+    staff: Staff
+    tools: DeskTools
+    opener: Opener
+    files: SlackFiles
+
+
+@dataclass(frozen=True, slots=True)
 class Tools:
     """What hands work with."""
 
@@ -146,6 +179,7 @@ class Tools:
     discovery: bool = True
     glance: Callable[[Connection, Held, datetime], Facts] | None = None
     slack: SlackParts | None = None
+    desk: DeskParts | None = None
     templates: Templates | None = None
 
 
@@ -157,7 +191,8 @@ def backoff(attempt: int, wished: float | None = None, longest: float = 3600.0) 
 
     A little is added by chance, so that what failed together does not come back together.
     """
-    return min(wished if wished is not None else 2.0**attempt, longest) * random.uniform(1.0, 1.25)  # noqa: S311 - no secret
+    usual = 2.0 ** min(attempt, MAX_DOUBLINGS)
+    return min(wished if wished is not None else usual, longest) * random.uniform(1.0, 1.25)  # noqa: S311 - no secret
 
 
 def look(tools: Tools, promise: Promise) -> Held | None:

@@ -14,7 +14,11 @@ from uuid import UUID
 import structlog
 
 from bot.calendar import UTC, is_by_day, may_write
+from bot.case_hands import case_time, case_window, say_line
+from bot.case_thread import show_case
 from bot.channels import Accepted, Refused, SendError
+from bot.desk_media import fetch_case_file
+from bot.desk_test import desk_test, desk_use, told_the_team
 from bot.entrance_mail import mail_code
 from bot.facts import language, on_the_wire, wire_server
 from bot.files import fetch_file
@@ -48,7 +52,7 @@ from bot.progress import Progress
 from bot.proofs import Proving, TakenError, file_copy, prove
 from bot.records import RETEST_AFTER
 from bot.safe import WAITING
-from bot.saying import identity, say
+from bot.saying import BOT, identity, say
 from bot.store import conversations, mailboxes, people, promises, secrets
 from bot.store.conversations import Held
 from bot.store.engine import Connection, DatabaseDown, Row, reading
@@ -108,14 +112,26 @@ _log = structlog.get_logger(__name__)
 def speak(tools: Tools, promise: Promise) -> Outcome:
     """Say one message, unless a person has taken over meanwhile."""
     held = look(tools, promise)
-    if held is None or held.owner != "bot":
-        return Ended("dropped")
+    if held is None or held.owner != BOT:
+        return _kept_to_itself(promise)
     channel = tools.channels[held.channel]
 
     def send(ready: Callable[[], None]) -> Accepted:
         return channel.send(identity(held), _message(tools, promise, held), promise.id, ready)
 
-    return say(tools, promise, held, send, partial(_as_listed, tools, promise, held))
+    outcome = say(tools, promise, held, send, partial(_as_listed, tools, promise, held))
+    dropped = isinstance(outcome, Ended) and outcome.state == "dropped"
+    return _kept_to_itself(promise) if dropped else outcome
+
+
+def _kept_to_itself(promise: Promise) -> Ended:
+    """A person has the word: the transcript says that it was not said (where nobody can know, it says nothing)."""
+
+    def note(db: Connection) -> bool:
+        conversations.unsaid(db, [promise.id] if promise.attempt == 1 else [])
+        return True
+
+    return Ended("dropped", along=note)
 
 
 def _message(tools: Tools, promise: Promise, held: Held) -> Message:
@@ -201,7 +217,7 @@ def try_login(tools: Tools, promise: Promise) -> Outcome:
         secret = password_of(tools, wanted.account, UUID(wanted.secret_id))
     except Unopenable as gone:
         return Ended(event=SecretGone(), words=str(gone))
-    return _tested(tools, promise, wanted, held, secret)
+    return told_the_team(tools, held, wanted.account.address, _tested(tools, promise, wanted, held, secret))
 
 
 def _tested(tools: Tools, promise: Promise, wanted: TestLogin, held: Held, secret: Secret) -> Outcome:
@@ -253,12 +269,20 @@ def _better(failed: Failed, given: Server) -> Server | None:
 
 
 def _typing(tools: Tools, held: Held) -> Callable[[], None]:
-    """Show that an answer is on its way, again and again: the sign goes out by itself. The answer stops it."""
+    """Show that an answer is on its way, again and again: the sign goes out by itself. The answer stops it.
+
+    So does a case, whose person would take it for the sign of another one who types.
+    """
     message, channel = held.last_message_id, tools.channels[held.channel]
     stopped = threading.Event()
 
+    def has_a_case() -> bool:
+        with reading(tools.engine) as db:
+            now = conversations.look(db, held.id)
+        return now is None or now.case is not None
+
     def show(times: int) -> None:
-        if message and times and not stopped.is_set():
+        if message and times and not stopped.is_set() and not has_a_case():
             threading.Thread(target=channel.typing, args=(message,), daemon=True, name="typing").start()
             tools.later(TYPING, partial(show, times - 1))
 
@@ -631,8 +655,15 @@ HANDS: dict[str, Hand] = {
     promises.TELL: tell,
     promises.FILE_COPY: file_copy,
     promises.FETCH_FILE: fetch_file,
+    promises.FETCH_CASE_FILE: fetch_case_file,
     promises.MAIL_CODE: mail_code,
     promises.RECONCILE: reconcile,
+    promises.SHOW_CASE: show_case,
+    promises.CASE_TIME: case_time,
+    promises.CASE_WINDOW: case_window,
+    promises.SAY_LINE: say_line,
+    promises.DESK_TEST: desk_test,
+    promises.DESK_USE: desk_use,
     promises.RENEW_TOKENS: renew_tokens,
     promises.FOLLOW_UP: follow_up,
     promises.LOOK_AROUND: look_around,

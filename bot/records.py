@@ -12,6 +12,8 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from bot import entrances, people, team
+from bot.casework import Casework
+from bot.desk.rules import Ended
 from bot.facts import FactReader
 from bot.invite import invite_people
 from bot.limits import Exhausted, Limits
@@ -19,7 +21,7 @@ from bot.mail.knowledge.redact import redact
 from bot.mail.wire.send import message_id, room_for_files
 from bot.safe import WAITING, Safe
 from bot.scene import Scene
-from bot.store import conversations, files, housekeeping, mailboxes, promises, questions, secrets
+from bot.store import access, cases, conversations, files, housekeeping, mailboxes, promises, questions, secrets
 from bot.store import people as people_store
 from bot.store.engine import Row
 from bot.tell import tell_admins
@@ -46,6 +48,7 @@ from flows.words import (
     Judge,
     Judged,
     LeaveAgency,
+    LeaveCase,
     LinkOpened,
     LinkRefused,
     MailQueued,
@@ -92,8 +95,9 @@ MAX_TOLD = 20  # addresses in one message to an admin
 class Records:
     """Performs records."""
 
-    def __init__(self, safe: Safe, limits: Limits, facts: FactReader, number: str = "") -> None:
+    def __init__(self, safe: Safe, limits: Limits, facts: FactReader, casework: Casework, number: str = "") -> None:
         """`number`: ours on WhatsApp, for invitations."""
+        self._casework = casework
         self._number = number
         self._safe = safe
         self._limits = limits
@@ -132,7 +136,8 @@ class Records:
             RemoveMailbox: _remove_mailbox,
             WeighFiles: _weigh_files,
             SendMail: self._send_mail,
-            OpenCase: _open_case,
+            OpenCase: self._open_case,
+            LeaveCase: self._leave_case,
             NoteQuestion: _note_question,
             NotHelpful: _not_helpful,
         }
@@ -153,7 +158,21 @@ class Records:
         return joined.event
 
     def _ask_access(self, scene: Scene, wanted: AskAccess) -> Event:
-        return team.ask_access(scene, wanted, self._limits, self._facts)
+        answer = team.ask_access(scene, wanted, self._limits, self._facts)
+        row = cases.open_one(scene.db, scene.held.id)
+        wish = access.of_case(scene.db, row.number) if row is not None else None
+        if wish is not None and wish.agency_id is None:  # support is asked, and not an admin
+            self._casework.opened(scene.db, scene.held.id, "access", scene.now)
+        return answer
+
+    def _open_case(self, scene: Scene, wanted: OpenCase) -> Event:
+        number = conversations.open_case(scene.db, scene.held.id, wanted.reason, scene.now)
+        self._casework.opened(scene.db, scene.held.id, wanted.reason, scene.now)
+        return CaseOpened(number)
+
+    def _leave_case(self, scene: Scene, _wanted: LeaveCase) -> None:
+        if self._casework.happened(scene.db, scene.held.id, Ended("by_member"), scene.now) is None:
+            conversations.close_case(scene.db, scene.held.id, scene.now)
 
     def _prove_address(self, scene: Scene, wanted: ProveAddress) -> Event:
         return entrances.prove_address(scene, wanted, self._limits)
@@ -360,7 +379,3 @@ def _note_question(scene: Scene, asked: NoteQuestion) -> None:
 
 def _not_helpful(scene: Scene, _answer: NotHelpful) -> None:
     questions.not_helpful(scene.db, scene.held.id)
-
-
-def _open_case(scene: Scene, wanted: OpenCase) -> Event:
-    return CaseOpened(conversations.open_case(scene.db, scene.held.id, wanted.reason, scene.now))

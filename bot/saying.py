@@ -1,11 +1,11 @@
 """Saying one message: once, however often it is tried, by whatever way the channel lets us."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 from bot.channels import Accepted, Identity, Later, Refused, Unclear
-from bot.handiwork import LEASES, Again, Ended, Outcome, Tools, backoff
+from bot.handiwork import LEASES, Again, Ended, Outcome, Tools, backoff, look
 from bot.store import conversations, people
 from bot.store.conversations import Held
 from bot.store.engine import reading
@@ -13,10 +13,16 @@ from bot.store.promises import Promise
 from flows.speech import Message
 
 MAX_SPEECH_TRIES = 12
+_Find = Callable[[datetime], str | None]
+BOT, PERSON = "bot", "person"  # who may have the word in a conversation
 
 
 class StoodStillError(Exception):
     """The process was frozen and came back: somebody else says it, or has."""
+
+
+class TakenOverError(Exception):
+    """Right before it left, somebody else had the word."""
 
 
 def say(
@@ -25,12 +31,20 @@ def say(
     held: Held,
     send: Callable[[Callable[[], None]], Accepted],
     shown: Callable[[], Message],
+    by: str = BOT,
+    find: _Find | None = None,
 ) -> Outcome:
-    """Say it by `send`, which is handed what to call right before it leaves. `shown`: as the provider lists it."""
+    """Say it by `send`, which is handed what to call right before it leaves. `shown`: as the provider lists it.
+
+    `find` looks for it at the provider since a time, where its words are not all that it is known by. `by`: who has to
+    have the word when it leaves; else it is dropped.
+    """
     try:
-        if promise.attempt > 1 and (known := _already_said(tools, promise, held, shown())):
+        if promise.attempt > 1 and (known := _already_said(tools, promise, held, shown, find)):
             return Ended(provider_id=known, words="found at the provider")
-        return Ended(provider_id=send(partial(_last_look, tools, promise)).provider_id)
+        return Ended(provider_id=send(partial(_last_look, tools, promise, by)).provider_id)
+    except TakenOverError:
+        return Ended("dropped", words="somebody else has the word")
     except StoodStillError:
         return Again(0, "so much time went by that somebody else may be saying it")
     except Refused as refusal:
@@ -48,20 +62,28 @@ def identity(held: Held) -> Identity:
     return Identity(held.channel, held.address, held.external_id)
 
 
-def _last_look(tools: Tools, promise: Promise) -> None:
-    """Half of our time must be left when we begin to speak: nobody else begins before all of it is over."""
+def _last_look(tools: Tools, promise: Promise, by: str) -> None:
+    """Half of our time must be left when we begin to speak: nobody else begins before all of it is over.
+
+    And the one who speaks must still have the word.
+    """
     left: timedelta = promise.leased_until - tools.clock.now()
     if left < LEASES[promise.lane] / 2:
         raise StoodStillError
+    held = look(tools, promise)
+    if held is None or held.owner != by:
+        raise TakenOverError
 
 
-def _already_said(tools: Tools, promise: Promise, held: Held, message: Message) -> str | None:
+def _already_said(
+    tools: Tools, promise: Promise, held: Held, shown: Callable[[], Message], find: _Find | None
+) -> str | None:  # fmt: skip
     """Whether an earlier try got through: a status callback proves it, else the provider's list is looked at."""
     with reading(tools.engine) as db:
         proven, since = conversations.proof(db, promise.id)
     if proven:
         return proven
-    found = tools.channels[held.channel].find(identity(held), message, since)
+    found = find(since) if find else tools.channels[held.channel].find(identity(held), shown(), since)
     with reading(tools.engine) as db:  # the same words may have been said a moment before, for another promise
         return None if found and conversations.belongs_to_another(db, found, promise.id) else found
 

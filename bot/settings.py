@@ -7,6 +7,7 @@ import ipaddress
 import re
 import zoneinfo
 from collections.abc import Mapping
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -14,6 +15,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from bot.desk.hours import read_hours
+from bot.desk.rules import Rules
 from bot.store.engine import driver_url
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -49,6 +52,11 @@ class Settings(BaseModel):
     templates: Literal["on", "off"] = "off"
     template_limit: int = Field(default=100, ge=0, le=100_000)
     support_contact: str = ""
+    support_team: str = Field(default="", pattern=r"^(T[A-Z0-9]{1,30})?$")
+    support_channel: str = Field(default="", pattern=r"^([CG][A-Z0-9]{1,30})?$")
+    support_hours: str = ""
+    support_timezone: str = "America/Sao_Paulo"
+    support_answer_minutes: int = Field(default=30, ge=1, le=1440)
     operator_name: str = Field(default="Ally", min_length=1, max_length=60)
     privacy_url: str = ""
     smtp_allow_networks: tuple[str, ...] = ()
@@ -121,8 +129,26 @@ class Settings(BaseModel):
             raise ValueError("it must be port numbers, with blanks between them")
         return value
 
+    @field_validator("support_timezone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        if value not in zoneinfo.available_timezones():
+            raise ValueError("it must be a time zone such as America/Sao_Paulo")
+        return value
+
+    @field_validator("support_hours")
+    @classmethod
+    def _readable_hours(cls, value: str) -> str:
+        read_hours(value, "UTC")
+        return value
+
     @model_validator(mode="after")
     def _together(self) -> Self:
+        if bool(self.support_channel) != bool(self.support_team):
+            missing = "SUPPORT_TEAM" if self.support_channel else "SUPPORT_CHANNEL"
+            raise ValueError(f"{missing}: the desk needs the workspace and the channel in it")
+        if self.support_channel and not self.real_slack:
+            raise ValueError("SUPPORT_CHANNEL: it is a channel of Slack, which is not configured")
         if self.real_twilio:
             self._check_real_twilio()
         if self.real_slack:
@@ -155,7 +181,7 @@ class Settings(BaseModel):
         common = {
             "PUBLIC_URL": self.public_url,
             "SECRET_KEYS (or SECRET_KEYS_FILE)": self.secret_keys or self.secret_keys_file,
-            "SUPPORT_CONTACT": self.support_contact,
+            "SUPPORT_CONTACT (or SUPPORT_CHANNEL)": self.support_contact or self.support_channel,
             "PRIVACY_URL": self.privacy_url,
         }
         missing = [name for name, value in {**needed, **common}.items() if not value]
@@ -181,6 +207,12 @@ class Settings(BaseModel):
     def real(self) -> bool:
         """Whether any account is configured; without one this is the playground."""
         return self.real_twilio or self.real_slack
+
+    @property
+    def desk(self) -> Rules:
+        """When and how soon the support team answers."""
+        hours = read_hours(self.support_hours, self.support_timezone)
+        return Rules(hours, timedelta(minutes=self.support_answer_minutes))
 
     @property
     def needed_database_url(self) -> str:

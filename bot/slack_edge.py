@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -22,6 +23,8 @@ from bot.channels.slack.render import window
 from bot.channels.slack.style import SlackStyle
 from bot.facts import FactReader, language
 from bot.screens import Screens
+from bot.slack_desk import BUTTON as DESK_BUTTON
+from bot.slack_desk import SupportDesk
 from bot.store.engine import Engine
 from bot.turns import Taken, Turns
 from bot.workspaces import Workspaces
@@ -59,7 +62,7 @@ class SlackEdge:
 
     def __init__(
         self, engine: Engine, turns: Turns, facts: FactReader, workspaces: Workspaces, screens: Screens, channel: Slack,
-        now: Callable[[], datetime], address_of: Callable[[Link], str],
+        now: Callable[[], datetime], address_of: Callable[[Link], str], desk: SupportDesk | None = None,
     ) -> None:  # fmt: skip
         """`address_of`: a new address of a one-time link, which a window shows as the message does."""
         self._engine = engine
@@ -70,6 +73,7 @@ class SlackEdge:
         self._channel = channel
         self._now = now
         self._address_of = address_of
+        self._desk = desk
         self._openers = ThreadPoolExecutor(OPENERS, thread_name_prefix="slack-window")
         self._lock = threading.Lock()
         self._showing = 0
@@ -95,6 +99,8 @@ class SlackEdge:
         event = body.get("event") or {}
         try:
             match event.get("type"):
+                case "message" if self._desk is not None and self._desk.is_here(_team(body), str(event.get("channel"))):
+                    self._desk.event(body)
                 case "message":
                     inbound = read.read_message(body)
                     if inbound is not None:
@@ -132,6 +138,9 @@ class SlackEdge:
         except read.BadPayload as bad:
             _log.warning("a tap was not taken", why=str(bad))
             return
+        if self._desk is not None and (inbound.button or "").startswith(DESK_BUTTON):
+            self._at_the_desk(inbound.button or "", body)
+            return
         value = (inbound.button or "").removeprefix(f"{HOME}:")
         if value.startswith(PAGE_TURN):
             page = value.removeprefix(PAGE_TURN)
@@ -144,13 +153,15 @@ class SlackEdge:
 
     def submission(self, body: Body) -> Body:
         """See `Answers`. What does not fit is told at its field; else the window waits for what comes next."""
+        if self._desk is not None and str((body.get("view") or {}).get("callback_id", "")).startswith(DESK_BUTTON):
+            return self._desks_window(body)
         try:
             inbound = read.read_submission(body)
         except read.BadPayload as bad:
             _log.warning("a window was not taken", why=str(bad))
             return {}
         taken = self._turns.receive(inbound)
-        if taken is None:
+        if taken is None or taken.silent:
             return {}
         problems = [problem for one in taken.effects if isinstance(one, FieldErrors) for problem in one.problems]
         if problems:
@@ -180,6 +191,23 @@ class SlackEdge:
         held = self._turns.known(who)
         self._screens.home_opened(held.id, page)
 
+    def _at_the_desk(self, value: str, body: Body) -> None:
+        try:
+            view = self._desk.action(value, body) if self._desk is not None else None
+        except read.BadPayload as bad:
+            _log.warning("a tap was not taken", why=str(bad))
+            return
+        trigger, team = str(body.get("trigger_id", "")), str((body.get("team") or {}).get("id", ""))
+        if view is not None and trigger:
+            self._beside(partial(self._channel.open_view, team, trigger, view))
+
+    def _desks_window(self, body: Body) -> Body:
+        try:
+            return self._desk.submission(body) if self._desk is not None else {}
+        except read.BadPayload as bad:
+            _log.warning("a window was not taken", why=str(bad))
+            return {}
+
     def _left(self, team: str, event: Body, told_at: object) -> None:
         if event.get("type") == "tokens_revoked" and not (event.get("tokens") or {}).get("bot"):
             return  # only somebody's own token, of which we have none
@@ -201,7 +229,7 @@ class SlackEdge:
     def _open(self, who: Identity, trigger: str, taken: Taken, *, always: bool) -> None:
         """Open a window with the question, where it has fields or (`always`) whatever it is; beside the answer."""
         asked = _last_speak(taken)
-        if not trigger or not (always or (asked is not None and asked.inputs)):
+        if taken.silent or not trigger or not (always or (asked is not None and asked.inputs)):
             return
         self._begin(self._opened, who, trigger, taken)
 
@@ -211,19 +239,21 @@ class SlackEdge:
         self._catch_up(who, view_id, taken)
 
     def _begin(self, show: Callable[[Identity, str, Taken], None], who: Identity, how: str, taken: Taken) -> None:
+        """Show something of a talk beside the answer."""
+        self._beside(partial(show, who, how, taken))
+
+    def _beside(self, show: Callable[[], object]) -> None:
         """Show something beside the answer, if not too much waits already."""
         with self._lock:
             if self._showing >= MAX_OPENING:
                 _log.warning("too many windows wait to be opened")
                 return
             self._showing += 1
-        self._openers.submit(self._shown_beside, show, who, how, taken)
+        self._openers.submit(self._shown_beside, show)
 
-    def _shown_beside(
-        self, show: Callable[[Identity, str, Taken], None], who: Identity, how: str, taken: Taken
-    ) -> None:
+    def _shown_beside(self, show: Callable[[], object]) -> None:
         try:
-            show(who, how, taken)
+            show()
         except SendError as failure:
             _log.info("a window was not shown", code=failure.code)
         except Exception as error:  # noqa: BLE001 - an ornament: the question stands in the direct messages, too
@@ -250,6 +280,11 @@ class SlackEdge:
         if asked is None:
             return Message(sentence("slack.working", taken.language), (), taken.language, WAITING)
         return render(asked, taken.language, SlackStyle(), self._address_of)
+
+
+def _team(body: Body) -> str:
+    """The workspace that we are installed in."""
+    return str((body.get("authorizations") or [{}])[0].get("team_id") or body.get("team_id", ""))
 
 
 def _last_speak(taken: Taken) -> Speak | None:

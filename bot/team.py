@@ -112,10 +112,13 @@ def _request(scene: Scene, request_id: str) -> Row | None:
 def decided(db: Connection, request: Row, agency_id: UUID | None, role: str, now: datetime) -> None:
     """Let somebody in as a member of an agency, or (None) do not; they are told, and their case is closed."""
     access.decide(db, request.id, "granted" if agency_id else "declined")
-    conversations.close_case(db, request.conversation_id, now)
+    conversations.close_case(db, request.conversation_id, now, "granted" if agency_id else "declined")
     if agency_id is None:
         tell(db, request.conversation_id, AccessDeclined(), now)
         return
+    held = conversations.hold(db, request.conversation_id)
+    if held is not None and role == "admin":
+        people.belongs(db, held, agency_id, claims=True)  # a workspace that is nobody's becomes this agency's
     name = people.admit(
         db, request.contact_id, agency_id, name=request.name, address=request.address, role=role, now=now
     )

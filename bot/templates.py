@@ -1,4 +1,4 @@
-"""The three templates: all that WhatsApp lets us say to somebody who has not written for a day. Off unless wished."""
+"""The four templates: all that WhatsApp lets us say to somebody who has not written for a day. Off unless wished."""
 
 import hashlib
 import json
@@ -12,31 +12,38 @@ from bot.channels.whatsapp.channel import WhatsApp
 from flows.speech import sentence
 from flows.words import LANGUAGES, Language
 
-BUTTON = "news.button.look"
+LOOK = "news.button.look"
 SAMPLES = {"operator": "Ally", "about": "ana@agency.com"}
 ASKED = frozenset({"", "unsubmitted"})  # states of a template about which nobody was asked yet
 
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """One template: its name at WhatsApp, its sentence, and where its button leads."""
+    """One template: its name at WhatsApp, its sentence, where its button leads, and what is on the button."""
 
     name: str
     text: str
     leads_to: str
+    button: str = LOOK
 
 
 TEMPLATES: Mapping[str, Template] = {
     "mailbox_broken": Template("ally_mailbox_broken", "template.mailbox_broken", "go:mailbox.password"),
     "mailbox_waits": Template("ally_mailbox_waits", "template.mailbox_waits", "go:mailbox.manage"),
     "admin_needed": Template("ally_admin_needed", "template.admin_needed", "go:team"),
+    # By staff, about a case. Should nobody have it any more when they answer, a person is called.
+    "person_asks": Template("ally_person_asks", "template.person_asks", "go:person", "news.button.go_on"),
 }
 
 
 def spec(template: Template, language: Language) -> ContentSpec:
     """A template as Twilio's Content API takes it."""
     body = sentence(template.text, language, operator="{{1}}", about="{{2}}")
-    action = {"type": "QUICK_REPLY", "title": sentence(BUTTON, language), "id": f"news.template:{template.leads_to}"}
+    action = {
+        "type": "QUICK_REPLY",
+        "title": sentence(template.button, language),
+        "id": f"news.template:{template.leads_to}",
+    }
     types: dict[str, dict[str, object]] = {"twilio/quick-reply": {"body": body, "actions": [action]}}
     return ContentSpec(template.name, language, types, {"1": SAMPLES["operator"], "2": SAMPLES["about"]})
 

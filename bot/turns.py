@@ -12,10 +12,12 @@ from uuid import UUID, uuid4
 
 import structlog
 
-from bot import people
+from bot import member_files, people
 from bot.calendar import nudge_time, window_end
-from bot.channels import Identity, Inbound
+from bot.casework import Casework
+from bot.channels import Identity, Inbound, Media
 from bot.clock import Clock
+from bot.desk.rules import MemberWrote
 from bot.facts import FactReader, Standing, language
 from bot.mail.knowledge.explain import explain_text
 from bot.mail.knowledge.looks import looks_like_an_error
@@ -51,7 +53,7 @@ from flows.conversation import (
     worth_a_nudge,
 )
 from flows.facts import Pasted, Question
-from flows.reading import looks_like_a_leak, written
+from flows.reading import command, looks_like_a_leak, surely_language, written
 from flows.speech import Plain, render
 from flows.words import (
     Answer,
@@ -73,11 +75,14 @@ from flows.words import (
     SecretTyped,
     Shared,
     Speak,
+    Steered,
     TestLogin,
     Value,
 )
 
 HIDDEN = "(hidden)"
+PERSON = "person"  # who owns a conversation that the bot must not speak in
+ALWAYS_HEARD = frozenset({"bot", "stop", "start", "erase"})
 SHORTEST_ERROR = 10  # characters; most messages are a number or a word, and need no look
 MAX_ROUNDS = 5  # records that answer one another within one turn
 MAX_FILE_NAME = 100
@@ -89,12 +94,16 @@ UNNOTICED = frozenset(
         promises.NUDGE,
         promises.TELL,
         promises.FILE_COPY,
+        promises.FETCH_CASE_FILE,
         promises.MAIL_CODE,
         promises.WATCH,
         promises.WARN,
         promises.ADMIN_WARNING,
         promises.FOLLOW_UP,
         promises.SHOW_HOME,
+        promises.SHOW_CASE,
+        promises.CASE_TIME,
+        promises.CASE_WINDOW,
     }
 )  # nobody waits for these: a failure is the operator's
 LANES: dict[type, str] = {
@@ -111,10 +120,13 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """An event with what the transcript may say about it."""
+    """An event with what the transcript may say about it, and the files that go into a case's thread with that."""
 
     event: Event
     line: str
+    files: Sequence[Media] = ()
+    came_in: str = ""  # the provider's id of the message
+    for_mail: bool = False  # one of the files may go with a mail, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,20 +137,23 @@ class Taken:
     language: Language
     effects: tuple[Effect, ...] = ()
     ticket: int = 0
+    silent: bool = False  # a person has the word: the bot answers by no way at all
 
 
 class Turns:
     """Applies events to conversations."""
 
     def __init__(
-        self, engine: Engine, clock: Clock, facts: FactReader, to_record: Records, safe: Safe, search: Search
-    ) -> None:
+        self, engine: Engine, clock: Clock, facts: FactReader, to_record: Records, safe: Safe, search: Search,
+        casework: Casework,
+    ) -> None:  # fmt: skip
         self._engine = engine
         self._clock = clock
         self._facts = facts
         self._records = to_record
         self._safe = safe
         self._search = search
+        self._casework = casework
 
     def receive(self, inbound: Inbound) -> Taken | None:
         """One message from a person; None when it came before. Raises DatabaseDown; nothing else ever gets out."""
@@ -168,7 +183,7 @@ class Turns:
         """The question of a conversation, if it is another one than that of this ticket. Nothing is changed."""
         with self._engine.begin() as db:
             held = conversations.look(db, conversation_id)
-            if held is None or held.ticket == since:
+            if held is None or held.ticket == since or held.owner == PERSON:
                 return None
             envelope = _envelope(held)
             known = self._facts.read(db, held, envelope, self._clock.now()).facts
@@ -185,6 +200,15 @@ class Turns:
             _log.info("late answer dropped", conversation=str(conversation_id), answer=type(event).__name__)
             return
         self._happened(db, held, envelope, event, self._clock.now())
+
+    def steer(self, db: Connection, conversation_id: UUID, event: Steered) -> tuple[Effect, ...]:
+        """Support leads the talk, in the caller's transaction; what came of it, wrong answers among it."""
+        held = conversations.hold(db, conversation_id)
+        if held is None:
+            return ()
+        envelope, now = _envelope(held), self._clock.now()
+        standing = self._facts.read(db, held, envelope, now)
+        return self._run(db, held, envelope, standing, Heard(event, ""), now).effects
 
     def announce(self, promise: Promise, event: Event) -> None:
         """Something to be told while a promise is still being performed."""
@@ -206,9 +230,11 @@ class Turns:
         if not conversations.claim_inbound(db, inbound.identity.channel, inbound.message_id, now):
             return None
         held = people.who(db, inbound.identity, inbound.name, now)
-        if held.unfinished >= MAX_UNFINISHED:
+        crowded = held.unfinished >= MAX_UNFINISHED
+        if crowded:
             _log.warning("too much is still to be done for this conversation", conversation=str(held.id))
-            return Taken(held.id, language(held.language))
+        if crowded and held.case is None:
+            return Taken(held.id, language(held.language), silent=True)
         if held.held_back:
             promises.they_write(db, held.id, now)
         name = inbound.name or held.name
@@ -221,14 +247,45 @@ class Turns:
         )
         held = replace(held, name=name, last_message_id=inbound.message_id)
         envelope = _envelope(held)
+        if held.case is not None:
+            self._casework.happened(db, held.id, MemberWrote(), now)
         standing = self._facts.read(db, held, envelope, now)
+        if crowded or (held.owner == PERSON and not _is_always_heard(inbound)):
+            self._overheard(db, held, envelope, standing, inbound, now, crowded=crowded)
+            return Taken(held.id, standing.facts.language, silent=True)
         if pasted := _pasted(inbound):
             standing = replace(standing, facts=replace(standing.facts, pasted=pasted))
         elif question := self._question(envelope, inbound, now):
             standing = replace(standing, facts=replace(standing.facts, question=question))
         heard = self._heard(db, held, envelope, standing, inbound, now)
         closed = self._run(db, held, envelope, standing, heard, now, by_person=True)
-        return Taken(held.id, standing.facts.language, closed.effects, closed.envelope.ticket)
+        kept = conversations.look(db, held.id) if held.case is not None else None  # the turn may have ended the case
+        silent = kept is not None and kept.owner == PERSON
+        return Taken(held.id, standing.facts.language, closed.effects, closed.envelope.ticket, silent)
+
+    def _overheard(
+        self, db: Connection, held: Held, envelope: Envelope, standing: Standing, inbound: Inbound, now: datetime,
+        *, crowded: bool,
+    ) -> None:  # fmt: skip
+        """What is written goes into the thread; the bot neither steps nor speaks.
+
+        A person owns the conversation, or too much of it is still to be done (`crowded`). Where a secret is awaited
+        only what is surely language is shown: that person has to be understood there, too.
+        """
+        meant = understand(envelope, inbound.text, inbound.button, inbound.kind, standing.facts, inbound.fields)
+        awaited = isinstance(meant, Secretive | SecretLeaked) or envelope.lost
+        secretive = looks_like_a_leak(_caption(inbound)) or (awaited and not surely_language(inbound.text))
+        words = redact(inbound.text) if looks_like_an_error(inbound.text) else written(inbound.text)
+        words = words if len(words) <= MAX_LINE else f"{words[: MAX_LINE - 1]}…"
+        text = HIDDEN if secretive else _told(inbound, words, shown=held.case is not None)
+        if inbound.media and held.case is not None and not secretive:
+            heard = Heard(Shared(inbound.kind), text, inbound.media, inbound.message_id)
+            self._take_along(db, held, heard, now, crowded=crowded)
+        else:
+            conversations.note(db, held.id, [("in", text, None)], now)
+        if (secretive or awaits_secret(envelope)) and not crowded:
+            self._promise(db, held, [EraseAtProvider()], standing.facts.language, held.ticket, now)
+            promises.wake(db, {"work"})
 
     def _question(self, envelope: Envelope, inbound: Inbound, now: datetime) -> Question | None:
         """What a message asks of the guide, if it may be a question at all."""
@@ -246,22 +303,40 @@ class Turns:
             return Heard(self._seal(db, held, envelope, inbound.text, event, now), HIDDEN)
         if inbound.fields is not None and any(map(looks_like_a_leak, inbound.fields.values())):
             return Heard(event, HIDDEN)
-        if isinstance(event, Shared) and inbound.media and takes_files(envelope, standing.facts):
-            event = self._take_file(db, held, inbound, now)
+        for_staff = bool(inbound.media) and held.case is not None and not _is_for_mail_alone(envelope)
+        for_mail = isinstance(event, Shared) and bool(inbound.media) and takes_files(envelope, standing.facts)
+        if for_mail:
+            event = self._take_file(db, held, inbound, now, also_for_staff=for_staff)
         if isinstance(event, SecretLeaked) or awaits_secret(envelope) or envelope.lost:
             return Heard(event, HIDDEN)
         if isinstance(event, Said) and private(envelope):
             return Heard(event, f"({len(event.text)} characters of a mail)")
-        if inbound.kind != "text":
-            return Heard(event, f"({inbound.kind})")
-        return Heard(event, (redact(inbound.text) if standing.facts.pasted else inbound.text)[:MAX_LINE])
+        words = (redact(inbound.text) if standing.facts.pasted else inbound.text)[:MAX_LINE]
+        if for_staff and looks_like_a_leak(_caption(inbound)):
+            return Heard(event, HIDDEN)
+        line = _told(inbound, words, shown=for_staff)
+        return Heard(event, line, inbound.media if for_staff else (), inbound.message_id, for_mail=for_mail)
 
-    def _take_file(self, db: Connection, held: Held, inbound: Inbound, now: datetime) -> FileShared:
-        """A file for a mail: known from now on, fetched by a promise."""
+    def _take_along(self, db: Connection, held: Held, heard: Heard, now: datetime, *, crowded: bool = False) -> None:
+        """A line whose files are for the team of the open case."""
+        line = conversations.note_heard(db, held.id, heard.line, now)
+        if held.case is not None:
+            member_files.coming(
+                db, held.id, held.case, line, heard.files, heard.came_in, now, crowded=crowded,
+                also_for_mail=heard.for_mail,
+            )  # fmt: skip
+
+    def _take_file(
+        self, db: Connection, held: Held, inbound: Inbound, now: datetime, *, also_for_staff: bool
+    ) -> FileShared:
+        """A file for a mail: known from now on, fetched by a promise.
+
+        Where it is also for staff, whoever fetches it for them erases it at the provider, later.
+        """
         media, file_id = inbound.media[0], uuid4()
         name = media.name[:MAX_FILE_NAME]
         files.add(db, file_id, held.id, name=name, url=media.url, at=now)
-        of = {"file": str(file_id), "message": inbound.message_id}
+        of = {"file": str(file_id), "message": "" if also_for_staff else inbound.message_id}
         promises.add(db, held.id, [Wanted("work", promises.FETCH_FILE, now, of)], now)
         promises.wake(db, {"work"})
         return FileShared(str(file_id), name)
@@ -308,11 +383,24 @@ class Turns:
         refused = any(isinstance(effect, FieldErrors) for effect in closed.effects)
         line = HIDDEN if refused else heard.line  # what does not fit into its field may be a password
         lines: list[tuple[str, str, int | None]] = [("in", line, None)] if line else []
-        promised = [effect for effect in closed.effects if not isinstance(effect, FieldErrors)]
+        if lines and heard.files and not refused:
+            self._take_along(db, held, heard, now)
+            lines = []
+        silent = held.owner == PERSON
+        promised = [
+            effect
+            for effect in closed.effects
+            if not isinstance(effect, FieldErrors) and not (silent and isinstance(effect, Speak))
+        ]
+        if silent:  # what the bot would have said is staff's to know
+            unsaid = [effect for effect in closed.effects if isinstance(effect, Speak)]
+            lines += [("bot", _line(speak, standing.facts.language), None) for speak in unsaid]
         lines += self._promise(db, held, promised, standing.facts.language, after.ticket, now)
         if by_person and (worth_a_nudge(after) or worth_a_nudge(envelope)):
             due = nudge_time(now, standing.timezone) if worth_a_nudge(after) else None
             promises.one_at(db, held.id, promises.NUDGE, due, now)
+        if held.case is not None:
+            self._casework.show(db, held.id, now)
         with together(db):
             conversations.save(db, held.id, saved.dump_envelope(after), after.ticket, now)
             conversations.note(db, held.id, lines, now)
@@ -480,6 +568,32 @@ def _event(dumped: Any) -> Event:
 def _payload(effect: Effect, held: Held) -> dict[str, Any]:
     about: dict[str, Any] = {"message": held.last_message_id} if isinstance(effect, EraseAtProvider) else {}
     return {"effect": saved.dump(effect), **about}
+
+
+def _told(inbound: Inbound, words: str, *, shown: bool) -> str:
+    """A message for the transcript. `shown`: its files are, too, by their names and with what was written below."""
+    if not (shown and inbound.media):
+        return words if inbound.kind == "text" else f"({inbound.kind})"
+    names = ", ".join(member_files.told(inbound.media))
+    kind = "document" if inbound.kind == "text" else inbound.kind
+    below = words.strip() if _caption(inbound) else ""
+    return f"({kind}) {names}" + (f": {below}" if below else "")
+
+
+def _caption(inbound: Inbound) -> str:
+    """What was written; a document without a caption has its name there."""
+    text = inbound.text.strip()
+    return "" if inbound.media and text == inbound.media[0].name else text
+
+
+def _is_for_mail_alone(envelope: Envelope) -> bool:
+    """Whether a file that comes now is part of a mail of the person's, which is nobody else's to read."""
+    return envelope.flow == "compose"
+
+
+def _is_always_heard(inbound: Inbound) -> bool:
+    """Whether the person wants the bot again, or no messages at all: the words that count also beside a human."""
+    return inbound.kind == "text" and not inbound.button and command(inbound.text) in ALWAYS_HEARD
 
 
 def _pasted(inbound: Inbound) -> Pasted | None:

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-Kind = Literal["mailbox.password", "mail.body", "mail.file", "slack.bot", "key.check"]
+Kind = Literal["mailbox.password", "mail.body", "mail.file", "case.file", "slack.bot", "key.check"]
 KINDS: frozenset[str] = frozenset(get_args(Kind))
 
 KEY_BYTES = 32  # AES-256

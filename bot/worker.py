@@ -101,6 +101,9 @@ class Worker:
                 housekeeping.sweep(db, now, self._retention)
             with self._engine.begin() as db:
                 watches.promise_tests(db, now)
+            if self._tools.desk is not None:
+                with self._engine.begin() as db:
+                    self._tools.desk.casework.tend(db, now)
         return taken_back
 
     def _claim(self, lane: str, most: int) -> list[Promise]:
@@ -148,7 +151,7 @@ class Worker:
         except Exception as error:  # noqa: BLE001 - a hand that raises is tried again, then a person is told
             where = redacted_trace(error)
             _log.error("hand failed", promise=promise.id, kind=promise.kind, where=where)
-            if promise.attempt < MAX_TRIES or isinstance(error, DatabaseDown):
+            if promise.attempt < MAX_TRIES or isinstance(error, DatabaseDown) or promise.kind in promises.LASTING:
                 return Again(backoff(promise.attempt), where)
             return Ended("failed", words=where)
 

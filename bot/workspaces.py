@@ -77,10 +77,9 @@ class Workspaces:
 
     def _first(self, team: str) -> Row | None:
         with self._engine.begin() as db:
-            if slack.any_workspace(db):
-                return None
-            slack.keep_workspace(db, team, self._clock.now())
-            return slack.workspace(db, team)
+            if not slack.any_workspace(db):
+                slack.keep_workspace(db, team, self._clock.now())
+            return slack.workspace(db, team)  # of two requests that come first one finds what the other wrote
 
     # --- installing ---
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from flows import (
     card,
     compose,
+    handoff,
     integrate,
     invite,
     mailbox,
@@ -36,6 +37,8 @@ from flows.words import (
     Account,
     AdminNeeded,
     Ask,
+    CaseEnded,
+    CaseLapsed,
     CaseOpened,
     Chose,
     Code,
@@ -57,6 +60,7 @@ from flows.words import (
     Judged,
     Language,
     Lay,
+    LeaveCase,
     MailAccepted,
     MailboxBroke,
     MailboxWaits,
@@ -88,6 +92,7 @@ from flows.words import (
     SlackLeft,
     Speak,
     Start,
+    Steered,
     Tapped,
     TellAdmins,
     TestSlow,
@@ -114,12 +119,14 @@ MAX_TRAIL = 10
 MAX_STARTS = 5  # flows that start one another in one turn; more would be a circle
 MAX_OPTIONS = 10  # WhatsApp's list
 MAX_BUTTONS = 3  # WhatsApp's buttons
+SEEN_AT_THE_DESK = frozenset({"voice", "image", "video", "document", "sticker"})
+MAX_CHOICE = 2  # digits with which an option is chosen
 MISSES_BEFORE_A_PERSON = 3
 MAX_WITH_CHOICES = 960  # of WhatsApp's 1,024 characters; the rest is for what the channel adds to set values apart
 LINK_LENGTH = 120  # a one-time link is not longer
 FIX = "fix:"  # an option that asks for one answer of this flow again: "fix:host"
 # Options below news that are done on the spot, whatever flow goes on: somebody is let in or not, or all is well.
-ADMIT, REFUSE, NOTED, LATER = "admit:", "refuse:", "noted:", "later:"
+ADMIT, REFUSE, NOTED, LATER, WAIT = "admit:", "refuse:", "noted:", "later:", "wait:"
 DOUBT = "talk.doubt"
 NEWS = "news."
 FOR_ANYBODY = frozenset({"welcome", "privacy"})  # flows that need no agency
@@ -219,6 +226,8 @@ def awaits_secret(envelope: Envelope) -> bool:
 def _while_a_secret_is_awaited(envelope: Envelope, text: str, facts: Facts) -> Event | Secretive:
     if reading.command(text) or _wrong_field(envelope, text) or reading.address(text) == text.strip():
         return Said(text)  # an address is a correction: nobody's password looks like that
+    if _was_meant_as_a_choice(text):
+        return Said(text)
     shape = facts.provider.shape if facts.provider else ""
     if reading.has_shape(text, shape) and not reading.has_ordinary_words(text):
         return Secretive(taken=True)
@@ -226,6 +235,11 @@ def _while_a_secret_is_awaited(envelope: Envelope, text: str, facts: Facts) -> E
     if language or len(text) > reading.MAX_SECRET or not text.strip():
         return SecretLeaked() if reading.looks_like_a_leak(text) else Said(text)
     return Secretive(taken=False)
+
+
+def _was_meant_as_a_choice(text: str) -> bool:
+    """Whether it is a number that stands at no choice: nobody's password is as short as that."""
+    return len(text.strip()) <= MAX_CHOICE and text.strip().isdecimal()
 
 
 def _is_a_clear_question(text: str, facts: Facts) -> bool:
@@ -288,8 +302,7 @@ def _heard(envelope: Envelope, event: Event, facts: Facts) -> Turn:
             offered = Start("compose", "offer")  # no flow waits for it: perhaps it is to be sent
             return _step(envelope, event, facts) or _start(envelope, offered, replace(facts, shared=event))
         case Shared(kind):
-            name = f"talk.shared.{kind}" if has(f"talk.shared.{kind}") else "talk.shared.other"
-            return Turn(envelope, (Say(name),), ask=True)
+            return Turn(envelope, (_unread(kind, envelope, facts),), ask=True)
         case Filled():
             return _step(envelope, event, facts) or Turn(envelope, (Say("talk.closed"),), ask=True)
         case SecretTyped(secret_id) | SecretSuspected(secret_id) if not awaits_secret(envelope):
@@ -313,11 +326,13 @@ def _happened(envelope: Envelope, event: Event, facts: Facts) -> Turn:
     """What the world did: an answer to a question in progress, or news."""
     match event:
         case CaseOpened(number):
-            values: Values = {"number": number, "contact": Code(facts.house.support_contact)}
-            return Turn(envelope, (Say("handoff.opened", values),), ask=True)
+            told = handoff.opened(number, envelope.flow, envelope.state, _about(envelope), facts)
+            return Turn(envelope, (told,), ask=True)
         case AccessDecided(name, granted, already):
             became = "already" if already else "granted" if granted else "refused"
             return Turn(envelope, (Say(f"access.{became}", {"name": name}),), ask=True)
+        case Steered(at, values):
+            return _steered(envelope, at, values, facts)
     if isinstance(event, News):
         return _news(envelope, event, facts)
     return _step(envelope, event, facts) or Turn(envelope)
@@ -387,6 +402,13 @@ def _begin(envelope: Envelope, first: Say, event: Event, facts: Facts) -> Turn:
 
 def _records(turn: Turn) -> list[Effect]:
     return [effect for effect in turn.effects if not isinstance(effect, Say)]
+
+
+def _unread(kind: str, envelope: Envelope, facts: Facts) -> Say:
+    """We read no pictures and hear no voices; whoever takes care of the person's case does."""
+    if kind in SEEN_AT_THE_DESK and facts.case and facts.house.desk and not awaits_secret(envelope):
+        return Say("talk.shared.passed_on", {"number": facts.case})
+    return Say(f"talk.shared.{kind}" if has(f"talk.shared.{kind}") else "talk.shared.other")
 
 
 def _spoke(envelope: Envelope, event: Said | Chose, facts: Facts) -> Turn:
@@ -509,6 +531,8 @@ def _on_the_spot(envelope: Envelope, value: str) -> Turn | None:
     for prefix in (ADMIT, REFUSE):
         if value.startswith(prefix):
             return Turn(envelope, (DecideAccess(value.removeprefix(prefix), granted=prefix == ADMIT),))
+    if value == WAIT:
+        return Turn(envelope, (Say("handoff.waiting"),))
     if value == LATER:
         return Turn(envelope, (Say("news.later"),), ask=True, briefly=True)
     return Turn(envelope, (Say("news.noted"),), ask=True) if value == NOTED else None
@@ -563,7 +587,8 @@ def _small_command(envelope: Envelope, name: Command, facts: Facts) -> Turn:
         case "erase":
             return _start(envelope, Start("privacy"), facts)
         case "bot":
-            return Turn(envelope, (Say("handoff.bot_is_here"),), ask=True)
+            leave = (LeaveCase(),) if facts.case else ()
+            return Turn(envelope, (*leave, Say("handoff.bot_is_here")), ask=True)
     return Turn(envelope, ask=True)
 
 
@@ -707,6 +732,8 @@ def _news(envelope: Envelope, event: News, facts: Facts) -> Turn:
             return Turn(home, (*intro, Say("news.slack_added", {"agency": agency})), ask=True)
         case SlackLeft(workspace):
             return Turn(envelope, (Say("news.slack_left", {"workspace": workspace}),), ask=True)
+        case CaseLapsed() | CaseEnded():
+            return _news_of_the_case(envelope, event, facts)
         case TestSlow():
             return Turn(envelope, (Say("news.test_slow"),) if isinstance(envelope.state, mailbox.Testing) else ())
         case Lay():
@@ -828,6 +855,89 @@ def _news_of_a_membership(
     return Turn(declined, (Say("news.access_declined"),), ask=True)
 
 
+def _news_of_the_case(envelope: Envelope, event: CaseLapsed | CaseEnded, facts: Facts) -> Turn:
+    """The bot has the word again: it says why, and goes on where it was, or where staff want it to."""
+    if isinstance(event, CaseLapsed):
+        said = Say("handoff.longer", {"number": event.number})
+        return Turn(envelope, (said,), ask=True, offer=(Option(WAIT, "handoff.button.wait"),))
+    there = _placed_at(envelope, event.at, facts)
+    name = event.reason
+    if event.reason == "handed_back" and there is not None:
+        name = event.at if event.at in {"menu", "test"} else "anew"
+    over = (Say(f"handoff.over.{name}", {"number": event.number}),)
+    return Turn(envelope, over).then(there) if there is not None else Turn(envelope, over, ask=True)
+
+
+# --- support leads the talk -------------------------------------------------------------------------------------------
+
+_WITH_A_LINK = (mailbox.AwaitingSecret, mailbox.ConfirmingSecret, mailbox.Stuck)
+
+
+def places(envelope: Envelope) -> tuple[str, ...]:
+    """The answers of the flow at hand that can be asked for again, in the order in which they are asked."""
+    flow = FLOWS.get(envelope.flow)
+    fields = reversed(flow.fields) if flow is not None else ()
+    return tuple(one for one in fields if flow is not None and flow.reopen(envelope.state, one) is not None)
+
+
+def may_fill(envelope: Envelope) -> tuple[str, ...]:
+    """What may be answered for the person: their address at any time, the server where the flow knows whose it is."""
+    known = [one for one in (*places(envelope), *(one.name for one in _asked_inputs(envelope))) if one in FILLABLE]
+    return tuple(one for one in FILLABLE if one in {"address", *known, *(FILLABLE if "host" in known else ())})
+
+
+def given(envelope: Envelope) -> dict[str, str]:
+    """What the person has answered in the flow at hand, by the name of the answer, for those who go on with it."""
+    about = _about(envelope)
+    if isinstance(about, Account):
+        server, user = about.server, {"user": about.user} if about.user != about.address else {}
+        return {"address": about.address, **user, "host": server.host, "port": str(server.port)}
+    answers: Mapping[str, str] = getattr(envelope.state, "answers", {})
+    known = {"address": about, **answers} if about else answers
+    return {name: value for name, value in known.items() if name in GIVEN and value}
+
+
+GIVEN = ("address", "user", "host", "port", "agency")
+FILLABLE = ("address", "host", "port")
+
+
+def _asked_inputs(envelope: Envelope) -> tuple[Input, ...]:
+    return _inputs(envelope) if envelope.flow in {mailbox.FLOW.name, integrate.FLOW.name} else ()
+
+
+def _placed_at(envelope: Envelope, at: str, facts: Facts) -> Turn | None:
+    """The talk at another place (see `Steered`); None where there is no such place, or none is wished for."""
+    match at:
+        case "":
+            return None
+        case "menu":
+            return Turn(_at_home(envelope, facts), ask=True)
+        case "test" if isinstance(envelope.state, mailbox.Stuck):
+            return _step(envelope, Chose("again"), facts)
+        case "link" if isinstance(envelope.state, _WITH_A_LINK):
+            return _step(envelope, Chose("new_link"), facts)
+        case "test" | "link" if facts.agency and facts.mailbox is not None:
+            return _start(envelope, Start("mailbox", "test" if at == "test" else "password"), facts)
+    asked = FLOWS[envelope.flow].reopen(envelope.state, at) if at in FLOWS[envelope.flow].fields else None
+    if asked is not None:
+        return _apply(envelope, asked, (), facts)
+    if at in {one.name for one in _asked_inputs(envelope)}:
+        return Turn(envelope, ask=True)
+    return _start(envelope, Start("mailbox"), facts) if at == "address" and facts.agency else None
+
+
+def _steered(envelope: Envelope, at: str, values: Mapping[str, str], facts: Facts) -> Turn:
+    """What does not fit into its field changes nothing: it is told at the field."""
+    there = _placed_at(envelope, at, facts)
+    if not values or there is None:
+        return there or Turn(envelope)
+    filled = _step(there.envelope, Filled(values), facts)
+    wrong = tuple(one for one in filled.effects if isinstance(one, FieldErrors)) if filled is not None else ()
+    if filled is None or wrong:
+        return Turn(envelope, wrong)
+    return _unsaid(there).then(filled)
+
+
 def _invited(envelope: Envelope, agency: str, by: str, facts: Facts) -> Turn:
     """The first words to somebody who did not write first: who invites to what, then whose assistant says so."""
     house = facts.house
@@ -941,10 +1051,14 @@ def subject(envelope: Envelope, event: Event | None = None) -> tuple[str, str]:
 
     What the facts say of the provider is looked up by them.
     """
-    about: str | Account = FLOWS[envelope.flow].subject(envelope.state) if envelope.flow else ""
+    about = _about(envelope)
     if isinstance(event, ServerFound | Judged):
         about = event.account
     return (about.address, about.server.host) if isinstance(about, Account) else (about, "")
+
+
+def _about(envelope: Envelope) -> str | Account:
+    return FLOWS[envelope.flow].subject(envelope.state) if envelope.flow else ""
 
 
 def restarted(envelope: Envelope) -> Envelope:

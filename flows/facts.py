@@ -108,7 +108,10 @@ class Role:
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """What this installation is: who runs it, how long things are kept, and how a person is reached."""
+    """What this installation is: who runs it, how long things are kept, and how a person is reached.
+
+    `desk`: persons answer in this very chat, within so many minutes of their working time.
+    """
 
     operator: str
     privacy_url: str
@@ -119,6 +122,8 @@ class House:
     mails_per_hour: int = 20
     mails_per_day: int = 100
     signup: Literal["ask", "closed"] = "ask"
+    desk: bool = False
+    answer_minutes: int = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +134,8 @@ class Facts:
     than the agency's. `team`: the agency's members by name, for its admin while the flow `team` goes on,
     `invited`: for how many people invitations are still open.
     `workspace`: they write from a workspace of the agency, where people can be picked.
+    `case`: the number of their open case, 0 without. `away_until`: support works again on that day, at `away_hour`;
+    None while it does.
     `several`: they belong to more than one agency; `roles`: all of these, while the flow `roles` goes on.
     """
 
@@ -151,3 +158,6 @@ class Facts:
     several: bool = False
     roles: tuple[Role, ...] = ()
     workspace: bool = False
+    case: int = 0
+    away_until: date | None = None
+    away_hour: str = ""

@@ -466,6 +466,10 @@ def _towards_working(state: State, event: Event, facts: Facts) -> Step:
             return AwaitingLink(account, tries), [Say("mailbox.secret_gone"), OpenLink(account)]
         case Testing(account, secret_id), TestsExhausted(minutes):
             return Stuck(account, secret_id, "rate_limited"), [Say("mailbox.too_many_tests", {"minutes": minutes})]
+        case Stuck(account, secret_id), Chose("again"):  # support wants it, whatever the cause was
+            return _test(account, secret_id, 0, facts)
+        case Stuck(account, secret_id), Chose("new_link"):
+            return AwaitingLink(account), [EraseSecret(secret_id), OpenLink(account)]
         case Stuck() as stuck, Chose(wish) if wish in next_steps(stuck.cause, stuck.better):
             return _next(stuck, wish, facts)
     return Declined()
@@ -671,6 +675,8 @@ def reopen(state: State, field: str) -> State | None:
         case Collecting(answers, _), "host" | "port" if "host" in answers:
             kept = {name: value for name, value in answers.items() if name in {"address", "host"} and name != field}
             return Collecting(kept, field)
+        case Hosting(about), "host":
+            return Collecting({"address": about}, "host")
         case ((Confirming(account) | AwaitingSecret(account) | Stuck(account)), "host"):
             return Collecting({"address": account.address}, "host")
         case ((Confirming(account) | AwaitingSecret(account) | Stuck(account)), "port"):

@@ -280,6 +280,11 @@ def looks_like_a_sentence(text: str) -> bool:
     return text.strip().endswith("?") or (len(text.split()) >= 3 and not has_any_shape(text))  # noqa: PLR2004 - DESIGN 6
 
 
+def surely_language(text: str) -> bool:
+    """Whether this is language, and nobody's secret: a sentence, or yes or no."""
+    return plain(text) in YES | NO or (looks_like_a_sentence(text) and not looks_like_a_leak(text))
+
+
 _NAMES = frozenset({"password", "passwd", "pwd", "passcode", "senha", "contrasena", "clave"})
 # What may stand between "password" and the password: "a nova senha do meu gmail é Girafa#22".
 _LINKS = frozenset({

@@ -26,6 +26,9 @@ class Style(Protocol):
     def code(self, text: str) -> str:
         """Text to be read letter by letter."""
 
+    def kept(self, text: str) -> str:
+        """Words of somebody of ours, whose marks (bold, italic, struck) are meant."""
+
     def quote(self, text: str) -> str:
         """The person's own words, on lines of their own."""
 
@@ -157,6 +160,10 @@ class Plain:
         return text
 
     def code(self, text: str) -> str:
+        """Text as it is."""
+        return text
+
+    def kept(self, text: str) -> str:
         """Text as it is."""
         return text
 

@@ -674,6 +674,37 @@ class SlackLeft:
 
 
 @dataclass(frozen=True, slots=True)
+class CaseLapsed:
+    """Nobody of the support team could answer in time: the person may go on with the bot, or wait."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class CaseEnded:
+    """A case is over. `reason`: handed_back (a person has helped), closed, silent (the person did not answer).
+
+    `at`: where the talk is to go on, see `Steered`; empty: where it was.
+    """
+
+    number: int
+    reason: str
+    at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Steered:
+    """Support leads the talk to another place, and perhaps answers there for the person, as if they had typed it.
+
+    `at`: a field of the flow (`host`), `test` (the live test again), `link` (a new one for the secret), `menu`.
+    `values`: answers by field; nothing secret is ever among them.
+    """
+
+    at: str
+    values: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class TestSlow:
     """A live test takes longer than five seconds."""
 
@@ -754,12 +785,25 @@ News = (
     | Reminded
     | SlackAdded
     | SlackLeft
+    | CaseLapsed
+    | CaseEnded
     | TestSlow
     | Lay
     | TurnFailed
 )
 Event = (
-    Said | Chose | Tapped | Shared | FileShared | Filled | SecretTyped | SecretSuspected | SecretLeaked | Answer | News
+    Said
+    | Chose
+    | Tapped
+    | Shared
+    | FileShared
+    | Filled
+    | Steered
+    | SecretTyped
+    | SecretSuspected
+    | SecretLeaked
+    | Answer
+    | News
 )
 
 # --- effects: records, which change our own tables and are written with the turn --------------------------------------
@@ -1010,6 +1054,11 @@ class OpenCase:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class LeaveCase:
+    """The person wants the bot again: the case is over."""
+
+
 # --- effects: promises, which touch the world ---------------------------------------------------------------------
 
 
@@ -1146,6 +1195,7 @@ Record = (
     | WeighFiles
     | SendMail
     | OpenCase
+    | LeaveCase
     | NoteQuestion
     | NotHelpful
 )

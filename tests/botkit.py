@@ -22,7 +22,7 @@ from sqlalchemy import select
 
 from bot import app, people
 from bot.app import Parts, create_worker, join
-from bot.channels import Accepted, Identity, Inbound
+from bot.channels import Accepted, Enclosed, Identity, Inbound, Refused
 from bot.hands import HANDS, LEASES
 from bot.mail.knowledge.providers import Provider, Providers
 from bot.mail.knowledge.providers import _read as read_table
@@ -83,6 +83,9 @@ class Spoken:
     to: Identity
     message: Message
     promise_id: int
+    file: str = ""
+    content: bytes = field(default=b"", repr=False)
+    url: str = ""
 
     @property
     def body(self) -> str:
@@ -107,6 +110,39 @@ class Recorder:
     typed: list[str] = field(default_factory=list)
     looked_for: list[str] = field(default_factory=list)
     listed: list[Inbound] = field(default_factory=list)
+    files: dict[str, Any] = field(default_factory=dict)
+    fetched: list[str] = field(default_factory=list)
+    broken: deque[Exception] = field(default_factory=deque)
+
+    def fetch(self, url: str, max_bytes: int) -> Any:
+        """What somebody shared at an address, or a failure as the test wishes."""
+        self.fetched.append(url)
+        if self.broken:
+            raise self.broken.popleft()
+        if url not in self.files:
+            raise Refused("404", "there is no such file")
+        if len(self.files[url].content) > max_bytes:
+            raise Refused("413", "the file is too large")
+        return self.files[url]
+
+    def send_file(
+        self, to: Identity, message: Message, file: Enclosed, promise_id: int, ready: Callable[[], None]
+    ) -> Accepted:
+        """Remember a message with a file, or fail as the test wishes."""
+        url = file.url()
+        ready()
+        if self.failures and not self.swallows:
+            raise self.failures.popleft()
+        self.sent.append(Spoken(to, message, promise_id, file.name, file.content(), url))
+        if self.failures:
+            raise self.failures.popleft()
+        return Accepted(self.id_of(len(self.sent)))
+
+    def find_file(self, to: Identity, message: Message, file: Enclosed, since: datetime) -> str | None:
+        """The newest message with these words and some file, as Twilio lists it."""
+        self.looked_for.append(file.name)
+        same = [n for n, one in enumerate(self.sent, start=1) if (one.to, one.body) == (to, message.body) and one.file]
+        return self.id_of(same[-1]) if same else None
 
     def send(self, to: Identity, message: Message, promise_id: int, ready: Callable[[], None]) -> Accepted:
         """Remember a message, or fail as the test wishes."""

@@ -163,6 +163,8 @@ def all_news() -> tuple[words.News, ...]:
         *(words.MailboxBroke(ADDRESS, cause) for cause in ("", *causes())),
         *(words.AdminNeeded("Ana", "ana@agency.test, bruno@agency.test", cause) for cause in causes()),
         *(words.MemberDiffers("Ana", ADDRESS, "smtp.hoster.test", asks=asks) for asks in (True, False)),
+        words.CaseLapsed(101),
+        *(words.CaseEnded(101, reason) for reason in ("handed_back", "closed", "silent")),
         words.AccessWanted("r1", "Ana <b>*Souza*</b>", "+5511999990001", ADDRESS),
         words.AccessGranted(AGENCY),
         words.AccessDeclined(),

@@ -18,7 +18,8 @@ import bot.__main__ as command_line
 from bot import app
 from bot.hands import Again
 from bot.settings import Settings
-from bot.store import files, tables
+from bot.store import conversations, files, promises, tables
+from bot.store import people as people_store
 from bot.store.engine import connect
 from bot.vault import new_key
 from tests import botkit
@@ -288,9 +289,69 @@ def test_who_uses_another_server_than_the_agencys_is_listed_as_that(cli, filled,
 
 def test_cases_are_listed_with_whom_they_are_about(cli, filled):
     (case,) = cli("case", "list", "--json").json
-    assert set(case) == {"number", "reason", "name", "language", "channel", "opened_at"}
-    assert (case["number"], case["reason"], case["name"]) == (101, "asked", "Ana")
+    assert set(case) == {
+        "number", "state", "owner", "waits_since", "reason", "name", "agency", "language", "channel", "opened_at"
+    }  # fmt: skip
+    assert (case["number"], case["reason"], case["name"], case["agency"]) == (101, "asked", "Ana", "Agência Sol")
+    assert (case["state"], case["owner"], case["waits_since"]) == ("new", "", case["opened_at"])
     assert datetime.fromisoformat(case["opened_at"]) == filled.clock.now()
+
+
+def test_cases_are_listed_who_has_waited_longest_first(cli, filled):
+    filled.say("hello", who="+5511900000009")
+    filled.work()
+    with filled.engine.begin() as db:
+        other = people_store.conversation_of(db, people_store.find_contact(db, "+5511900000009")[0].id)
+        opened = conversations.open_case(db, other, "stuck", filled.clock.now() - timedelta(hours=1))
+    assert [case["number"] for case in cli("case", "list", "--json").json] == [opened, 101]
+
+
+def test_a_case_is_shown_with_whom_it_is_about_and_what_was_said_last(cli, filled):
+    case = cli("case", "show", "101", "--json").json
+    assert (case["number"], case["state"], case["name"], case["agency"]) == (101, "new", "Ana", "Agência Sol")
+    assert (case["address"], case["mailbox"], case["cause"]) == (ADDRESS, "works", "")
+    assert case["server"].count(":") == 1
+    assert case["where"].startswith("menu")
+    assert {"at", "who", "text"} == set(case["lines"][0])
+    assert ("person", "person") in {(one["who"], one["text"]) for one in case["lines"]}
+    assert PASSWORD not in str(case)
+
+
+def test_a_case_is_shown_to_a_person_line_by_line_and_that_is_kept(cli, filled):
+    out = cli("case", "show", "101").out
+    assert "number: 101" in out
+    assert re.search(r"^  \S+ person person$", out, re.MULTILINE)
+    assert [(row.actor, row.action, row.subject) for row in filled.rows(tables.audit)][-1] == (
+        "operator", "case_shown", "101",
+    )  # fmt: skip
+
+
+def test_a_closed_case_is_gone_from_the_list_and_the_person_is_told_once(cli, filled):
+    assert cli("case", "close", "101", "--json").json == {"number": 101, "state": "closed"}
+    assert cli("case", "list", "--json").json == []
+    assert cli("case", "show", "101", "--json").json["end"] == "closed"
+    told = [row.payload["event"] for row in filled.rows(tables.promise) if row.kind == promises.TELL]
+    assert [(one["is"], one["number"], one["reason"]) for one in told] == [("CaseEnded", 101, "closed")]
+    assert "101 is not open" in one_sentence(cli("case", "close", "101"))
+
+
+@pytest.mark.parametrize("number", ["102", "0", "99999"])
+def test_a_case_that_is_not_there_is_one_sentence(cli, filled, number):
+    assert f"case {number};" in one_sentence(cli("case", "show", number))
+    assert f"Case {number} is not open" in one_sentence(cli("case", "close", number))
+
+
+def test_a_wish_for_access_is_answered_and_not_just_closed(cli, filled):
+    filled.say("hello", who="+5511900000009")
+    filled.work()
+    with filled.engine.begin() as db:
+        contact = people_store.find_contact(db, "+5511900000009")[0]
+        other = people_store.conversation_of(db, contact.id)
+        number = conversations.open_case(db, other, "access", filled.clock.now())
+        wish = {"id": uuid4(), "conversation_id": other, "agency": "Lua", "address": "bia@lua.test"}
+        db.execute(tables.access_request.insert().values(**wish, at=filled.clock.now(), state="open"))
+    assert f"case access {number}" in one_sentence(cli("case", "close", str(number)))
+    assert cli("case", "access", str(number), "--decline").status == 0
 
 
 @pytest.mark.parametrize("known", ["number", "id"])
@@ -301,8 +362,8 @@ def test_all_that_is_stored_about_somebody_is_exported_without_what_is_sealed(cl
         files.add(db, uuid4(), filled.held().id, name="offer.pdf", url=where, at=filled.clock.now())
     answer = cli("export", ANA if known == "number" else str(contact)).json
     assert set(answer) == {
-        "contact", "members", "mailboxes", "mails", "files", "cases", "questions", "wishes", "secrets",
-        "messages",
+        "contact", "members", "mailboxes", "mails", "files", "case_files", "cases", "staff_lines", "questions",
+        "wishes", "secrets", "messages",
     }  # fmt: skip
     assert answer["contact"]["address"] == ANA
     assert [one["agency"] for one in answer["members"]] == ["Agência Sol"]
@@ -321,12 +382,12 @@ def test_every_table_about_people_is_exported(cli, filled):
     """A table that is added later belongs into the export, too, or onto this list of what says nothing by itself."""
     exported = {
         "contact", "member", "membership", "agency", "mailbox", "outgoing_mail", "file", "case", "secret", "message",
-        "question", "access_request",
+        "question", "access_request", "staff_line", "case_file",
     }  # fmt: skip
     nothing_personal = {
         "compatible", "inbound", "key_check", "audit", "content", "limit_hit", "invitation",  # ids and hashes
-        "entrance_code", "template_month", "slack_workspace", "slack_state", "slack_screen",
-        "conversation", "promise", "link", "link_token", "dead_letter",  # what is under way
+        "entrance_code", "slack_workspace", "slack_state", "slack_screen", "slack_pace", "template_month",
+        "conversation", "promise", "link", "link_token", "dead_letter", "media_token", "staff_part",  # on its way
     }  # fmt: skip
     assert exported | nothing_personal == set(tables.metadata.tables)
 
@@ -411,6 +472,7 @@ def test_a_database_is_migrated(cli, database_url):
 
 WITH_A_DATABASE = [
     ("agency", "list"), ("agency", "add", "Sol"), ("invite", "Sol"), ("mailbox", "list", "Sol"), ("case", "list"),
+    ("case", "show", "1"), ("case", "close", "1"),
     ("forget", "x"), ("export", "x"), ("dead-letters", "list"), ("dead-letters", "replay", "1"), ("migrate",),
     ("worker",),
 ]  # fmt: skip
@@ -463,7 +525,7 @@ def test_every_command_explains_itself(cli, path):
         assert len(answer.out.splitlines()) > 4
 
 
-ANSWERING = [path for path in ALL if path and path[-1] in {"list", "add", "invite", "forget"}]
+ANSWERING = [path for path in ALL if path and path[-1] in {"list", "show", "close", "add", "invite", "forget"}]
 
 
 @pytest.mark.parametrize("path", ANSWERING, ids=" ".join)
@@ -485,7 +547,8 @@ def test_the_names_that_scripts_depend_on_are_there():
     names = {" ".join(path) for path in ALL}
     assert {
         "serve", "web", "worker", "migrate", "talk", "check-config", "agency add", "agency list", "invite",
-        "mailbox list", "case list", "forget", "export", "new-key", "dead-letters list", "dead-letters replay",
+        "mailbox list", "case list", "case show", "case close", "case access", "forget", "export", "new-key",
+        "dead-letters list", "dead-letters replay",
     } <= names  # fmt: skip
 
 

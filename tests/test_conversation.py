@@ -713,6 +713,8 @@ def test_what_is_typed_while_a_secret_is_awaited_is_judged_in_memory():
     assert awaits_secret(envelope)
     assert meant("cancel") == Said("cancel")
     assert meant("1") == Chose("forgotten")
+    assert meant("7") == Said("7")  # a number that stands at no choice
+    assert meant("123") == Secretive(taken=False)
     assert meant("new link") == Said("new link")  # a command
     assert meant("abcd efgh ijkl mnop") == Secretive(taken=True)
     assert meant("where do I find it?") == Said("where do I find it?")
@@ -1169,3 +1171,22 @@ def test_files_are_of_use_at_rest_and_in_a_mail_to_somebody_who_can_send():
 @pytest.mark.parametrize("reason", ["type", "size", "gone"])
 def test_a_file_that_could_not_be_taken_is_told_with_its_name(reason):
     assert "voucher.zip" in with_mailbox().happens(FileLost("voucher.zip", reason))
+
+
+def test_a_number_that_stands_at_no_choice_is_no_password():
+    player = asked_for_the_secret(mailbox=None)
+    answer = player.write("7")
+    assert isinstance(player.envelope.state, mailbox.AwaitingSecret)
+    assert answer.startswith(texts("en")["talk.not_understood"])
+
+
+def test_a_picture_in_an_open_case_is_for_whoever_answers_it():
+    player = Player(known=facts(case=101, house=replace(HOUSE, desk=True)))
+    player.write("hello")
+    assert "whoever answers your case 101 sees it" in player.share("image")
+    assert EN["talk.shared.location"] in player.share("location")
+
+
+def test_a_picture_where_a_password_is_awaited_is_for_nobody():
+    player = asked_for_the_secret(mailbox=None, case=101, house=replace(HOUSE, desk=True))
+    assert EN["talk.shared.image"] in player.share("image")

@@ -1,6 +1,7 @@
 """Every wrong setting stops the start with one plain sentence that names it."""
 
 import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,36 @@ WRONG = [
     ("TWILIO_WHATSAPP_FROM", "my number"),
     ("TWILIO_WHATSAPP_FROM", "15550100000"),
     ("TWILIO_MESSAGING_SERVICE_SID", "AC123"),
+    ("TEMPLATES", "yes"),
+    ("TEMPLATE_LIMIT", "-1"),
+    ("TEMPLATE_LIMIT", "100001"),
+    ("SUPPORT_TEAM", "girafa"),
+    ("SUPPORT_TEAM", "t0sol"),
+    ("SUPPORT_TEAM", "C0DESK"),
+    ("SUPPORT_CHANNEL", "#desk"),
+    ("SUPPORT_CHANNEL", "T0SOL"),
+    ("SUPPORT_CHANNEL", "D0DESK"),
+    ("SUPPORT_CHANNEL", "https://sol.slack.com/archives/C0DESK"),
+    ("SUPPORT_HOURS", "always"),
+    ("SUPPORT_HOURS", "09:00-18:00"),
+    ("SUPPORT_HOURS", "Mon-Fri 9:00-18:00"),
+    ("SUPPORT_HOURS", "Mon-Fri 09:00-25:00"),
+    ("SUPPORT_HOURS", "Mon-Fri 09:00-18:60"),
+    ("SUPPORT_HOURS", "Mon-Fri 18:00-09:00"),
+    ("SUPPORT_HOURS", "Mon-Fri 09:00-09:00"),
+    ("SUPPORT_HOURS", "Fri-Mon 09:00-18:00"),
+    ("SUPPORT_HOURS", "Mon-Xyz 09:00-18:00"),
+    ("SUPPORT_HOURS", "Seg-Sex 09:00-18:00"),
+    ("SUPPORT_HOURS", "Mon 09:00-12:00 Mon 13:00-18:00"),
+    ("SUPPORT_HOURS", "Mon 09:00-12:00,"),
+    ("SUPPORT_HOURS", ","),
+    ("SUPPORT_TIMEZONE", "Sao Paulo"),
+    ("SUPPORT_TIMEZONE", "../../etc/passwd"),
+    ("SUPPORT_TIMEZONE", "-03:00"),
+    ("SUPPORT_ANSWER_MINUTES", "0"),
+    ("SUPPORT_ANSWER_MINUTES", "-5"),
+    ("SUPPORT_ANSWER_MINUTES", "1441"),
+    ("SUPPORT_ANSWER_MINUTES", "soon"),
     ("SLACK_BOT_TOKEN", "girafa"),
     ("SLACK_BOT_TOKEN", "xoxp-girafa-1"),
     ("SLACK_BOT_TOKEN", "xoxe.xoxb-1-girafa"),
@@ -212,6 +243,41 @@ def test_a_stand_in_for_slack_is_on_this_machine_only():
 
 def test_slack_s_passwords_are_not_typed_on_a_page_without_https_either():
     assert wrong(**{**ONE, "PUBLIC_URL": "http://bot.example.com"}).startswith("PUBLIC_URL")
+
+
+DESK = {"SUPPORT_TEAM": "T0SOL", "SUPPORT_CHANNEL": "C0DESK"}
+
+
+def test_the_desk_is_a_workspace_and_a_channel_in_it_never_one_alone():
+    assert wrong(**ONE, SUPPORT_CHANNEL="C0DESK").startswith("SUPPORT_TEAM")
+    assert wrong(**ONE, SUPPORT_TEAM="T0SOL").startswith("SUPPORT_CHANNEL")
+
+
+def test_the_desk_needs_slack():
+    assert wrong(**REAL, **DESK).startswith("SUPPORT_CHANNEL")
+    assert wrong(**DESK).startswith("SUPPORT_CHANNEL")
+
+
+@pytest.mark.parametrize("account", [ONE, SOCKET, MANY, {**REAL, **ONE}], ids=["one", "socket", "many", "both"])
+def test_people_are_reached_at_the_desk_or_at_a_contact(account):
+    without = {name: value for name, value in account.items() if name != "SUPPORT_CONTACT"}
+    assert wrong(**without).startswith("SUPPORT_CONTACT (or SUPPORT_CHANNEL)")
+    assert load({**without, **DESK}).support_channel == "C0DESK"
+    look_over(load({**without, **DESK}))
+
+
+def test_a_twilio_account_alone_needs_a_contact():
+    without = {name: value for name, value in REAL.items() if name != "SUPPORT_CONTACT"}
+    assert "SUPPORT_CONTACT" in wrong(**without)
+
+
+def test_the_hours_of_the_desk_are_read_and_none_means_always():
+    monday = datetime(2026, 3, 2, 15, tzinfo=UTC)  # noon in São Paulo
+    assert load({**ONE, **DESK}).desk.hours.open_at(monday)
+    some = load({**ONE, **DESK, "SUPPORT_HOURS": "mon-fri 09:00-11:30, Mon 12:30-18:00", "SUPPORT_ANSWER_MINUTES": "5"})
+    assert not some.desk.hours.open_at(monday)
+    assert some.desk.hours.opens(monday) == monday + timedelta(minutes=30)
+    assert some.desk.answer == timedelta(minutes=5)
 
 
 def test_the_playground_listens_on_this_machine_only():

@@ -233,7 +233,7 @@ def test_who_is_in_the_workspace_is_read_page_by_page(kit):
 def test_what_our_scopes_do_not_allow_is_refused(kit):
     kit.installed()
     with pytest.raises(Exception, match="missing_scope"):
-        kit.api.call(kit.team, "reactions.add", channel="C000000001", timestamp="1.1", name="eyes")
+        kit.api.call(kit.team, "pins.add", channel="C000000001", timestamp="1.1")
 
 
 def test_events_that_are_signed_by_somebody_elses_code_are_taken_and_others_are_not(kit, app):

@@ -23,20 +23,32 @@ MANIFEST = yaml.safe_load((ROOT / "deploy" / "slack-manifest.yaml").read_text(en
 SCHEMA = Draft202012Validator(json.loads((HERE / "manifest.schema.json").read_text(encoding="utf-8")))
 NAMES = {name: frozenset(known) for name, known in json.loads((HERE / "names.json").read_text()).items()}
 # What each method of Slack's needs that our code calls: docs.slack.dev/reference/methods. Without a channel of its own
-# the direct messages are meant.
+# the direct messages and the desk's private channel are meant. What we find again there after a crash is known by the
+# id of a block, for which no right is needed; metadata would need another scope.
 NEEDS = {
     "auth.revoke": (),
+    "chat.getPermalink": (),
     "chat.postMessage": ("chat:write",),
-    "conversations.history": ("im:history",),
+    "chat.update": ("chat:write",),
+    "conversations.info": ("channels:read", "groups:read"),
+    "conversations.history": ("im:history", "groups:history"),
     "conversations.members": ("channels:read", "groups:read"),
+    "conversations.replies": ("groups:history",),
+    "files.completeUploadExternal": ("files:write",),
+    "files.getUploadURLExternal": ("files:write",),
     "oauth.v2.access": (),
+    "reactions.add": ("reactions:write",),
+    "reactions.remove": ("reactions:write",),
     "users.info": ("users:read",),
     "users.list": ("users:read",),
     "views.open": (),
     "views.publish": (),
     "views.update": (),
 }
-EVENT_NEEDS = {"message.im": "im:history"}  # docs.slack.dev/reference/events; the others need none
+EVENT_NEEDS = {
+    "message.im": "im:history",
+    "message.groups": "groups:history",
+}  # docs.slack.dev/reference/events; the others need none
 
 
 def wrong(manifest):
@@ -115,7 +127,9 @@ def test_for_socket_mode_it_needs_no_address():
 
 def called():
     """Every method of Slack's that our code names."""
-    method = re.compile(r"(?:api|auth|chat|conversations|files|oauth|reactions|team|users|views)\.[a-zA-Z0-9.]+")
+    method = re.compile(
+        r"(?:api|auth|chat|conversations|files|oauth|reactions|team|users|views)\.[a-zA-Z0-9.]*[a-zA-Z0-9]"
+    )
     paths = [path for path in (ROOT / "bot").rglob("*.py") if "playground" not in path.parts]
     texts = {
         node.value
@@ -138,14 +152,14 @@ def test_the_scopes_are_exactly_those_that_our_code_needs():
         for event in MANIFEST["settings"]["event_subscriptions"]["bot_events"]
         if event in EVENT_NEEDS
     }
-    needed.add("commands")  # a slash command
+    needed |= {"commands", "files:read"}  # a slash command; the bytes of a file, for which there is no method
     assert set(SCOPES) == needed
     assert MANIFEST["oauth_config"]["scopes"] == {"bot": list(SCOPES)}
 
 
 def test_what_an_installed_app_lacks_is_told():
     assert missing(",".join(SCOPES)) == []
-    assert missing("chat:write, commands") == ["channels:read", "groups:read", "im:history", "users:read"]
+    assert missing("chat:write, commands") == sorted(set(SCOPES) - {"chat:write", "commands"})
 
 
 def routed():
@@ -160,7 +174,8 @@ def routed():
 def test_every_event_that_we_subscribe_to_is_routed_and_no_other_is():
     subscribed = MANIFEST["settings"]["event_subscriptions"]["bot_events"]
     assert {one.partition(".")[0] for one in subscribed} == routed()
-    assert [one for one in subscribed if one.startswith("message")] == ["message.im"]  # a talk is held in private
+    # A talk is held in private, and the desk stands in a private channel: no public one is ever listened to.
+    assert [one for one in subscribed if one.startswith("message")] == ["message.groups", "message.im"]
 
 
 def test_the_hint_of_the_command_names_words_that_it_knows():

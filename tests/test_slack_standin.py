@@ -978,6 +978,9 @@ def test_reactions_and_a_status_are_shown(slack, client):
     assert refused(client.reactions_add, channel=STAFF, timestamp=ts, name="eyes") == "already_reacted"
     assert refused(client.reactions_add, channel=STAFF, timestamp=ts, name="no name") == "invalid_name"
     assert refused(client.reactions_add, channel=STAFF, timestamp="1.1", name="eyes") == "message_not_found"
+    client.reactions_remove(channel=STAFF, timestamp=ts, name="eyes")
+    assert slack.reactions(TEAM, STAFF, ts) == []
+    assert refused(client.reactions_remove, channel=STAFF, timestamp=ts, name="eyes") == "no_reaction"
     client.assistant_threads_setStatus(channel_id=STAFF, thread_ts=ts, status="testing...")
     assert slack.status(TEAM, STAFF, ts) == "testing..."
 
@@ -1035,6 +1038,7 @@ def test_one_workspace_sees_nothing_of_another(slack, client):
         ("conversations.list", {}, "channels:read"),
         ("users.info", {"user": ANA}, "users:read"),
         ("reactions.add", {"channel": STAFF, "timestamp": "1.1", "name": "eyes"}, "reactions:write"),
+        ("reactions.remove", {"channel": STAFF, "timestamp": "1.1", "name": "eyes"}, "reactions:write"),
         ("assistant.threads.setStatus", {"channel_id": STAFF}, "assistant:write,chat:write"),
     ],
 )
@@ -1837,3 +1841,45 @@ def test_in_socket_mode_nothing_is_signed(socketed):
     for manner in ({"forge": True}, {"timestamp": 1}):
         with pytest.raises(ValueError, match="signed"):
             socketed.say(TEAM, ANA, "x", **manner)
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
+def begun(slack, client, name="a.pdf", length=4):
+    """An upload that was begun: Slack's name of the file, and where its bytes go."""
+    told = client.files_getUploadURLExternal(filename=name, length=length)
+    assert told["upload_url"].startswith("https://files.slack.com/upload/v1/")
+    return told["file_id"], told["upload_url"].replace("https://files.slack.com", slack.url)
+
+
+def test_a_file_is_seen_once_its_bytes_have_come_and_it_was_completed(slack, client):
+    slack.say(TEAM, ANA, "hello")
+    channel = slack.dm_id(TEAM, ANA)
+    name, where = begun(slack, client)
+    call, of = client.files_completeUploadExternal, {"files": [{"id": name, "title": "A"}], "channel_id": channel}
+    assert refused(call, **of) == "file_not_found"  # its bytes are still to come
+    assert requests.post(where, data=b"12345", timeout=5).status_code == 400  # not as many as were announced
+    assert requests.post(where, data=b"1234", timeout=5).status_code == 200
+    assert requests.post(where, data=b"1234", timeout=5).status_code == 400  # once
+    assert slack.dm(TEAM, ANA)[-1].files == ()
+    assert refused(call, **{**of, "channel_id": ANA}) == "channel_not_found"  # a person is no place for a file
+    name, where = begun(slack, client)
+    assert requests.post(where, data=b"1234", timeout=5).status_code == 200
+    call(**{**of, "files": [{"id": name, "title": "A"}]}, initial_comment="look")
+    assert (slack.dm(TEAM, ANA)[-1].files, slack.dm(TEAM, ANA)[-1].text) == (("A",), "look")
+    assert refused(call, **{**of, "files": [{"id": name}]}) == "file_not_found"  # it is shared already
+    assert refused(call, **{**of, "files": [{"id": "F0NONE"}]}) == "file_not_found"
+    assert refused(client.files_getUploadURLExternal, filename="", length=4) == "invalid_arguments"
+    assert refused(client.files_getUploadURLExternal, filename="a", length=0) == "invalid_arguments"
+
+
+def test_a_file_of_a_message_is_given_to_a_token_that_may_read_files_and_to_nobody_else(slack, client):
+    slack.say(TEAM, ANA, "look", files=[{"name": "a b.pdf", "mimetype": "application/pdf", "content": b"%PDF"}])
+    [shape] = client.conversations_history(channel=slack.dm_id(TEAM, ANA))["messages"][0]["files"]
+    assert (shape["size"], shape["mode"]) == (4, "hosted")
+    url = shape["url_private_download"].replace("https://files.slack.com", slack.url)
+    good = {"Authorization": f"Bearer {client.token}"}
+    assert requests.get(url, headers=good, timeout=5).content == b"%PDF"
+    for headers in ({}, {"Authorization": "Bearer xoxb-wrong"}, {"Authorization": client.token}):
+        assert requests.get(url, headers=headers, timeout=5, allow_redirects=False).status_code == 302

@@ -45,7 +45,7 @@ def test_what_belongs_together_is_one_message_with_the_question_at_its_end():
 def test_every_kind_of_value_passes_through_the_channel_s_style():
     assert "*(Agency)*" in spoken(Say("welcome.joined", {"agency": "Agency"}))
     assert "<x.test>" in spoken(Say("welcome.code", {"example": Code("x.test")}))
-    assert "number *7*" in spoken(Say("handoff.opened", {"contact": "c", "number": 7}))
+    assert "number *7*" in spoken(Say("handoff.opened", {"contact": "c", "number": 7, "summary": "s"}))
     assert texts("en")["cause.greylisted"] in spoken(Say("news.mail_refused", {"why": Text("cause.greylisted")}))
     values = {"address": "a", "domain": "d", "link": Link("7")}
     assert spoken(Say("mailbox.secret", values)).endswith("\nhttps://x.test/7")

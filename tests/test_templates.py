@@ -1,4 +1,4 @@
-"""The three templates: made, approved, counted, and sent only where nothing else can be said."""
+"""The four templates: made, approved, counted, and sent only where nothing else can be said."""
 
 import re
 import threading
@@ -131,10 +131,10 @@ def rung(kit, number=NUMBER):
 # --- what they are ----------------------------------------------------------------------------------------------------
 
 
-def test_there_are_exactly_three_in_three_languages():
-    assert sorted(TEMPLATES) == ["admin_needed", "mailbox_broken", "mailbox_waits"]
+def test_there_are_exactly_four_in_three_languages():
+    assert sorted(TEMPLATES) == ["admin_needed", "mailbox_broken", "mailbox_waits", "person_asks"]
     specs = [spec(one, language) for one in TEMPLATES.values() for language in LANGUAGES]
-    assert len({key(one) for one in specs}) == len({name_at_whatsapp(one) for one in specs}) == 9
+    assert len({key(one) for one in specs}) == len({name_at_whatsapp(one) for one in specs}) == 12
     assert all(len(key(one)) <= 64 for one in specs)
 
 
@@ -165,9 +165,9 @@ def test_other_words_are_another_template():
 
 def test_the_command_makes_submits_and_lists_them(on):
     kit = on(approve=False)
-    assert len(kit.twilio.contents) == len(kit.twilio.approvals) == 9
+    assert len(kit.twilio.contents) == len(kit.twilio.approvals) == 12
     names = {one["friendly_name"] for one in kit.twilio.contents.values()}
-    assert names == {"ally_mailbox_broken", "ally_mailbox_waits", "ally_admin_needed"}
+    assert names == {"ally_mailbox_broken", "ally_mailbox_waits", "ally_admin_needed", "ally_person_asks"}
     assert {one["category"] for one in kit.twilio.approvals.values()} == {"UTILITY"}
     assert {row["state"] for row in made(kit.parts)} == {"received"}
     kit.twilio.review("rejected", name="ally_admin", reason="too vague")
@@ -181,7 +181,7 @@ def test_the_command_done_again_makes_nothing_twice(on):
     rows = made(kit.parts)
     assert {row["state"] for row in rows} == {"approved"}
     assert {row["sid"] for row in rows} == set(kit.twilio.contents)
-    assert len(kit.twilio.contents) == 9
+    assert len(kit.twilio.contents) == 12
 
 
 def test_a_template_that_was_lost_at_twilio_is_made_anew(on):
@@ -195,7 +195,7 @@ def test_a_template_that_was_lost_at_twilio_is_made_anew(on):
 def test_the_command_works_before_templates_are_switched_on(on):
     kit = on(approve=False, TEMPLATES="off")
     assert kit.parts.tools.templates is None
-    assert len(kit.twilio.approvals) == 9
+    assert len(kit.twilio.approvals) == 12
 
 
 def test_without_a_twilio_account_there_are_no_templates(kit):

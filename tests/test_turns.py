@@ -821,5 +821,6 @@ def test_every_promise_of_the_flows_has_its_lane_and_its_hand():
         "SendMail", promises.NUDGE, promises.RECONCILE, promises.RETEST, promises.TELL, promises.FILE_COPY,
         promises.FETCH_FILE, promises.MAIL_CODE, promises.FOLLOW_UP, promises.SHOW_HOME,
         promises.LOOK_AROUND, promises.WATCH, promises.WARN, promises.ADMIN_WARNING, promises.TEMPLATE,
-            promises.RENEW_TOKENS,
+        promises.RENEW_TOKENS, promises.SHOW_CASE, promises.CASE_TIME, promises.CASE_WINDOW, promises.SAY_LINE,
+        promises.DESK_USE, promises.DESK_TEST, promises.FETCH_CASE_FILE,
     }  # fmt: skip

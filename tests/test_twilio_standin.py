@@ -10,7 +10,7 @@ import requests
 from flask import Flask, Response, request
 from werkzeug.serving import make_server
 
-from bot.channels import Identity
+from bot.channels import Identity, Refused
 from bot.channels.whatsapp import Outgoing, Twilio, genuine, read, read_status, render
 from bot.playground.twilio import TwilioStandIn
 from flows.speech import Button, Message
@@ -491,3 +491,70 @@ def test_a_form_of_another_page_and_another_host_name_are_refused(stand_in, bot)
     phone = f"{stand_in.url}/standin/phone/"
     assert requests.get(phone + NUMBER, headers=elsewhere, timeout=10).status_code == 403
     assert requests.get(phone + "nobody", timeout=10).status_code == 400
+
+
+# --- files that go out ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def shelf():
+    """A place for files: what is answered to HEAD and to GET; and what was asked."""
+    app, asked = Flask("shelf"), []
+    app.told = {"HEAD": "image/png", "GET": "image/png"}
+    app.content, app.status = b"png", 200
+
+    def file():
+        asked.append(request.method)
+        return Response(app.content, app.status, content_type=app.told[request.method])
+
+    app.add_url_rule("/m/x", view_func=file, methods=["GET"])
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    app.url, app.asked = f"http://127.0.0.1:{server.server_port}/m/x", asked
+    yield app
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def gone_out(stand_in, url, **more):
+    """The record of a message with a file, once it has come to its end."""
+    twilio = Twilio(stand_in.account_sid, stand_in.auth_token, stand_in.sender, Book(), api_url=stand_in.url)
+    stand_in.set_window(None)
+    sid = twilio.send_file(NUMBER, more.get("body", ""), url, "http://127.0.0.1:1/status").provider_id
+    twilio.close()
+    stand_in.wait_until(lambda: stand_in.records[sid]["status"] in {"read", "failed"})
+    return stand_in.records[sid]
+
+
+def test_a_file_is_asked_for_by_head_and_get_and_comes_with_its_words(stand_in, shelf):
+    assert gone_out(stand_in, shelf.url, body="look")["status"] == "read"
+    assert shelf.asked == ["HEAD", "GET"]
+    assert [(one.body, one.files) for one in stand_in.phone(NUMBER)] == [("look", (("image/png", ""),))]
+
+
+def test_a_file_without_words_is_a_message(stand_in, shelf):
+    assert gone_out(stand_in, shelf.url)["num_media"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("head", "get", "content", "status", "error"),
+    [
+        ("image/png", "image/png", b"png", 404, 63019),
+        ("image/png", "image/png", b"", 200, 63019),
+        ("image/png", "image/png", bytes(5 * 1024 * 1024 + 1), 200, 63019),
+        ("image/png", "image/jpeg", b"png", 200, 12300),
+        ("text/html", "text/html", b"<p>", 200, 12300),
+    ],
+)
+def test_a_file_that_is_none_fails_its_message(stand_in, shelf, head, get, content, status, error):
+    shelf.told, shelf.content, shelf.status = {"HEAD": head, "GET": get}, content, status
+    record = gone_out(stand_in, shelf.url)
+    assert (record["status"], record["error_code"]) == ("failed", error)
+
+
+def test_an_address_that_is_none_is_refused_at_once(stand_in):
+    with pytest.raises(Refused) as refused:
+        gone_out(stand_in, "ftp://127.0.0.1/x")
+    assert refused.value.code == "21620"

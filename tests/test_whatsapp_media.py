@@ -16,8 +16,8 @@ from urllib3.util import connection
 from werkzeug.serving import make_server
 
 from bot.channels import Later, Media, Refused
+from bot.channels.file_types import TAKEN, UNKNOWN, is_true, known, made_up_name, told_name
 from bot.channels.whatsapp import Twilio, read
-from bot.channels.whatsapp.file_types import TAKEN, UNKNOWN, is_true, known, made_up_name, told_name
 from bot.channels.whatsapp.media import API_HOST, MAX_REDIRECTS, REDIRECTS_TO, File, fetch
 from bot.playground.twilio import TwilioStandIn
 from tests.faulty_smtp import server_context

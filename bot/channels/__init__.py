@@ -1,6 +1,6 @@
 """What all channels share: who wrote what, and what became of a message. A channel reads, renders, sends."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -68,6 +68,19 @@ class Accepted:
     provider_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class Enclosed:
+    """A file that goes with a message, for a channel that takes it by its address or by its bytes.
+
+    `url`: a new address of ours, good from now on for a while; `content`: its bytes. Both may raise what a vault does.
+    """
+
+    name: str
+    content_type: str
+    url: Callable[[], str]
+    content: Callable[[], bytes]
+
+
 class SendError(Exception):
     """A message could not be handed to the provider. `code` is the provider's; the text is for the log."""
 
@@ -104,3 +117,4 @@ class Sent:
     body: str
     status: str
     at: datetime
+    files: int = 0

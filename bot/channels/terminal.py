@@ -1,11 +1,11 @@
 """The conversation in a terminal: the same as anywhere else, in plain words. To make a new channel, start from here."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import count
 
-from bot.channels import Accepted, Identity, Inbound, Kind, Media, Refused
+from bot.channels import Accepted, Enclosed, Identity, Inbound, Kind, Media, Refused
 from flows.speech import Message, Plain
 
 CHANNEL = "terminal"
@@ -56,6 +56,17 @@ class Terminal:
 
     def find(self, to: Identity, message: Message, since: datetime) -> str | None:  # noqa: ARG002 - as every channel
         """Nothing is listed: a terminal remembers nothing."""
+        return None
+
+    def send_file(
+        self, to: Identity, message: Message, file: Enclosed, promise_id: int, ready: Callable[[], None]
+    ) -> Accepted:
+        """Show a message with the name of its file."""
+        named = replace(message, body="\n".join(one for one in (message.body, f"[{file.name}]") if one))
+        return self.send(to, named, promise_id, ready)
+
+    def find_file(self, to: Identity, message: Message, file: Enclosed, since: datetime) -> str | None:  # noqa: ARG002 - as every channel
+        """Nothing is listed."""
         return None
 
     def typing(self, message_id: str) -> None:

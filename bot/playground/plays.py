@@ -28,6 +28,17 @@ People may be in Slack, too; what they see there is written down with where they
     Bia opens the home                              Bia chooses at home: Test all mailboxes
     Bia chooses at home for Ana: Pause sending      (Carla is deactivated in Slack)
 
+Somebody may sit at the desk, in the support team's channel of that workspace; its hours are Mon-Fri 09:00-18:00:
+
+    people: Ana +5511999990001, Sam at the desk
+    (the desk speaks pt)                            (the thread)
+    Sam in the thread: only the team reads this     Sam in the thread: !Ana reads this
+    Sam in the thread with steps.pdf: !This, too
+    Sam taps in the thread: Take over               Sam deletes the last line
+    Sam opens the home
+
+`(the thread)` writes down the root of the newest case as it stands, and what has come below it since the last time.
+
 Lines that begin with four blanks are the assistant's; playing writes them anew, so that a play that still says the
 same is unchanged.
 """
@@ -44,8 +55,8 @@ from bot.channels import Identity
 from bot.channels.terminal import render
 from bot.playground.mail import INBOX, SENT
 from bot.playground.slack import Bubble, SlackStandIn
-from bot.playground.slack_stage import CHANNEL, TEAM, address, user_id
-from bot.playground.theatre import Theatre
+from bot.playground.slack_stage import CHANNEL, DESK, TEAM, address, user_id
+from bot.playground.theatre import Theatre, made_up
 from flows.reading import invitation_code, six_digits
 from flows.speech import Message, sentence
 from flows.words import LANGUAGES, Language
@@ -58,6 +69,8 @@ EXAMPLE = "ACDE-7FGH-JKMN"
 WRONG = "not-the-password"
 GROUP = 20  # uses of a group's invitation
 ANOTHER_AGENCY = "Agência Lua"
+DELETES = " deletes the last line"
+MINUTE = re.compile(r"(\d\d\.\d\d\. \d\d):\d\d")
 AFTERNOON = datetime(2026, 3, 2, 19, tzinfo=UTC)  # every play begins on a Monday at four, São Paulo's time
 SPAN = {"minutes": 1, "hours": 60, "days": 1440, "minute": 1, "hour": 60, "day": 1440}
 
@@ -73,6 +86,8 @@ class Actor:
     name: str
     number: str
     slack: bool = False
+    desk: bool = False
+    wrote: str = ""  # at the desk, last: the name of that message
     seen: int = 0  # messages in Slack that stand in the play already
     shown: str = ""  # the window or the home as it stands in the play already
     invitation: str = ""
@@ -91,6 +106,9 @@ class Play:
     def __init__(self, home: Path, database: str = "", port: int = 8000) -> None:
         self._actors: dict[str, Actor] = {}
         self._language: Language = LANGUAGES[0]
+        self._thread_seen: set[str] = set()
+        self._written_down: list[str] = []  # of the thread, and not in the play yet
+        self._held = False  # what staff wrote is not said yet: the next line takes it back
         self.theatre = Theatre(home, self._shown, port, database, AFTERNOON)
 
     def _shown(self, to: Identity, message: Message) -> None:
@@ -107,17 +125,21 @@ class Play:
         return "\n".join(self._lines(script)) + "\n"
 
     def _lines(self, script: str) -> Iterator[str]:
-        for line in script.rstrip().splitlines():
-            if line.startswith(INDENT):
-                continue
+        lines = [line for line in script.rstrip().splitlines() if not line.startswith(INDENT)]
+        for line, following in zip(lines, [*lines[1:], ""], strict=True):
             yield line
             if line.strip() and not line.startswith("#"):
+                self._held = following.endswith(DELETES)
                 self._act(line.strip())
                 yield from self._heard()
 
     def _heard(self) -> Iterator[str]:
         for actor in self._actors.values():
             self.theatre.settle(actor.number, "slack" if actor.slack else "terminal")
+            if not actor.slack and not self._held and any(one.desk for one in self._actors.values()):
+                self.theatre.hurry(actor.number)
+        yield from self._written_down
+        self._written_down = []
         for actor in self._actors.values():
             whom = f" (to {actor.name})" if len(self._actors) > 1 else ""
             for message in actor.said:
@@ -183,10 +205,11 @@ class Play:
         for name, number in re.findall(r"(\w+) (\+\d+)", named):
             self._actors[name] = Actor(name, number)
         in_slack = re.findall(r"(\w+) in Slack", named)
-        for name in in_slack:
-            self._actors[name] = Actor(name, address(name), slack=True)
-        if in_slack:
-            self.theatre.workspace(in_slack)
+        at_the_desk = re.findall(r"(\w+) at the desk", named)
+        for name in (*in_slack, *at_the_desk):
+            self._actors[name] = Actor(name, address(name), slack=True, desk=name in at_the_desk)
+        if in_slack or at_the_desk:
+            self.theatre.workspace(in_slack, at_the_desk)
 
     def _slack(self) -> SlackStandIn:
         if self.theatre.slack is None:
@@ -223,7 +246,7 @@ class Play:
         self._slack().open_home(TEAM, user_id(name))
         self.theatre.settle(self._actor(name).number, "slack")
         shown = self._slack().home(TEAM, user_id(name))
-        self._actor(name).home = plain_words(self._slack().shown(shown)) if shown is not None else ""
+        self._actor(name).home = self._read(self._slack().shown(shown)) if shown is not None else ""
 
     def _choose_at_home(self, name: str, whom: str | None, label: str) -> None:
         value = label
@@ -237,6 +260,48 @@ class Play:
     def _close_window(self, name: str) -> None:
         self._slack().close_modal(TEAM, user_id(name), everything=True)
         self._actor(name).shown = ""
+
+    def _root(self) -> Bubble:
+        roots = [one for one in self._slack().channel_messages(TEAM, DESK) if not one.thread_ts]
+        if not roots:
+            raise BadPlay("There is no case yet.")
+        return roots[-1]
+
+    def _write_in_thread(self, name: str, file: str | None, words: str) -> None:
+        files = [made_up(file)] if file else []
+        answer = self._slack().say(TEAM, user_id(name), words, channel=DESK, thread_ts=self._root().ts, files=files)
+        self._actor(name).wrote = answer.payload["event"]["ts"]
+        self._thread_seen.add(self._actor(name).wrote)
+
+    def _tap_in_thread(self, name: str, label: str) -> None:
+        try:
+            self._slack().tap(TEAM, user_id(name), label, where=DESK)
+        except LookupError as missing:
+            raise BadPlay(f"{name} cannot tap that: {missing}") from None
+
+    def _delete_line(self, name: str) -> None:
+        self._slack().take_back(TEAM, user_id(name), self._actor(name).wrote)
+
+    def _show_thread(self) -> None:
+        """The root, and below it what is new; staff's own lines stand in the play already, only their marks do not."""
+        root = self._root()
+        choices = " ".join(f"[{label}]" for _, _, label in root.buttons)
+        self._written_down += self._written("desk: ", "\n".join([self._read(root.text), *filter(None, [choices])]))
+        for one in self._slack().thread(TEAM, DESK, root.ts)[1:]:
+            marks = " ".join(f":{mark}:" for mark in self._slack().reactions(TEAM, DESK, one.ts))
+            if one.ts not in self._thread_seen:
+                told = [self._read(one.text), *(f"[{name}]" for name in one.files)]
+                self._written_down += self._written("thread: ", "\n".join(filter(None, told)))
+            elif marks and f"{one.ts} {marks}" not in self._thread_seen:
+                who = next(actor.name for actor in self._actors.values() if user_id(actor.name) == one.user)
+                self._written_down += self._written(f"thread ({who}, {marks}): ", self._read(one.text))
+            self._thread_seen |= {one.ts, f"{one.ts} {marks}"}
+
+    def _read(self, text: str) -> str:
+        """What somebody at the desk reads of a message: names for ids, and no minute, because the clock goes on."""
+        for actor in self._actors.values():
+            text = text.replace(f"<@{user_id(actor.name)}>", f"@{actor.name}")
+        return MINUTE.sub(r"\1:··", plain_words(text))
 
     def _invite(self, name: str, admin: str, spoken: str) -> None:
         actor = self._actor(name)
@@ -302,7 +367,7 @@ class Play:
         return self._actors[name]
 
     def _share(self, name: str, file: str) -> None:
-        self.theatre.share(self._actor(name).number, file)
+        self.theatre.share(self._actor(name).number, file, name)
 
     def _tap(self, name: str, number: str) -> None:
         actor = self._actor(name)
@@ -311,7 +376,8 @@ class Play:
             return
         if actor.last is None or int(number) > len(actor.last.buttons):
             raise BadPlay(f"{actor.name} has no button {number} to tap.")
-        self.theatre.say(actor.number, f"[{actor.last.buttons[int(number) - 1].id}]", actor.name)
+        button = actor.last.buttons[int(number) - 1]
+        self.theatre.tap(actor.number, button.id, button.label, actor.name)
 
     def _tap_in_slack(self, actor: Actor, number: int) -> None:
         bubbles = [one for one in self._slack().dm(TEAM, user_id(actor.name)) if one.buttons]
@@ -345,6 +411,11 @@ class Play:
     # What may stand in a play, the narrower first.
     LINES: ClassVar[tuple[tuple[str, Callable[..., None]], ...]] = (
         (r"people: (.+)", _people),
+        (r"\(the desk speaks (\w\w)\)", lambda play, spoken: play.theatre.desk_speaks(spoken)),
+        (r"\(the thread\)", _show_thread),
+        (r"(\w+) in the thread(?: with (\S+))?: (.+)", _write_in_thread),
+        (r"(\w+) taps in the thread: (.+)", _tap_in_thread),
+        (rf"(\w+){DELETES}", _delete_line),
         (r"(\w+) taps in the window: (\d+)", _tap_in_window),
         (r"(\w+) fills in: (.+)", _fill_window),
         (r"(\w+) picks: (.+)", _pick),

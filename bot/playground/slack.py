@@ -17,7 +17,7 @@ from bot.playground.slack_oauth import Install
 from bot.playground.slack_payloads import Payloads
 from bot.playground.slack_scenery import Scenery
 from bot.playground.slack_socket import Sockets
-from bot.playground.slack_world import Channel, Fault, Hook, Mention, Message, Seen, World, new_id
+from bot.playground.slack_world import Channel, Fault, Hook, Hosted, Mention, Message, Seen, World, new_id
 
 POLL = 0.01  # seconds until the server sees that it is to stop
 _T = TypeVar("_T")
@@ -25,7 +25,10 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class Bubble:
-    """One message as a screen shows it. `buttons`: action id, value, label. `mine`: a person wrote it, not the bot."""
+    """One message as a screen shows it. `buttons`: action id, value, label. `mine`: a person wrote it, not the bot.
+
+    `files`: what its files are called.
+    """
 
     ts: str
     text: str
@@ -37,6 +40,7 @@ class Bubble:
     thread_ts: str
     user: str
     channel: str
+    files: tuple[str, ...] = ()
 
     @property
     def shown(self) -> str:
@@ -289,7 +293,7 @@ class SlackStandIn(Scenery):
             place = self._client.place(team_id, user_id, channel)
             sent = _escaped(text) if escape else text
             message = Message(self._world.ts(), team_id, place.id, user_id, sent, thread_ts=thread_ts)
-            message.files = [{"id": new_id("F"), "mode": "hosted", **one} for one in files]
+            message.files = [self._hosted(team_id, user_id, one) for one in files]
             event = self._payloads.message(message, place, text) | _present(subtype=subtype, bot_id=bot_id)
             if files and not subtype:
                 event["subtype"] = "file_share"
@@ -300,10 +304,43 @@ class SlackStandIn(Scenery):
             payload = self._payloads.event(team_id, event, ext_shared=place.ext_shared)
         return self._courier.event(payload, manner)
 
-    def edit(self, team_id: str, user_id: str, ts: str, text: str, **manner: Unpack[Manner]) -> Answer:
-        """The person edits what they wrote: message_changed. Raises LookupError."""
+    def _hosted(self, team_id: str, user_id: str, told: Mapping[str, Any]) -> dict[str, Any]:
+        """A file of a message. With `content` (bytes) it lies here, and can be fetched with a token."""
+        told = dict(told)
+        content = told.pop("content", None)
+        if content is None:
+            return {"id": new_id("F"), "mode": "hosted", **told}
+        kind = told.get("mimetype", "application/octet-stream")
+        file = Hosted(new_id("F"), team_id, told.get("name", "file"), len(content), user_id, content, kind)
+        return self._world.file_shape(self._world.host(file)) | told
+
+    def file(self, name: str) -> bytes | None:
+        """The bytes of the newest file of this name that lies at Slack; None: there is none."""
+        with self._world.changed:
+            found = [one.content for one in self._world.files.values() if one.name == name]
+            return found[-1] if found else None
+
+    def share_late(self, late: bool = True) -> None:  # noqa: FBT001, FBT002 - a switch
+        """Let files be seen only after `late=False`, as Slack does while it looks through them."""
+        with self._world.changed:
+            self._world.share_late = late
+            while self._world.unshared and not late:
+                self._world.unshared.pop(0)()
+
+    @property
+    def downloads(self) -> list[str]:
+        """The ids of the files that somebody wanted to fetch, in order."""
+        with self._world.changed:
+            return list(self._world.downloads)
+
+    def edit(
+        self, team_id: str, user_id: str, ts: str, text: str, *, without: str = "", **manner: Unpack[Manner]
+    ) -> Answer:
+        """The person edits what they wrote, or takes the file of a name out: message_changed. Raises LookupError."""
         with self._world.changed:
             place = self._written(team_id, user_id, ts)
+            kept = [one for one in place.messages[ts].files if not without or one.get("name") != without]
+            place.messages[ts].files = kept
             event = self._payloads.altered(place.messages[ts], place, _escaped(text))
             payload = self._payloads.event(team_id, event, ext_shared=place.ext_shared)
         return self._courier.event(payload, manner)
@@ -518,6 +555,7 @@ def _bubbles(messages: Iterable[Message]) -> list[Bubble]:
             one.thread_ts,
             one.user,
             one.channel,
+            tuple(str(file.get("title") or file.get("name", "")) for file in one.files),
         )
         for one in messages
     ]

@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 from flask import Flask, Response, abort, jsonify, request
 
 from bot.playground.slack_checks import MAX_MARKDOWN
+from bot.playground.slack_files import MAX_FILE, Files
 from bot.playground.slack_oauth import Install
 from bot.playground.slack_screen import mentions
 from bot.playground.slack_views import Views, checked_blocks
@@ -69,13 +70,16 @@ class Api:
         self._world, self._connect = world, connect
         self._install = Install(world)
         self.views = Views(world)
+        self.files = Files(world, self._target, self._root)
         self._methods = self._table()
         self.app = Flask("slack-stand-in", static_folder=None)
         self.app.config["MAX_CONTENT_LENGTH"] = MAX_REQUEST
         self.app.before_request(_only_this_machine)
+        self.app.before_request(_bytes_may_be_many)
         self.app.add_url_rule("/api/<method>", view_func=self._serve, methods=["GET", "POST"])
         self.app.add_url_rule("/response/<name>", view_func=self._respond, methods=["POST"])
         self._install.add_pages(self.app)
+        self.files.add_pages(self.app)
 
     def _table(self) -> dict[str, Method]:
         return {
@@ -93,6 +97,8 @@ class Api:
             "conversations.list": Method(self._list, (), TIER_2),
             "conversations.history": Method(self._history, (), TIER_3),
             "conversations.replies": Method(self._replies, (), TIER_3),
+            "files.getUploadURLExternal": Method(self.files.begin, ("files:write",), TIER_4),
+            "files.completeUploadExternal": Method(self.files.complete, ("files:write",), TIER_4),
             "users.info": Method(self._user, ("users:read",), TIER_4),
             "users.list": Method(self._users, ("users:read",), TIER_2),
             "users.conversations": Method(self._list, (), TIER_3),
@@ -101,6 +107,7 @@ class Api:
             "views.update": Method(self.views.update, (), TIER_4),
             "views.publish": Method(self.views.publish, (), TIER_4),
             "reactions.add": Method(self._react, ("reactions:write",), TIER_3),
+            "reactions.remove": Method(self._react_no_more, ("reactions:write",), TIER_2),
             "assistant.threads.setStatus": Method(self._status, ("assistant:write", "chat:write"), SPECIAL),
         }
 
@@ -426,6 +433,16 @@ class Api:
         message.reactions.append(mark)
         return {}
 
+    def _react_no_more(self, workspace: Workspace, args: Answer) -> Answer:
+        """https://docs.slack.dev/reference/methods/reactions.remove."""
+        channel = self._visible(workspace, str(args.get("channel", "")))
+        message = _message(channel, args.get("timestamp"))
+        mark = (workspace.bot_user, str(args.get("name", "")))
+        if mark not in message.reactions:
+            raise Refusal("no_reaction")
+        message.reactions.remove(mark)
+        return {}
+
     def _status(self, workspace: Workspace, args: Answer) -> Answer:
         """https://docs.slack.dev/reference/methods/assistant.threads.setStatus."""
         channel = self._visible(workspace, str(args.get("channel_id", "")))
@@ -490,6 +507,11 @@ def _only_this_machine() -> None:
     """A page from elsewhere must not speak to it through this machine's browser (DNS rebinding)."""
     if request.remote_addr not in LOOPBACK or request.host.rsplit(":", 1)[0] not in LOOPBACK:
         abort(403)
+
+
+def _bytes_may_be_many() -> None:
+    if request.path.startswith("/upload/"):
+        request.max_content_length = MAX_FILE
 
 
 def _arguments() -> tuple[Answer, str]:

@@ -2,7 +2,7 @@
 
 import re
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -19,19 +19,22 @@ if TYPE_CHECKING:
 TEAM = "T0SOL"
 WORKSPACE = "Sol"
 CHANNEL = "C0TEAM"  # in which everybody of the workspace is, and the app
+DESK = "G0DESK"  # in which the support team is, and the app
+HOURS = "Mon-Fri 09:00-18:00"  # in which that team works, São Paulo's time
 
 
 class SlackStage:
-    """One workspace with the people of a play. `now`: the play's clock."""
+    """One workspace with the people of a play. `desk`: those who are its support team. `now`: the play's clock."""
 
-    def __init__(self, names: Iterable[str], now: Callable[[], datetime]) -> None:
+    def __init__(self, names: Sequence[str], desk: Sequence[str], now: Callable[[], datetime]) -> None:
         self.standin = SlackStandIn(now=now)
         workspace = self.standin.workspace(TEAM, WORKSPACE)
         self._token = workspace.token
-        for name in names:
+        for name in (*names, *desk):
             self.standin.user(TEAM, user_id(name), name.lower(), real_name=name)
-        members = [workspace.bot_user, *map(user_id, names)]
-        self.standin.channel(TEAM, CHANNEL, "team", members)
+        self.standin.channel(TEAM, CHANNEL, "team", [workspace.bot_user, *map(user_id, names)])
+        self.standin.channel(TEAM, DESK, "desk", [workspace.bot_user, *map(user_id, desk)], private=True)
+        self._desk = bool(desk)
         self._app: Any = None
         self._server = make_server("127.0.0.1", 0, self._serve, threaded=True, request_handler=_Silent)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="slack-web", daemon=True)
@@ -60,6 +63,7 @@ class SlackStage:
             "PRIVACY_URL": f"{url}/privacy",
             "SECRET_KEYS_FILE": str(make_key(home)),
             "SUPPORT_CONTACT": "support@sandbox.test",
+            **({"SUPPORT_TEAM": TEAM, "SUPPORT_CHANNEL": DESK, "SUPPORT_HOURS": HOURS} if self._desk else {}),
         }
 
     def serve(self, parts: Parts) -> None:

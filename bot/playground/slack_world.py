@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
+from urllib.parse import quote
 
+KEPT_FILES = 200
 KEPT_MESSAGES, KEPT_REQUESTS, KEPT_TRIGGERS = 2000, 5000, 2000  # messages in each channel
 TRIGGER_LIVES = timedelta(seconds=3)
 RESPONSE_LIVES, RESPONSE_USES = timedelta(minutes=30), 5
@@ -102,6 +104,22 @@ class Message:
     files: list[dict[str, Any]] = field(default_factory=list)
     typed: dict[tuple[str, str], Any] = field(default_factory=dict)
     reactions: list[tuple[str, str]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Hosted:
+    """A file that lies at Slack. `upload`: the secret part of the address to which its bytes are still to come."""
+
+    id: str
+    team_id: str
+    name: str
+    size: int
+    user: str
+    content: bytes | None = field(default=None, repr=False)
+    mimetype: str = ""
+    title: str = ""
+    upload: str = ""
+    shared: bool = False
 
 
 @dataclass(slots=True)
@@ -245,6 +263,10 @@ class World:
         self.triggers: OrderedDict[str, Trigger] = OrderedDict()
         self.hooks: OrderedDict[str, Hook] = OrderedDict()
         self.faults: list[Fault] = []
+        self.files: OrderedDict[str, Hosted] = OrderedDict()
+        self.share_late = False
+        self.unshared: list[Callable[[], None]] = []  # files that are still looked through
+        self.downloads: deque[str] = deque(maxlen=KEPT_REQUESTS)  # files that somebody asked for
         self.requests: deque[Seen] = deque(maxlen=KEPT_REQUESTS)
         self.mentions: deque[Mention] = deque(maxlen=KEPT_REQUESTS)
         self._calls: dict[tuple[str, ...], deque[float]] = {}
@@ -321,6 +343,27 @@ class World:
             _put(channel.messages, message.ts, message, KEPT_MESSAGES)
         self.changed.notify_all()
         return message
+
+    def host(self, file: Hosted) -> Hosted:
+        """Keep a file."""
+        _put(self.files, file.id, file, KEPT_FILES)
+        return file
+
+    def file_shape(self, file: Hosted) -> dict[str, Any]:
+        """A file as Slack tells it: https://docs.slack.dev/reference/objects/file-object."""
+        at = f"https://files.slack.com/files-pri/{file.team_id}-{file.id}"
+        return {
+            "id": file.id,
+            "name": file.name,
+            "title": file.title or file.name,
+            "mimetype": file.mimetype,
+            "user": file.user,
+            "mode": "hosted",
+            "is_external": False,
+            "size": file.size,
+            "url_private": f"{at}/{quote(file.name)}",
+            "url_private_download": f"{at}/download/{quote(file.name)}",
+        }
 
     # --- limits ----------------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Self
@@ -89,14 +89,17 @@ class Stage:
         }
 
 
-def mail_settings(sandbox: Sandbox, home: Path, played: Mapping[str, Sequence[str]] | None = None) -> dict[str, str]:
+def mail_settings(
+    sandbox: Sandbox, home: Path, played: Mapping[str, Sequence[str]] | None = None, today: date | None = None
+) -> dict[str, str]:
     """The settings with which a running sandbox is reached, and its addresses need no typed server.
 
-    `played`: real providers (by id) whose part the sandbox plays, and the domains under which it does.
+    `played`: real providers (by id) whose part the sandbox plays, and the domains under which it does. `today`: when
+    the sandbox was looked up, if not really today.
     """
     providers = home / "providers.yaml"
     rows = [
-        _provider(sandbox.ports),
+        _provider(sandbox.ports, today or datetime.now(UTC).date()),
         *(_played(one, domains, sandbox.ports) for one, domains in (played or {}).items()),
     ]
     providers.write_text(yaml.safe_dump({"providers": rows}, sort_keys=False), encoding="utf-8")
@@ -110,7 +113,7 @@ def mail_settings(sandbox: Sandbox, home: Path, played: Mapping[str, Sequence[st
     }
 
 
-def _provider(ports: Mapping[str, int]) -> dict[str, Any]:
+def _provider(ports: Mapping[str, int], today: date) -> dict[str, Any]:
     """The sandbox as a row of the table of providers: a hoster like many, with a plain password."""
     return {
         "id": "sandbox",
@@ -120,7 +123,7 @@ def _provider(ports: Mapping[str, int]) -> dict[str, Any]:
         "servers": _servers(ports),
         "imap": _imap(ports),
         "sent_copy": "never",
-        "checked": datetime.now(UTC).date(),
+        "checked": today,
     }
 
 

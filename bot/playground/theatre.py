@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from uuid import UUID
 
 from bot import commands, people
@@ -23,10 +23,10 @@ from bot.clock import MovableClock
 from bot.database import migrated
 from bot.links import LinkBook
 from bot.playground.mail import MAILBOXES, Sandbox
-from bot.playground.slack_stage import SlackStage
+from bot.playground.slack_stage import TEAM, SlackStage
 from bot.playground.stage import mail_settings
 from bot.settings import Settings, load
-from bot.store import conversations, promises
+from bot.store import cases, conversations, promises, slack
 from bot.store import people as people_store
 from bot.store.embedded import Embedded
 from bot.store.engine import reading
@@ -46,6 +46,9 @@ FILES = {
     "jpg": ("image/jpeg", b"\xff\xd8\xff\xe0 a photo \xff\xd9"),
     "pdf": ("application/pdf", b"%PDF-1.4\n% a voucher\n%%EOF\n"),
 }
+SUPPORT = "Ally"  # the agency of the support team's workspace
+SECONDS = timedelta(seconds=10)
+HURRIES = 50
 SETTLE_TIME = 30.0  # seconds; a sandbox answers within milliseconds
 LOOK = 0.005
 
@@ -67,6 +70,7 @@ class Theatre:
         self._stack = ExitStack()
         self.clock = MovableClock(start)
         self.sandbox = Sandbox(home, mailboxes={**MAILBOXES, **PLAYED})
+        self._looked_up = self.clock.now().date()  # when the sandbox's own facts were
         self._played: dict[str, list[str]] = {}
         self.parts: Parts
         self._worker: Worker
@@ -115,16 +119,23 @@ class Theatre:
         self._begin()
 
     def _settings(self) -> Settings:
-        mail = mail_settings(self.sandbox, self._home, self._played)
+        mail = mail_settings(self.sandbox, self._home, self._played, self._looked_up)
         slack = self.slack.settings(self._home, f"http://127.0.0.1:{self._port}") if self.slack is not None else {}
         return load({"DATA_DIR": str(self._home), "PORT": str(self._port), **mail, **slack})
 
     # --- what the stage is set with ---
 
-    def workspace(self, names: Sequence[str]) -> None:
-        """From now on these people are in a Slack workspace, and so is the bot."""
-        self.slack = self._stack.enter_context(SlackStage(names, self.clock.now))
+    def workspace(self, names: Sequence[str], desk: Sequence[str] = ()) -> None:
+        """From now on these people are in a Slack workspace, and so is the bot. `desk`: those of the support team."""
+        self.slack = self._stack.enter_context(SlackStage(names, desk, self.clock.now))
         self.restart()
+
+    def desk_speaks(self, language: Language) -> None:
+        """The support team's workspace belongs to an agency of this language."""
+        now = self.clock.now()
+        with self.parts.engine.begin() as db:
+            agency_id = people_store.add_agency(db, SUPPORT, language, "America/Sao_Paulo", now)
+            slack.keep_workspace(db, TEAM, now, agency_id=agency_id)
 
     def cast(self, provider: str, domain: str) -> None:
         """From now on the sandbox plays a real provider (an id of the table) for the addresses of a domain."""
@@ -152,7 +163,7 @@ class Theatre:
     def answer_wish(self, who: str, language: Language, *, found: bool) -> None:
         """Support answers somebody's wish for access: founds the agency that they named, or declines."""
         with reading(self.parts.engine) as db:
-            case = next(row.number for row in conversations.cases(db) if row.name == who)
+            case = next(row.number for row in cases.queue(db) if row.name == who)
         if found:
             commands.found_agency(self.parts, case, language, "America/Sao_Paulo")
         else:
@@ -176,14 +187,21 @@ class Theatre:
         inbound = read(text, who, time.time_ns() + self._heard, name)
         self.parts.turns.receive(replace(inbound, identity=replace(inbound.identity, external_id=self._ids.get(who))))
 
-    def share(self, who: str, name: str) -> None:
+    def tap(self, who: str, button: str, label: str, name: str) -> None:
+        """Somebody taps a button; as on every phone its label is what they said."""
+        self._heard += 1
+        inbound = replace(read(f"[{button}]", who, time.time_ns() + self._heard, name), text=label)
+        self.parts.turns.receive(replace(inbound, identity=replace(inbound.identity, external_id=self._ids.get(who))))
+
+    def share(self, who: str, name: str, called: str) -> None:
         """Somebody shares a file; what is in it is made up by its type."""
         self._heard += 1
-        content_type, content = FILES[name.rpartition(".")[2]]
+        content_type, content = _made_of(name)
         url = f"https://files.sandbox.test/{self._heard}"
         file = File(content, content_type, name)
         self._terminal.files[url] = file
-        self.parts.turns.receive(share(url, who, time.time_ns() + self._heard, file))
+        shared = share(url, who, time.time_ns() + self._heard, file)
+        self.parts.turns.receive(replace(shared, name=called))
 
     def fill_in(self, link: str, secret: str) -> bool:
         """Somebody types a secret on the page behind a link; whether the page took it."""
@@ -206,6 +224,24 @@ class Theatre:
                 raise TimeoutError(f"something promised to {who} is still not done")
             time.sleep(LOOK)
 
+    def hurry(self, who: str) -> None:
+        """Let the seconds pass for which the desk holds something back, until nothing of it is left. Or TimeoutError.
+
+        One message a second stands in a channel, and what staff write is held for five.
+        """
+        for _ in range(HURRIES):
+            self.settle(who)
+            with reading(self.parts.engine) as db:
+                found = conversations.id_by_address(db, CHANNEL, who)
+                due = promises.earliest(db, found) if found is not None else None
+            now = self.clock.now()
+            if due is None or due > now + SECONDS:
+                return
+            self.clock.move(max(due - now, timedelta()))
+            with self.parts.engine.begin() as db:
+                promises.wake(db)
+        raise TimeoutError(f"the desk is not done with {who}")
+
     def _busy(self, who: str, channel: str) -> bool:
         with reading(self.parts.engine) as db:
             found = conversations.id_by_address(db, channel, who)
@@ -216,3 +252,14 @@ class Theatre:
             earliest = promises.earliest(db, conversation_id)
         # Only now the time: a promise that was made while we looked is not in the future.
         return earliest is not None and earliest <= self.clock.now()
+
+
+def made_up(name: str) -> dict[str, Any]:
+    """A file as somebody attaches it in Slack."""
+    content_type, content = _made_of(name)
+    return {"name": name, "content": content, "mimetype": content_type}
+
+
+def _made_of(name: str) -> tuple[str, bytes]:
+    """The type and the bytes of a file of this name. Raises KeyError for an ending that nobody thought of."""
+    return FILES[name.rpartition(".")[2]]

@@ -19,6 +19,7 @@ from flask import Response, abort, jsonify, request
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from bot.playground.twilio_api import API_HOST, PREFIX, Account, Api, Fault, Medium, Message, Seen, bare, new_sid
+from bot.playground.twilio_fetch import NoMedia, fetched
 
 WEBHOOK_TIMEOUT = 15.0  # seconds, Twilio's default
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -27,7 +28,10 @@ _NUMBER = re.compile(r"\+\d{6,15}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Bubble:
-    """One message as a phone shows it. `buttons` are pairs of id and label; `mine`: the person wrote it."""
+    """One message as a phone shows it. `buttons` are pairs of id and label; `mine`: the person wrote it.
+
+    `files`: the type and the name of each.
+    """
 
     number: int
     sid: str
@@ -36,6 +40,7 @@ class Bubble:
     status: str
     at: datetime
     mine: bool
+    files: tuple[tuple[str, str], ...] = ()
 
 
 class TwilioStandIn:
@@ -323,6 +328,8 @@ class TwilioStandIn:
                 self._advance(message)
 
     def _advance(self, message: Message) -> None:
+        if message.media_url and not message.error:
+            self._fetch(message)
         for status in ("failed",) if message.error else tuple(self.statuses):
             if self._account.stopping.is_set():
                 return
@@ -331,6 +338,15 @@ class TwilioStandIn:
                 self._account.changed.notify_all()
             if message.callback:
                 self._call_back(message, status)
+
+    def _fetch(self, message: Message) -> None:
+        try:
+            kind, name, content = fetched(message.media_url)
+        except NoMedia as none:
+            message.error = none.code
+            return
+        with self._account.changed:
+            message.media = (Medium(new_sid("ME"), kind, content, name),)
 
     def _call_back(self, message: Message, status: str) -> None:
         form = dict.fromkeys(("MessageSid", "SmsSid"), message.sid) | {
@@ -390,7 +406,14 @@ def _only_this_machine() -> None:
 
 def _bubble(message: Message) -> Bubble:
     return Bubble(
-        message.number, message.sid, message.shown, message.buttons, message.status, message.at, message.inbound
+        message.number,
+        message.sid,
+        message.shown,
+        message.buttons,
+        message.status,
+        message.at,
+        message.inbound,
+        tuple((one.content_type, one.name) for one in message.media),
     )
 
 

@@ -89,6 +89,7 @@ class Message:
     service: str | None = None
     callback: str = ""
     error: int | None = None
+    media_url: str = ""
 
 
 @dataclass(slots=True)
@@ -199,7 +200,7 @@ class Account:
             "error_message": None,
             "from": message.sender,
             "messaging_service_sid": message.service,
-            "num_media": str(len(message.media)),
+            "num_media": str(len(message.media) or int(bool(message.media_url))),
             "num_segments": "1",
             "price": None,
             "price_unit": None,
@@ -289,6 +290,7 @@ class Api:
         form = request.form
         to = self._recipient(form)
         shown, buttons, kind = self._words(form)
+        address = self._media_url(form)
         with self._account.changed:
             person = self._account.person(to)
             message = Message(
@@ -304,6 +306,7 @@ class Api:
                 service=form.get("MessagingServiceSid"),
                 callback=form.get("StatusCallback", ""),
                 error=self._channel_error(person, shown, buttons, form.get("ContentSid", "")),
+                media_url=address,
             )
             try:
                 self._account.outbox.put_nowait(message)
@@ -333,12 +336,24 @@ class Api:
     def _words(self, form: Mapping[str, str]) -> tuple[str, tuple[tuple[str, str], ...], str]:
         """What the person will see: text, buttons as pairs of id and label, and the type of the content."""
         filled = "ContentSid" in form or "ContentVariables" in form
+        if form.get("MediaUrl"):
+            return form.get("Body", "")[: MAX_BODY + 1], (), ""
         shown, buttons, kind = self._filled(form) if filled else (form.get("Body", ""), (), "")
         if not shown.strip():
             raise Refusal(400, 21619, "A text message body or media urls must be specified.")
         if len(shown) > MAX_BODY:
             raise Refusal(400, 21617, "The concatenated message body exceeds the 1600 character limit")
         return shown, buttons, kind
+
+    @staticmethod
+    def _media_url(form: Mapping[str, str]) -> str:
+        """Where the file of a message lies, one on WhatsApp; it is fetched after the message was taken."""
+        address = form.get("MediaUrl", "")
+        if address and (urlsplit(address).scheme not in {"http", "https"} or not urlsplit(address).hostname):
+            raise Refusal(400, 21620, "Invalid media URL(s)")
+        if address and len(form.get("Body", "")) > MAX_BODY:
+            raise Refusal(400, 21617, "The concatenated message body exceeds the 1600 character limit")
+        return address
 
     def _filled(self, form: Mapping[str, str]) -> tuple[str, tuple[tuple[str, str], ...], str]:
         """A Content resource with its variables set in."""

@@ -10,10 +10,10 @@ from sqlalchemy import bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from bot.channels import Status
+from bot.store import promises
 from bot.store.engine import Connection, Row
 from bot.store.promises import held_back
 from bot.store.tables import (
-    access_request,
     case,
     contact,
     conversation,
@@ -23,6 +23,7 @@ from bot.store.tables import (
     message,
     outgoing_mail,
     promise,
+    staff_line,
 )
 
 _REMEMBER = upsert(inbound).on_conflict_do_nothing().returning(inbound.c.at)
@@ -70,6 +71,7 @@ class Held:
     window_until: datetime | None
     unfinished: int
     held_back: bool
+    case: int | None = None
 
 
 _unfinished = (
@@ -85,6 +87,12 @@ _held_back = (
     .where(held_back(promise))
     .correlate(conversation)
     .exists()
+)
+_open_case = (
+    select(case.c.number)
+    .where(case.c.conversation_id == conversation.c.id, case.c.closed_at.is_(None))
+    .correlate(conversation)
+    .scalar_subquery()
 )
 _HELD = (  # in the order of `Held`
     conversation.c.id,
@@ -102,6 +110,7 @@ _HELD = (  # in the order of `Held`
     contact.c.window_until,
     _unfinished.label("unfinished"),
     _held_back.label("held_back"),
+    _open_case.label("case"),
 )
 # Both rows: PostgreSQL reads only a locked row anew after it waited for the lock, and the turn before may have changed
 # the contact, too (it joined, it has another language).
@@ -159,6 +168,18 @@ def note(db: Connection, conversation_id: UUID, lines: Sequence[tuple[str, str, 
     ]
     if rows:
         db.execute(_NOTE, rows)
+
+
+def note_heard(db: Connection, conversation_id: UUID, words: str, at: datetime) -> int:
+    """A line of the person's that has files, for the transcript; its id."""
+    values = {"conversation_id": conversation_id, "direction": "in", "text": words, "at": at}
+    return int(db.execute(insert(message).values(values).returning(message.c.id)).scalar_one())
+
+
+def unsaid(db: Connection, promise_ids: Sequence[int]) -> None:
+    """What these promises were to say stands in the transcript as what the bot kept to itself."""
+    mine = (message.c.promise_id.in_(promise_ids), message.c.direction == "out", message.c.by == "")
+    db.execute(update(message).where(*mine).values(direction="bot"))
 
 
 def transcript(db: Connection, conversation_id: UUID, last: int = 50) -> list[Row]:
@@ -229,36 +250,23 @@ def open_case(db: Connection, conversation_id: UUID, reason: str, at: datetime) 
     return int(number)
 
 
-def close_case(db: Connection, conversation_id: UUID, at: datetime) -> None:
-    """Nobody has to take care of this conversation any more."""
+def close_case(db: Connection, conversation_id: UUID, at: datetime, end: str = "closed") -> None:
+    """Nobody has to take care of this conversation any more, for this reason; the bot speaks in it.
+
+    Its thread will say so.
+    """
     mine = (case.c.conversation_id == conversation_id, case.c.closed_at.is_(None))
-    db.execute(update(case).where(*mine).values(closed_at=at))
-
-
-def cases(db: Connection) -> list[Row]:
-    """Open cases with whom they are about and what they wish for, oldest first."""
-    wish = (access_request.c.conversation_id == case.c.conversation_id) & (access_request.c.state == "open")
-    query = (
-        select(
-            case,
-            contact.c.name,
-            contact.c.language,
-            contact.c.channel,
-            access_request.c.agency,
-            access_request.c.address,
-        )
-        .join(conversation, conversation.c.id == case.c.conversation_id)
-        .join(contact, contact.c.id == conversation.c.contact_id)
-        .join(access_request, wish, isouter=True)
-        .where(case.c.closed_at.is_(None))
-        .order_by(case.c.number)
-    )
-    return list(db.execute(query).all())
+    over = {"closed_at": at, "state": "closed", "owner": "", "waits_since": None, "end": end}
+    if db.execute(update(case).where(*mine).values(over).returning(case.c.thread)).scalar_one_or_none():
+        promises.one_at(db, conversation_id, promises.SHOW_CASE, at, at)
+        promises.one_at(db, conversation_id, promises.CASE_TIME, None, at)
+    db.execute(update(conversation).where(conversation.c.id == conversation_id).values(owner="bot"))
 
 
 def forget_old(db: Connection, before: datetime) -> int:
-    """Erase transcripts, mails and the provider's ids of before a day; how many lines went."""
+    """Erase transcripts, what staff wrote, mails and the provider's ids of before a day; how many lines went."""
     gone = db.execute(delete(message).where(message.c.at < before)).rowcount
+    db.execute(delete(staff_line).where(staff_line.c.at < before))
     db.execute(delete(outgoing_mail).where(outgoing_mail.c.at < before))
     db.execute(delete(inbound).where(inbound.c.at < before))
     db.execute(delete(dead_letter).where(dead_letter.c.at < before))

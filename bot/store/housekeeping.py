@@ -7,6 +7,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from bot.store import (
     access,
+    case_files,
     conversations,
     entrances,
     files,
@@ -45,6 +46,7 @@ def sweep(db: Connection, now: datetime, retention: timedelta) -> None:
     access.forget_old(db, now - retention)
     entrances.forget_old(db, now)
     files.forget_old(db, now - KEEP_FILES)
+    case_files.forget_old(db, now, now - KEEP_FILES)
     people.forget_invitations(db, now - retention)
 
 

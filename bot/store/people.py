@@ -13,6 +13,7 @@ from bot.store.tables import (
     access_request,
     agency,
     case,
+    case_file,
     contact,
     conversation,
     file,
@@ -24,6 +25,7 @@ from bot.store.tables import (
     outgoing_mail,
     question,
     secret,
+    staff_line,
 )
 
 _TOUCH = update(contact).where(contact.c.id == bindparam("contact"))
@@ -367,9 +369,17 @@ def everything_about(db: Connection, contact_id: UUID) -> dict[str, list[Row]]:
         "files": select(file.c.name, file.c.content_type, file.c.state, file.c.at).where(
             file.c.conversation_id.in_(talks)
         ),
+        "case_files": select(case_file.c.name, case_file.c.content_type, case_file.c.state, case_file.c.at).where(
+            case_file.c.conversation_id.in_(talks)
+        ),
         "cases": select(case.c.number, case.c.reason, case.c.opened_at, case.c.closed_at).where(
             case.c.conversation_id.in_(talks)
         ),
+        # What they were told stands in the messages; here is also what staff took back, or what never reached them.
+        "staff_lines": select(staff_line.c.at, staff_line.c.text, staff_line.c.state)
+        .join(case, case.c.number == staff_line.c.case_number)
+        .where(case.c.conversation_id.in_(talks))
+        .order_by(staff_line.c.id),
         "questions": select(question.c.at, question.c.words, question.c.topic).where(
             question.c.conversation_id.in_(talks)
         ),
@@ -378,7 +388,7 @@ def everything_about(db: Connection, contact_id: UUID) -> dict[str, list[Row]]:
         ).where(access_request.c.conversation_id.in_(talks)),
         "secrets": select(*sealed).where(secret.c.owner_id == contact_id),
         "messages": select(message.c.at, message.c.direction, message.c.text)
-        .where(message.c.conversation_id.in_(talks))
+        .where(message.c.conversation_id.in_(talks), message.c.direction != "us")
         .order_by(message.c.id),
     }
     return {name: list(db.execute(query).all()) for name, query in queries.items()}

@@ -32,7 +32,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from bot.store.engine import Connection
+from bot.store.engine import Connection, Row
 from bot.store.tables import conversation, in_state, member, membership, promise
 
 WAKE = "ally_promises"
@@ -42,7 +42,14 @@ RETEST = "retest"
 TELL = "tell"
 FILE_COPY = "file_copy"
 FETCH_FILE = "fetch_file"
+FETCH_CASE_FILE = "fetch_case_file"  # what a person and staff send one another
 MAIL_CODE = "mail_code"
+SHOW_CASE = "show_case"  # the thread of a case as it is now
+CASE_TIME = "case_time"  # when a case is to be looked at again
+CASE_WINDOW = "case_window"  # when the team is told that somebody's 24 hours are nearly over
+SAY_LINE = "say_line"  # what staff wrote to somebody
+DESK_USE = "desk_use"  # what staff have filled in, once they are known to be staff
+DESK_TEST = "desk_test"  # a live test that staff wants: its result is for the team
 WATCH = "watch"  # whether a mailbox that worked still does
 WARN = "warn"  # to somebody who did not write: by their channel, by a template, or when they write
 ADMIN_WARNING = "admin_warning"  # to an agency's admins: all mailboxes that wait for the same
@@ -52,6 +59,8 @@ FOLLOW_UP = "follow_up"  # whether somebody who was invited has connected
 RENEW_TOKENS = "renew_tokens"  # of Slack's workspaces, where nobody needs one
 SHOW_HOME = "show_home"  # what somebody has open in Slack, as it is now
 ERASE_AT_PROVIDER = "EraseAtProvider"  # the name of the talk's own effect
+SPEAK = "Speak"  # the same
+LASTING = frozenset({SHOW_CASE, CASE_TIME})  # never given up: somebody waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +223,19 @@ def held_back(promises: FromClause) -> ColumnElement[bool]:
     return or_(warned, and_(promises.c.kind == literal_column(f"'{TELL}'"), promises.c.attempt > literal_column("0")))
 
 
+def move(db: Connection, promise_id: int, due_at: datetime) -> None:
+    """Make a promise that still waits due at another time."""
+    mine = update(promise).where(promise.c.id == promise_id, in_state(promise, "todo"))
+    db.execute(mine.values(due_at=due_at))
+
+
+def last_outcome(db: Connection, conversation_id: UUID, kinds: Collection[str]) -> Row | None:
+    """The last promise of these kinds of which something is known: its kind, outcome and when it was made."""
+    mine = (promise.c.conversation_id == conversation_id, promise.c.kind.in_(kinds), promise.c.outcome != "")
+    columns = select(promise.c.kind, promise.c.outcome, promise.c.created_at)
+    return db.execute(columns.where(*mine).order_by(promise.c.id.desc()).limit(1)).one_or_none()
+
+
 def note(db: Connection, promise_id: int, **facts: Any) -> None:
     """Add to what a promise is about."""
     mine = update(promise).where(promise.c.id == promise_id)
@@ -314,10 +336,15 @@ def next_due(db: Connection) -> datetime | None:
     return found
 
 
-def drop_speech(db: Connection, conversation_id: UUID) -> None:
-    """A person took over: what the bot still wanted to say is dropped."""
-    mine = (promise.c.conversation_id == conversation_id, promise.c.lane == "speak", in_state(promise, "todo"))
-    db.execute(update(promise).where(*mine).values(state="dropped"))
+def drop_speech(db: Connection, conversation_id: UUID) -> list[int]:
+    """A person took over: what the bot still wanted to say is dropped, or theirs would wait behind it.
+
+    The ids of what surely was not said.
+    """
+    mine = (promise.c.conversation_id == conversation_id, promise.c.kind == SPEAK, in_state(promise, "todo"))
+    dropped = update(promise).where(*mine).values(state="dropped", payload={})
+    rows = db.execute(dropped.returning(promise.c.id, promise.c.attempt)).all()
+    return [int(row.id) for row in rows if not row.attempt]
 
 
 def depth(db: Connection, now: datetime) -> list[tuple[str, str, int]]:

@@ -21,6 +21,16 @@ def not_helpful(db: Connection, conversation_id: UUID) -> None:
     db.execute(update(question).where(question.c.id == last).values(helpful=False))
 
 
+def answered_with(db: Connection, conversation_id: UUID, since: datetime | None, most: int) -> list[str]:
+    """The topics that answered somebody's questions since then (None: ever), each once, the last ones, oldest first."""
+    mine = [question.c.conversation_id == conversation_id, question.c.topic != ""]
+    if since is not None:
+        mine.append(question.c.at > since)
+    last = func.max(question.c.id)
+    topics = select(question.c.topic).where(*mine).group_by(question.c.topic).order_by(last.desc()).limit(most)
+    return list(db.execute(topics).scalars())[::-1]
+
+
 def unanswered(db: Connection, most: int) -> list[Row]:
     """What was asked in vain, the most frequent first: words, language, topic (empty: no answer), times, last."""
     words = func.lower(question.c.words).label("words")

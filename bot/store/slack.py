@@ -261,8 +261,31 @@ def promise_homes(db: Connection, opened_since: datetime, now: datetime) -> int:
     return len(ids)
 
 
-def begin_home(db: Connection, conversation_id: UUID) -> int:
-    """A home is about to be shown, with all that has changed until now; which page of it."""
+def doubt_staff(db: Connection, conversation_id: UUID, opened_since: datetime, now: datetime) -> None:
+    """Somebody wants something that only staff may see: the hand that shows their home looks anew whether they are.
+
+    Until it has, they are nobody; it is promised here.
+    """
+    note_screen(db, conversation_id, home_at=now, home_stale=True, home_queue=False)
+    promise_homes(db, opened_since, now)
+
+
+def is_staff(db: Connection, conversation_id: UUID, since: datetime) -> bool:
+    """Whether the hand that last showed somebody's home found them to be staff, since they opened it, then or later."""
+    mine = (
+        slack_screen.c.conversation_id == conversation_id,
+        slack_screen.c.home_queue,
+        slack_screen.c.home_at >= since,
+    )
+    return db.execute(select(slack_screen.c.home_at).where(*mine)).one_or_none() is not None
+
+
+def begin_home(db: Connection, conversation_id: UUID, *, queue: bool = False) -> int:
+    """A home is about to be shown, with all that has changed until now; which page of it.
+
+    `queue`: with the open cases, so that what changes one of them makes it stale, too.
+    """
     mine = update(slack_screen).where(slack_screen.c.conversation_id == conversation_id)
-    page = db.execute(mine.values(home_stale=False).returning(slack_screen.c.home_page)).scalar_one_or_none()
+    values = {"home_stale": False, "home_queue": queue}
+    page = db.execute(mine.values(values).returning(slack_screen.c.home_page)).scalar_one_or_none()
     return page or 0

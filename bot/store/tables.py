@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-SCHEMA = 8  # what this code writes; see `migrations/env.py` and `store.schema`
+SCHEMA = 10  # what this code writes; see `migrations/env.py` and `store.schema`
 
 metadata = MetaData(
     naming_convention={
@@ -158,7 +158,8 @@ inbound = Table(
     Column("at", Moment, nullable=False, index=True),
 )
 
-# The transcript: redacted when it is written, never later.
+# The transcript: redacted when it is written, never later. What came in, what went out, what the bot kept to itself
+# while a person had the word (`bot`), and what only the support team is told, in its thread (`us`).
 message = Table(
     "message",
     metadata,
@@ -171,6 +172,9 @@ message = Table(
     Column("status", String(16), nullable=False, server_default=""),
     Column("rank", Integer, nullable=False, server_default="0"),
     Column("error", String(32), nullable=False, server_default=""),
+    # Who said it to the person: empty is the bot, else a staff member's own words (already in the case's thread); of
+    # what only the team is told, the case.
+    Column("by", String(32), nullable=False, server_default=""),
     Column("at", Moment, nullable=False, index=True),
     Index(None, "conversation_id", "id"),
     Index(None, "promise_id"),
@@ -345,7 +349,28 @@ case = Table(
     Column("reason", String(32), nullable=False),
     Column("opened_at", Moment, nullable=False),
     Column("closed_at", Moment),
+    # See `desk.rules.Case`.
+    Column("state", String(8), nullable=False, server_default="new"),
+    Column("owner", String(32), nullable=False, server_default=""),
+    Column("waits_since", Moment),
+    Column("staff_at", Moment),
+    Column("snoozed_until", Moment),
+    Column("told_at", Moment),
+    Column("end", String(16), nullable=False, server_default=""),
+    Column("answered_at", Moment),
+    Column("answer_seconds", Integer),  # of working time, until staff first wrote to the person
+    # Its thread: the root message, what it shows (a hash), and the last line of the transcript that stands below it.
+    Column("thread", String(32), nullable=False, server_default=""),
+    Column("root", String(64), nullable=False, server_default=""),
+    Column("shown_to", BigInteger, nullable=False, server_default="0"),
+    Column("briefed", Boolean, nullable=False, server_default=text("false")),  # what was known at first stands there
+    # What is being posted into it, by somebody who counts as alive until then; later nobody knows whether it stands.
+    Column("posting", String(64), nullable=False, server_default=""),
+    Column("posting_until", Moment),
+    CheckConstraint("state in ('new', 'owned', 'parked', 'snoozed', 'closed')", name="state"),
     Index("uq_case_open", "conversation_id", unique=True, postgresql_where=text("closed_at is null")),
+    Index("ix_case_answered", "answered_at", postgresql_where=text("answered_at is not null")),
+    Index("ix_case_closed", "closed_at", postgresql_where=text("closed_at is not null")),
 )
 
 # A Slack workspace: whose it is, and by what token we speak there (none: the one of SLACK_BOT_TOKEN).
@@ -386,9 +411,88 @@ slack_screen = Table(
     Column("home_at", Moment),
     Column("home_page", Integer, nullable=False, server_default="0"),
     Column("home_stale", Boolean, nullable=False, server_default=text("false")),
+    Column("home_queue", Boolean, nullable=False, server_default=text("false")),  # it shows staff the open cases
     Column("view_id", String(64), nullable=False, server_default=""),
     Column("view_at", Moment),
     Index("ix_slack_screen_stale", "home_at", postgresql_where=text("home_stale")),
+)
+
+# What a staff member writes to a person: held for a few seconds, in which it can be changed or taken back.
+staff_line = Table(
+    "staff_line",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("case_number", Integer, ForeignKey("case.number", ondelete="CASCADE"), nullable=False),
+    Column("ts", String(32), nullable=False),
+    Column("by", String(32), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("state", String(10), nullable=False, server_default="held"),
+    Column("shown", String(10), nullable=False, server_default=""),
+    Column("why", String(200), nullable=False, server_default=""),
+    Column("promise_id", BigInteger, index=True),
+    Column("at", Moment, nullable=False),
+    # Empty: written in the thread itself; else what was used to write it, and our own message shows it. `gloss`: the
+    # same in the team's language.
+    Column("tool", String(16), nullable=False, server_default=""),
+    Column("gloss", Text, nullable=False, server_default=""),
+    CheckConstraint("state in ('held', 'leaving', 'sent', 'delivered', 'read', 'failed', 'recalled')", name="state"),
+    UniqueConstraint("case_number", "ts"),
+)
+
+# A file on its way between a person and staff; its content is sealed, and erased once it is there. Of the person's
+# `message_id` says with which line of the transcript it came, of staff's `line_id` with which of theirs it goes.
+case_file = Table(
+    "case_file",
+    metadata,
+    _id(),
+    _of("conversation"),
+    Column("case_number", Integer, ForeignKey("case.number", ondelete="CASCADE"), nullable=False),
+    Column("message_id", BigInteger, ForeignKey("message.id", ondelete="CASCADE")),
+    Column("line_id", BigInteger, ForeignKey("staff_line.id", ondelete="CASCADE")),
+    Column("place", Integer, nullable=False, server_default="0"),
+    Column("name", String(120), nullable=False),
+    Column("content_type", String(100), nullable=False, server_default=""),
+    Column("size", Integer, nullable=False, server_default="0"),
+    Column("content_id", Uuid, ForeignKey("secret.id", ondelete="SET NULL")),
+    Column("url", Text, nullable=False, server_default=""),  # where it lies; forgotten once it was fetched
+    Column("slack_id", String(32), nullable=False, server_default=""),  # Slack's name of it
+    Column("state", String(8), nullable=False, server_default="coming"),
+    Column("why", String(16), nullable=False, server_default=""),  # it was lost
+    Column("at", Moment, nullable=False),
+    CheckConstraint("state in ('coming', 'here', 'gone', 'lost')", name="state"),
+    Index(None, "conversation_id", "at"),
+    Index(None, "case_number"),
+    Index(None, "message_id"),
+    Index(None, "line_id"),
+)
+
+# An address of a file of staff's that the person's channel fetches: of its token only the hash.
+media_token = Table(
+    "media_token",
+    metadata,
+    Column("hash", String(64), primary_key=True),
+    _of("case_file"),
+    Column("until", Moment, nullable=False, index=True),
+    Index(None, "case_file_id"),
+)
+
+# One message of a line with files, which needs several: what it says, which file it carries, how far it has come.
+staff_part = Table(
+    "staff_part",
+    metadata,
+    Column("promise_id", BigInteger, primary_key=True),
+    Column("line_id", BigInteger, ForeignKey("staff_line.id", ondelete="CASCADE"), nullable=False, index=True),
+    _of("case_file", nullable=True),
+    Column("words", Text, nullable=False),
+    Column("fate", String(10), nullable=False, server_default="leaving"),
+)
+
+# When the next message may be posted into a channel of Slack's: one a second, shared by all processes.
+slack_pace = Table(
+    "slack_pace",
+    metadata,
+    Column("channel", String(32), primary_key=True),
+    Column("next_at", Moment, nullable=False),
 )
 
 # Six digits with which a member comes in elsewhere; with a conversation: good in that one only, mailed to the mailbox.

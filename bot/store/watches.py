@@ -151,6 +151,12 @@ def count_template(db: Connection, at: datetime, most: int) -> bool:
     return db.execute(counted.returning(template_month.c.sent)).one_or_none() is not None
 
 
+def templates_left(db: Connection, at: datetime, most: int) -> int:
+    """How many more may be sent in this month."""
+    sent = select(template_month.c.sent).where(template_month.c.month == _month(at))
+    return most - (db.execute(sent).scalar_one_or_none() or 0)
+
+
 def uncount_template(db: Connection, at: datetime) -> None:
     """One that was counted was not taken."""
     mine = (template_month.c.month == _month(at), template_month.c.sent > 0)

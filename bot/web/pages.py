@@ -1,16 +1,20 @@
 """The routes that are not the one-time page: webhooks, health, metrics, privacy, and the way to the playground."""
 
 import hmac
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import structlog
 from flask import Blueprint, Response, redirect, render_template, request
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
+from prometheus_client.core import HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
 from werkzeug.wrappers import Response as Answer
 
 from bot.channels import whatsapp
 from bot.limits import Exhausted, source
-from bot.store import conversations, promises
+from bot.store import cases, conversations, promises
+from bot.store.cases import Counted
 from bot.store.engine import DatabaseDown, reading
 from flows.speech import sentence
 from flows.words import LANGUAGES, Language
@@ -20,6 +24,9 @@ if TYPE_CHECKING:
 
 MAX_BODY = 64 * 1024  # bytes of a webhook; Twilio's are a few kilobytes
 MAX_PARTS = 200
+# Seconds within which a case was answered (of working time), and resolved, as /metrics counts them.
+SOON = (300, 900, 1800, 3600, 7200, 14400, 28800, 86400)
+LATE = (900, 3600, 14400, 43200, 86400, 259200, 604800)
 EMPTY_TWIML = '<?xml version="1.0" encoding="UTF-8"?><Response/>'
 _log = structlog.get_logger(__name__)
 
@@ -69,6 +76,8 @@ class _Pages:
         status = whatsapp.read_status(request.form, request.args)
         if status is not None:
             with self._parts.engine.begin() as db:
+                # In this order, as the worker does when it has said something: the conversation is held first.
+                self._parts.casework.went(db, status, self._parts.clock.now())
                 conversations.delivered(db, status)
         return _twiml()
 
@@ -130,7 +139,7 @@ class _Pages:
         due = Gauge("ally_promises_due", "Promises that are due", ["lane", "state"], registry=registry)
         heard = Gauge("ally_heard_seconds", "Seconds since a person's last message came in", registry=registry)
         talks = Gauge("ally_conversations", "Conversations", registry=registry)
-        cases = Gauge("ally_cases_open", "Open cases", registry=registry)
+        waiting = Gauge("ally_cases_open", "Open cases, by who has to act next", ["state"], registry=registry)
         dead = Gauge("ally_dead_letters", "Turns that raised and were not replayed", registry=registry)
         with reading(self._parts.engine) as db:
             for lane, state, count in promises.depth(db, self._parts.clock.now()):
@@ -138,7 +147,9 @@ class _Pages:
             if last := conversations.last_heard(db):
                 heard.set((self._parts.clock.now() - last).total_seconds())
             talks.set(conversations.count(db))
-            cases.set(len(conversations.cases(db)))
+            for state, count in cases.waiting(db).items():
+                waiting.labels(state).set(count)
+            registry.register(_Took(cases.answer_times(db, SOON), cases.resolution_times(db, LATE)))
             dead.set(sum(letter.replayed_at is None for letter in conversations.dead_letters(db)))
         return generate_latest(registry)
 
@@ -159,6 +170,22 @@ class _Pages:
         """No database: Twilio tries again (`#rc=3&rp=all`), people read one sentence."""
         _log.error("the database does not answer", kind=type(error).__name__)
         return Response(sentence("web.down", browser_language()) + "\n", 503, mimetype="text/plain")
+
+
+class _Took(Collector):
+    """How long cases took, as the database knows it: whichever process is asked says the same."""
+
+    def __init__(self, answers: Counted, resolutions: Counted) -> None:
+        self._told = (
+            ("ally_case_first_answer_seconds", "Seconds of working time until staff first wrote", SOON, answers),
+            ("ally_case_resolution_seconds", "Seconds until staff handed a case back or closed it", LATE, resolutions),
+        )
+
+    def collect(self) -> Iterator[Metric]:
+        """See prometheus_client.registry.Collector."""
+        for name, said, bounds, counted in self._told:
+            within = [(str(bound), float(count)) for bound, count in zip(bounds, counted.within, strict=True)]
+            yield HistogramMetricFamily(name, said, [*within, ("+Inf", float(counted.all))], counted.seconds)
 
 
 def _twiml() -> Response:

@@ -9,6 +9,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from bot.channels.slack.bolt import bolt_app, genuine, handler, socket
 from bot.channels.slack.line import Line
 from bot.handiwork import armed
+from bot.slack_desk import SupportDesk
 from bot.slack_edge import SlackEdge
 
 if TYPE_CHECKING:
@@ -32,8 +33,16 @@ def edge(parts: "Parts") -> "tuple[SlackEdge, App]":
         slack.channel,
         parts.clock.now,
         partial(armed, parts.tools),
+        _desk(parts),
     )
     return answers, bolt_app(answers, answers.known)
+
+
+def _desk(parts: "Parts") -> SupportDesk | None:
+    desk = parts.tools.desk
+    if desk is None:
+        return None
+    return SupportDesk(parts.engine, desk.casework, desk.tools, desk.opener, desk.team, desk.channel, parts.clock.now)
 
 
 def slack_line(parts: "Parts") -> Line | None:

@@ -21,7 +21,7 @@ from unittest.mock import patch
 from sqlalchemy.engine.default import DefaultDialect
 
 import bot
-from bot import hands, proofs, saying, worker
+from bot import case_hands, case_thread, desk_test, hands, proofs, saying, worker
 from bot.clock import SystemClock
 from bot.mail.wire import sent_folder
 from bot.store import housekeeping
@@ -66,7 +66,7 @@ def _shorten_pauses() -> None:
     def backoff(attempt: int, wished: float | None = None) -> float:
         return usual(attempt, wished, longest=LONGEST_PAUSE)
 
-    for module in (hands, proofs, saying, worker):
+    for module in (hands, proofs, saying, worker, case_hands, case_thread, desk_test):
         patch.object(module, "backoff", backoff).start()
     # The sandbox has delivered a mail before it answers: what is not there at once does not come.
     patch.object(proofs, "SOON", (0.0,)).start()
@@ -88,8 +88,8 @@ def _note_speech() -> None:
     """Write down when this process looked at a claim for the last time before it spoke: see `evidence`."""
     last_look = saying._last_look
 
-    def look(tools: hands.Tools, promise: Promise) -> None:
-        last_look(tools, promise)
+    def look(tools: hands.Tools, promise: Promise, by: str) -> None:
+        last_look(tools, promise, by)
         _write(SPEECH, f"{os.getpid()} {promise.id} {time.time()}")
 
     patch.object(saying, "_last_look", look).start()

@@ -6,8 +6,10 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Protocol
 
-from bot.channels import Accepted, Identity, Inbound, Refused, SendError
+from bot.channels import Accepted, Enclosed, Identity, Inbound, Refused, SendError
+from bot.channels.file_types import is_true
 from bot.channels.slack.client import SlackApi
+from bot.channels.slack.files import File, SlackFiles, listed, team_of, upload
 from bot.channels.slack.read import split
 from bot.channels.slack.render import Frame, render, window
 from bot.channels.slack.style import SlackStyle
@@ -36,20 +38,15 @@ class Screens(Protocol):
         """That window is open no more."""
 
 
-class File:
-    """What Slack never hands us: we ask for no right to read files."""
-
-    content = b""
-    content_type = ""
-    name = ""
-
-
 class Slack:
     """Sends through Slack. `frame`: the words around a window, in a language."""
 
-    def __init__(self, api: SlackApi, screens: Screens, frame: Callable[[Language], Frame]) -> None:
+    def __init__(
+        self, api: SlackApi, files: SlackFiles, screens: Screens, frame: Callable[[Language], Frame]
+    ) -> None:  # fmt: skip
         self.style = SlackStyle()
         self._api = api
+        self.files = files
         self._screens = screens
         self.frame = frame
 
@@ -76,6 +73,42 @@ class Slack:
             show(message)
         return Accepted(f"{channel}:{answer.get('ts', '')}"[:64])
 
+    def send_file(
+        self, to: Identity, message: Message, file: Enclosed, promise_id: int, ready: Callable[[], None]  # noqa: ARG002 - as every channel
+    ) -> Accepted:  # fmt: skip
+        """Bring a file into the direct messages, with words or without. Raises like `send`.
+
+        Slack shares it a little later, and names the message to nobody: ours is known by the file's name. A user is no
+        place for a file (https://docs.slack.dev/reference/methods/files.completeUploadExternal): only a channel is.
+        """
+        known = to.address or ""
+        team, channel = split(known)[0], self._screens.dm(known)
+        if not channel:
+            raise Refused("channel_not_found", "their direct messages with us are not known")
+        call = partial(self._api.call, team)
+        name = upload(call, self.files.bring, file.name, file.content())
+        words = {"initial_comment": render(message).text} if message.body.strip() else {}
+        ready()
+        call("files.completeUploadExternal", files=[{"id": name, "title": file.name}], channel_id=channel, **words)
+        return Accepted(f"{channel}:{name}"[:64])
+
+    def find_file(self, to: Identity, message: Message, file: Enclosed, since: datetime) -> str | None:
+        """As `find`: by the name of the file, and the words with it."""
+        channel = self._screens.dm(to.address or "")
+        if not channel:
+            return None
+        text = render(message).text.strip()
+        mine = (one for one in self._listed(to, channel, since) if _same(str(one.get("text", "")).strip(), text))
+        found = (kept for one in mine for kept in listed(one) if file.name in {kept.get("name"), kept.get("title")})
+        return next((f"{channel}:{kept.get('id', '')}"[:64] for kept in found), None)
+
+    def _listed(self, to: Identity, channel: str, since: datetime) -> list[dict[str, Any]]:
+        """What we have said in somebody's direct messages, newest first."""
+        oldest = str((since - CLOCKS).timestamp())
+        team, user = split(to.address or "")
+        answer = self._api.call(team, "conversations.history", channel=channel, oldest=oldest, limit=LISTED)
+        return [one for one in answer.get("messages") or [] if one.get("user") != user]
+
     def window(self, to: Identity) -> Callable[[Message], None] | None:
         """A way to show something in the window that is open; None without. It raises nothing of Slack's."""
         known = to.address or ""
@@ -98,7 +131,10 @@ class Slack:
 
     def open(self, team: str, trigger: str, message: Message) -> str:
         """Open a window with a question; its id. A trigger lasts three seconds. Raises Refused, Later, Unclear."""
-        view = window(message, self.frame(message.language))
+        return self.open_view(team, trigger, window(message, self.frame(message.language)))
+
+    def open_view(self, team: str, trigger: str, view: dict[str, Any]) -> str:
+        """Open any window; its id. Raises like `open`."""
         answer = self._api.call(team, "views.open", trigger_id=trigger, view=view)
         return str((answer.get("view") or {}).get("id", ""))
 
@@ -113,13 +149,8 @@ class Slack:
         channel = self._screens.dm(known)
         if not channel:
             return None
-        oldest = str((since - CLOCKS).timestamp())
-        team, user = split(known)
-        answer = self._api.call(team, "conversations.history", channel=channel, oldest=oldest, limit=LISTED)
         text = render(message).text
-        mine = (
-            one for one in answer.get("messages") or [] if one.get("user") != user and _same(one.get("text", ""), text)
-        )
+        mine = (one for one in self._listed(to, channel, since) if _same(one.get("text", ""), text))
         return next((f"{channel}:{one['ts']}"[:64] for one in mine), None)
 
     def typing(self, message_id: str) -> None:
@@ -128,9 +159,12 @@ class Slack:
     def erase(self, message_id: str) -> None:
         """A bot cannot delete what a person wrote: docs.slack.dev/reference/methods/chat.delete. The talk says so."""
 
-    def fetch(self, url: str, max_bytes: int) -> File:  # noqa: ARG002 - as every channel
-        """We ask for no right to read files. Raises Refused."""
-        raise Refused("type", "files are not read in Slack")
+    def fetch(self, url: str, max_bytes: int) -> File:
+        """A file that came with a message; its bytes tell its type. Raises Refused, Later."""
+        found = self.files.fetch(team_of(url), url, max_bytes)
+        if not is_true(found.content_type, found.content):
+            raise Refused("type", "the type is not taken, or is not that of the bytes")
+        return found
 
     def missed(self, since: datetime) -> list[Inbound]:  # noqa: ARG002 - as every channel
         """Slack repeats an event that was not answered; nothing has to be looked for."""

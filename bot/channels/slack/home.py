@@ -1,6 +1,6 @@
 """From the parts of a home to the view that Slack publishes: https://docs.slack.dev/surfaces/app-home."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from bot.channels.slack.render import Block, button, mrkdwn, option, plain, sections
@@ -13,9 +13,9 @@ MAX_HEADER = 150
 MAX_BLOCKS = 100
 
 
-def home_view(parts: tuple[Part, ...], language: Language) -> dict[str, Any]:
-    """A home, in a language."""
-    blocks = [block for part in parts for block in _blocks(part, language)]
+def home_view(parts: tuple[Part, ...], language: Language, above: Sequence[Block] = ()) -> dict[str, Any]:
+    """A home, in a language; `above`: blocks that stand before its own."""
+    blocks = [*above, *(block for part in parts for block in _blocks(part, language))]
     return {"type": "home", "blocks": blocks[:MAX_BLOCKS]}
 
 

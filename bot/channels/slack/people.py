@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bot.channels.slack.client import SlackApi
+from bot.channels import Refused
+from bot.channels.slack.client import NoWorkspaceError, SlackApi
 from flows.words import Person
 
 MAX_NAME = 100
@@ -20,6 +21,26 @@ def full_members(api: SlackApi, team: str, users: Sequence[str], channels: Seque
         wanted.update(str(one) for one in api.pages(team, "conversations.members", "members", channel=channel))
     found = {one.id: one for one in everybody(api, team) if one.id in wanted}
     return sorted(found.values(), key=lambda one: one.name.casefold())
+
+
+def members(api: SlackApi, team: str, channel: str) -> dict[str, str]:
+    """The names of the full members in a channel, by id: looked up one by one, because they are few.
+
+    Raises like `full_members`.
+    """
+    ids = list(api.pages(team, "conversations.members", "members", channel=channel))
+    told = (_told(api, team, one) for one in ids)
+    return {one.id: one.name for one in (_person(user) for user in told if user and _is_full(user, team))}
+
+
+def _told(api: SlackApi, team: str, user: str) -> Mapping[str, Any]:
+    """A user; empty for one who is gone by now."""
+    try:
+        return dict(api.call(team, "users.info", user=user).get("user") or {})
+    except NoWorkspaceError:
+        raise
+    except Refused:
+        return {}
 
 
 def everybody(api: SlackApi, team: str) -> list[Person]:

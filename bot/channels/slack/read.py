@@ -12,6 +12,7 @@ from functools import wraps
 from typing import Any, TypeVar
 
 from bot.channels import MAX_TEXT, Identity, Inbound, Kind
+from bot.channels.slack.files import media
 from bot.channels.slack.render import VALUE
 
 CHANNEL = "slack"
@@ -77,7 +78,8 @@ def read_message(body: Payload) -> Inbound | None:
     text = words(str(event.get("text") or ""))
     kind: Kind = "text" if text.strip() or not files else _kind(str(files[0].get("mimetype", "")))
     who = identity(team, str(event.get("user", "")))
-    return Inbound(_message_id(str(body.get("event_id", ""))), who, text, kind=kind if text or files else "other")
+    came = message_id(str(body.get("event_id", "")))
+    return Inbound(came, who, text, kind=kind if text or files else "other", media=media(event))
 
 
 @_of_slacks_shape
@@ -108,19 +110,25 @@ def read_command(body: Payload) -> tuple[str, Inbound]:
     who = identity(str(body.get("team_id", "")), str(body.get("user_id", "")))
     text = words(str(body.get("text", ""))).strip()
     name = _clean(str(body.get("user_name", "")))[:MAX_NAME]
-    return text.lower(), Inbound(_message_id(str(body.get("trigger_id", ""))), who, text, name=name)
+    return text.lower(), Inbound(message_id(str(body.get("trigger_id", ""))), who, text, name=name)
 
 
 @_of_slacks_shape
 def read_action(body: Payload) -> Inbound:
-    """A tap on a button, or a choice in a menu."""
+    """A tap on a button, or a choice in a menu; of a menu of people its name with the one who was chosen."""
     action = (body.get("actions") or [{}])[0]
-    chosen = action.get("value") or (action.get("selected_option") or {}).get("value") or ""
+    chosen = action.get("value") or (action.get("selected_option") or {}).get("value") or _picked(action)
     label = (action.get("text") or (action.get("selected_option") or {}).get("text") or {}).get("text", "")
     if not chosen or len(str(chosen)) > MAX_BUTTON:
         raise BadPayload("a tap without a choice")
     at = f"{body.get('trigger_id', '')} {action.get('action_ts', '')}"
-    return Inbound(_message_id(at), _actor(body), words(str(label))[:MAX_TEXT], button=str(chosen), name=_name(body))
+    return Inbound(message_id(at), _actor(body), words(str(label))[:MAX_TEXT], button=str(chosen), name=_name(body))
+
+
+def _picked(action: Mapping[str, Any]) -> str:
+    """https://docs.slack.dev/reference/block-kit/block-elements/select-menu-element#users_select."""
+    user = str(action.get("selected_user") or "")
+    return f"{action.get('action_id', '')}:{user}" if _ID.fullmatch(user) else ""
 
 
 @_of_slacks_shape
@@ -131,7 +139,7 @@ def read_submission(body: Payload) -> Inbound:
     typed = {str(name): _filled(inputs[VALUE]) for name, inputs in list(values.items())[:MAX_FIELDS] if VALUE in inputs}
     at = f"{view.get('id', '')} {view.get('hash', '')} {body.get('trigger_id', '')}"
     button = f"{view.get('callback_id', '')}:"
-    return Inbound(_message_id(at), _actor(body), " / ".join(typed.values()), button, name=_name(body), fields=typed)
+    return Inbound(message_id(at), _actor(body), " / ".join(typed.values()), button, name=_name(body), fields=typed)
 
 
 def _filled(given: Mapping[str, Any]) -> str:
@@ -139,7 +147,10 @@ def _filled(given: Mapping[str, Any]) -> str:
     picked = given.get("selected_users") or given.get("selected_conversations")
     if picked is not None:
         return ",".join(str(one) for one in picked[:MAX_PICKED])
-    return words(str(given.get("value") or "")).strip()
+    if given.get("selected_options") is not None:  # boxes, of which none may be ticked
+        return ",".join(str(one.get("value", "")) for one in given["selected_options"][:MAX_PICKED])
+    chosen = (given.get("selected_option") or {}).get("value")
+    return words(str(chosen or given.get("value") or "")).strip()
 
 
 @_of_slacks_shape
@@ -161,7 +172,7 @@ def _name(body: Payload) -> str:
     return _clean(str(user.get("name") or user.get("username") or ""))[:MAX_NAME]
 
 
-def _message_id(told: str) -> str:
+def message_id(told: str) -> str:
     """An id of at most 64 signs; ours is made of Slack's, so that what comes twice has it twice."""
     if not told.strip():
         raise BadPayload("no id")
@@ -184,6 +195,12 @@ def _read(link: re.Match[str]) -> str:
     if target.startswith(("#", "@", "!")):
         return f"{target[0]}{label or target[1:]}"
     return label if label and label in target else target
+
+
+def typed(body: Payload, name: str) -> str:
+    """What somebody typed into a field of a window, letter by letter: no link and no entity is made of it there."""
+    values = ((body.get("view") or {}).get("state") or {}).get("values") or {}
+    return _clean(str(((values.get(name) or {}).get(VALUE) or {}).get("value") or ""))[:MAX_TEXT].strip()
 
 
 def _clean(text: str) -> str:

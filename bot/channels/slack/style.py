@@ -29,6 +29,10 @@ class SlackStyle:
             return self.plain(text)
         return f"`{text.translate(_ESCAPED)}`"
 
+    def kept(self, text: str) -> str:
+        """Marks as they are; still no link in disguise, and nobody is pinged."""
+        return _PING.sub(f"@{_HAIR}", text.translate(_ESCAPED))
+
     def quote(self, text: str) -> str:
         """The person's words behind Slack's bar, line by line."""
         return "\n".join(f"> {self.plain(line)}" for line in text.splitlines())

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
-from bot.channels import Accepted, Identity, Inbound
+from bot.channels import Accepted, Enclosed, Identity, Inbound
 from bot.channels.whatsapp.client import Twilio
 from bot.channels.whatsapp.media import File
 from bot.channels.whatsapp.read import callback_url
@@ -32,6 +32,18 @@ class WhatsApp:
         if outgoing.cut:
             _log.error("a message was too long and was cut", extra={"promise": promise_id})
         return self.twilio.send(_to(to), outgoing, callback_url(self._status_url, promise_id), ready)
+
+    def send_file(
+        self, to: Identity, message: Message, file: Enclosed, promise_id: int, ready: Callable[[], None]
+    ) -> Accepted:
+        """Hand a message with a file to Twilio, which fetches the file from us. Raises like `send`."""
+        callback = callback_url(self._status_url, promise_id)
+        return self.twilio.send_file(_to(to), _words(message), file.url(), callback, ready)
+
+    def find_file(self, to: Identity, message: Message, file: Enclosed, since: datetime) -> str | None:  # noqa: ARG002 - as every channel
+        """As `find`: Twilio lists how many files a message has, not which. A line's files go one after the other."""
+        listed = self.twilio.sent_since(_to(to), since - CLOCKS)
+        return next((one.provider_id for one in listed if one.files and one.body == _words(message)), None)
 
     def send_template(
         self, to: Identity, sid: str, variables: Mapping[str, str], promise_id: int, ready: Callable[[], None]
@@ -63,6 +75,10 @@ class WhatsApp:
     def missed(self, since: datetime) -> list[Inbound]:
         """What people have sent since then, as Twilio lists it, newest first."""
         return self.twilio.received_since(since)
+
+
+def _words(message: Message) -> str:
+    return render(message).body if message.body.strip() else ""
 
 
 def _to(identity: Identity) -> str:

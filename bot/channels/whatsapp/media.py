@@ -20,7 +20,7 @@ from requests.auth import HTTPBasicAuth
 from urllib3.exceptions import HTTPError
 
 from bot.channels import Later, Refused, SendError
-from bot.channels.whatsapp.file_types import is_true, known, told_name
+from bot.channels.file_types import is_true, known, told_name
 from bot.channels.whatsapp.hosts import rewritten
 
 API_HOST = "api.twilio.com"

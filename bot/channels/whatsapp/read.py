@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 
 from bot.channels import MAX_MEDIA, MAX_TEXT, Identity, Inbound, Kind, Media, Status
-from bot.channels.whatsapp.file_types import known, made_up_name, told_name
+from bot.channels.file_types import known, made_up_name, told_name
 
 CHANNEL = "whatsapp"
 PREFIX = "whatsapp:"

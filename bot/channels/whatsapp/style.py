@@ -24,6 +24,10 @@ class WhatsAppStyle:
             return self.plain(text)
         return f"```{text}```"
 
+    def kept(self, text: str) -> str:
+        """Its bold, italic and struck are written as Slack's are."""
+        return text
+
     def quote(self, text: str) -> str:
         """The person's words as WhatsApp's block quote, line by line."""
         return "\n".join(f"> {self.plain(line)}" for line in text.splitlines())

@@ -19,6 +19,7 @@ from twilio.request_validator import RequestValidator
 from bot.store.promises import held_back
 from bot.store.tables import (
     agency,
+    case,
     contact,
     conversation,
     in_state,
@@ -44,6 +45,12 @@ _held_back = (
     .correlate(conversation)
     .exists()
 )
+_case = (
+    select(case.c.number)
+    .where(case.c.conversation_id == conversation.c.id, case.c.closed_at.is_(None))
+    .correlate(conversation)
+    .scalar_subquery()
+)
 REMEMBER = (
     upsert(inbound)
     .values(channel=bindparam("channel"), message_id=bindparam("message_id"), at=bindparam("at"))
@@ -67,6 +74,7 @@ HOLD = (
         contact.c.window_until,
         _unfinished.label("unfinished"),
         _held_back.label("held_back"),
+        _case.label("case"),
     )
     .join(contact, contact.c.id == conversation.c.contact_id)
     .where(

@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Callable, Mapping
 
 MAX_NAME = 100
+MAX_SENT, MAX_SENT_IMAGE = 16 * 1024 * 1024, 5 * 1024 * 1024  # bytes: see `sendable`
 UNKNOWN = "application/octet-stream"  # RFC 2046 4.5.1
 _TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,63}/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}", re.ASCII)  # RFC 6838 4.2
 _OFFICE = "application/vnd.openxmlformats-officedocument."
@@ -85,6 +86,51 @@ _KNOWN: Mapping[str, tuple[tuple[str, ...], Callable[[bytes], bool]]] = {
     "video/3gpp": (("3gp",), _box),
 }
 TAKEN = frozenset(_KNOWN)
+# What goes to a person, told by its bytes alone, in this order: the last ones are told by little.
+_SENT = (
+    "image/jpeg",
+    "image/png",
+    "image/webp",
+    "application/pdf",
+    f"{_OFFICE}wordprocessingml.document",
+    f"{_OFFICE}spreadsheetml.sheet",
+    f"{_OFFICE}presentationml.presentation",
+    "audio/ogg",
+    "audio/amr",
+    "audio/aac",
+    "audio/mpeg",
+)
+_OLD_OFFICE_BYTES = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"  # [MS-CFB] 2.2; which of them it is only the name says
+_OLD_OFFICE = {"doc": "application/msword", "xls": "application/vnd.ms-excel", "ppt": "application/vnd.ms-powerpoint"}
+# The brands of a `ftyp` box (https://mp4ra.org/registered-types/brands). Photos of iPhones begin with one, too.
+_VIDEO_BRANDS = (b"isom", b"iso2", b"iso4", b"iso5", b"iso6", b"mp41", b"mp42", b"avc1", b"M4V ", b"MSNV", b"mmp4")
+
+
+def sendable(content: bytes, name: str) -> str:
+    """The type of a file that WhatsApp takes from us, by its bytes; empty: it takes no such file.
+
+    https://www.twilio.com/docs/whatsapp/guidance-whatsapp-media-messages: at most 16 MB, images 5 MB. `name` is asked
+    only where bytes are the same for several types.
+    """
+    extension = name.rpartition(".")[2].lower()
+    if content.startswith(_OLD_OFFICE_BYTES):
+        return _OLD_OFFICE.get(extension, "")
+    if _box(content):
+        return _boxed(content[8:12], extension)
+    return next((kind for kind in _SENT if is_true(kind, content)), "")
+
+
+def _boxed(brand: bytes, extension: str) -> str:
+    if brand in {b"M4A ", b"M4B "} or (brand in _VIDEO_BRANDS and extension == "m4a"):
+        return "audio/mp4"
+    if brand[:3] in {b"3gp", b"3g2"}:
+        return "video/3gpp"
+    return "video/mp4" if brand in _VIDEO_BRANDS else ""
+
+
+def too_large(content_type: str, size: int) -> bool:
+    """Whether a file of this type and size is more than WhatsApp takes."""
+    return size > (MAX_SENT_IMAGE if content_type.startswith("image/") else MAX_SENT)
 
 
 def known(stated: str) -> str:
@@ -118,4 +164,5 @@ def made_up_name(content_type: str) -> str:
 
 
 def _extensions(content_type: str) -> tuple[str, ...]:
-    return _KNOWN[content_type][0] if content_type in _KNOWN else ()
+    old = tuple(extension for extension, kind in _OLD_OFFICE.items() if kind == content_type)
+    return _KNOWN[content_type][0] if content_type in _KNOWN else old
