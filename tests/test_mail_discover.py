@@ -826,20 +826,29 @@ def test_mail_hosts_and_services_are_read_from_dns(dns):
 @contextmanager
 def dnsmasq(*options):
     """Debian's dnsmasq on a free port of loopback, with nothing but the records of `options`."""
-    program = shutil.which("dnsmasq") or "/usr/sbin/dnsmasq"
+    with ExitStack() as stack:
+        port = next(port for port in iter(_free_port, None) if _started(stack, port, options))
+        yield ("127.0.0.1", port)
+
+
+def _free_port():
     with DnsServer({}) as free:
-        port = free.address[1]
+        return free.address[1]
+
+
+def _started(stack, port, options):
+    """Whether it answers on this port; somebody else may have taken it meanwhile."""
+    program = shutil.which("dnsmasq") or "/usr/sbin/dnsmasq"
     command = [
         program, "--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--bind-interfaces",
         "--listen-address=127.0.0.1", f"--port={port}", "--pid-file=", "--user=root", "--log-facility=-",
         "--local=/example/", *options,
     ]  # fmt: skip
-    with ExitStack() as stack:
-        process = stack.enter_context(subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
-        stack.callback(process.kill)
-        line = next((line for line in process.stderr if "started" in line or "failed" in line), "")
-        assert "started" in line
-        yield ("127.0.0.1", port)
+    process = stack.enter_context(subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
+    stack.callback(process.kill)
+    line = next((line for line in process.stderr if "started" in line or "failed" in line), "")
+    assert "started" in line or "in use" in line, line
+    return "started" in line
 
 
 @pytest.mark.world

@@ -297,7 +297,7 @@ def test_an_unknown_fault_changes_nothing(stage, kind):
 
 def test_a_stage_that_cannot_start_leaves_nothing_behind(home, monkeypatch):
     before = set(threading.enumerate())
-    monkeypatch.setattr(stage_room, "_provider", lambda ports: ports["no such port"])
+    monkeypatch.setattr(stage_room, "_provider", lambda ports, _today: ports["no such port"])
     with pytest.raises(KeyError), Stage(home, "http://127.0.0.1:1/whatsapp"):
         pass
     assert set(threading.enumerate()) <= before

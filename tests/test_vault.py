@@ -2,7 +2,6 @@ import base64
 import copy
 import json
 import logging
-import os
 import pickle
 import string
 from dataclasses import asdict, dataclass, replace
@@ -180,7 +179,7 @@ def test_keys_come_from_a_file_with_one_on_a_line(tmp_path):
     assert Vault.from_file(file).opens_check(Vault.from_setting(old).seal_check())
 
 
-@pytest.mark.parametrize("content", [None, os.urandom(10) + b"\xff", b"A" * 100_000])
+@pytest.mark.parametrize("content", [None, b"\x00\xd1\x9f\xff", b"A" * 100_000])
 def test_a_missing_binary_or_huge_key_file_is_one_sentence(tmp_path, content):
     file = tmp_path / "secret.key"
     if content is not None:

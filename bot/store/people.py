@@ -13,6 +13,7 @@ from bot.store.tables import (
     access_request,
     agency,
     case,
+    case_file,
     contact,
     conversation,
     file,
@@ -370,6 +371,9 @@ def everything_about(db: Connection, contact_id: UUID) -> dict[str, list[Row]]:
         "mails": select(*mails).where(outgoing_mail.c.conversation_id.in_(talks)),
         "files": select(file.c.name, file.c.content_type, file.c.state, file.c.at).where(
             file.c.conversation_id.in_(talks)
+        ),
+        "case_files": select(case_file.c.name, case_file.c.content_type, case_file.c.state, case_file.c.at).where(
+            case_file.c.conversation_id.in_(talks)
         ),
         "cases": select(case.c.number, case.c.reason, case.c.opened_at, case.c.closed_at).where(
             case.c.conversation_id.in_(talks)
