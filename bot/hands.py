@@ -219,7 +219,7 @@ def try_login(tools: Tools, promise: Promise) -> Outcome:
     try:
         outcome = _tested(tools, promise, wanted, held)
     except OverError as over:
-        return _told_now(tools, promise, Ended(event=SecretGone(), words=str(over)))
+        return _told_with(promise, over, Ended(event=SecretGone(), words=str(over)))
     except Unopenable as gone:
         return Ended(event=SecretGone(), words=str(gone))
     except NotNowError as away:
@@ -521,7 +521,9 @@ def _handed_over(tools: Tools, promise: Promise, mail: Row) -> Outcome:
     except _TakenError:
         return Again(LEASES["mail"].total_seconds(), "another process is handing it over")
     except OverError as over:
-        return _told_now(tools, promise, _refused(tools, mail_id, CHANGED, "user", str(over)))
+        event = MailRefused(str(mail_id), CHANGED, "user", retry=False, signed_in=over.provider)
+        refused = _mail_ended(tools, mail_id, event, to="refused", state="failed", words=str(over))
+        return _told_with(promise, over, refused)
     except Unopenable as gone:
         return _refused(tools, mail_id, CHANGED, "user", str(gone))
     except NotNowError as away:
@@ -535,12 +537,12 @@ def _handed_over(tools: Tools, promise: Promise, mail: Row) -> Outcome:
         return _refused(tools, mail_id, "content_rejected_spam_policy", "user", str(bad))
 
 
-def _told_now(tools: Tools, promise: Promise, outcome: Ended) -> Ended:
-    """That a sign-in has ended is told by day; whoever waits for an answer at this moment hears it with that."""
+def _told_with(promise: Promise, over: OverError, outcome: Ended) -> Ended:
+    """That a sign-in has ended is told by day; whoever waits for an answer at this moment hears it with that, once."""
 
     def along(db: Connection) -> bool:
-        if promise.conversation_id is not None:
-            promises.they_write(db, promise.conversation_id, tools.clock.now())
+        if promise.conversation_id is not None and over.mailbox_id is not None:
+            promises.drop_warnings(db, promise.conversation_id, over.mailbox_id)
         return outcome.along(db)
 
     return replace(outcome, along=along)

@@ -157,7 +157,8 @@ class Oidc:
         """Let an endpoint (a name of ENDPOINTS) fail from now on, or so many times.
 
         `how`: a status, or "hang", "drop" (hangs up), "lose" (does it, then hangs up without the answer), "garbage"
-        (200, no JSON), "huge" (200, JSON without an end), "hold" (waits for `heal`, then does it). `error="invalid_grant", suberror=...` make a body in JSON.
+        (200, no JSON), "huge" (200, JSON without an end), "hold" (waits for `heal`, then does it).
+        `error="invalid_grant", suberror=...` make a body in JSON.
         """
         raw = json.dumps(error).encode() if error else body.encode() if isinstance(body, str) else body
         self._plans[endpoint] = _Plan(how, dict(headers or {}), raw, times)

@@ -18,7 +18,7 @@ from tests.faulty_smtp import FaultySMTP
 from tests.graph_server import SENT, GraphServer
 from tests.mailservers import started_mail_servers
 from tests.oidc import GRAPH_SCOPE
-from tests.world import World, traces
+from tests.world import AGENCIES, World, traces
 
 pytestmark = [pytest.mark.world, pytest.mark.timeout(300)]
 
@@ -225,14 +225,33 @@ def refresh_tokens(oidc):
     return [token for name, token in oidc.handed_out if name == "refresh_token"]
 
 
+def access_tokens(oidc):
+    return [token for name, token in oidc.handed_out if name == "access_token"]
+
+
+def asked_of(world, query, *values):
+    """What the database says."""
+    with psycopg.connect(world._database_url.replace("+psycopg", "", 1), autocommit=True) as db:
+        return db.execute(query, values).fetchall()
+
+
+def outcomes(world):
+    return [outcome for (outcome,) in asked_of(world, "select outcome from promise where state = 'todo'")]
+
+
+def boxes(world, who):
+    listed = world.command("mailbox", "list", AGENCIES[who.language])
+    return [box for box in listed if box["address"] == who.address]
+
+
 def runs_out(world, oidc, who, *, ours):
     """The access token ends: `ours`, as we know it; else only the mail server learns it, from the provider's clock."""
     if not ours:
         oidc.move_clock(3601)
         return
-    with psycopg.connect(world._database_url.replace("+psycopg", "", 1), autocommit=True) as db:
-        mine = "secret_id = (select secret_id from mailbox where address = %s)"
-        assert db.execute(f"update oauth_grant set access_until = now() where {mine}", [who.address]).rowcount == 1
+    mine = "secret_id = (select secret_id from mailbox where address = %s)"
+    ended = f"update oauth_grant set access_until = now() where {mine} returning 1"
+    assert asked_of(world, ended, who.address) == [(1,)]
 
 
 def granted(world, oidc):
@@ -288,7 +307,148 @@ def test_from_an_invitation_over_a_sign_in_to_mails_that_arrive_and_no_token_is_
 
     revoke(world, oidc)
     writes(phone, who, "3")
-    phone.hears("news.mail_refused", "menu.with_mailbox")
+    words = phone.hears("news.mail_refused", "menu.with_mailbox")
+    assert sentence("sign_in.cause.wrong_credentials", language) in words
+    phone.tap("mailbox.sign_in.microsoft")
+    phone.hears("sign_in.ask.microsoft")
+    connects(world, browser, phone, who, card="card.member")
+    phone.tap("done")
+    phone.hears("card.well_done", "menu.with_mailbox")
+    writes(phone, who, "4")
+    phone.hears("news.mail_accepted", "menu.with_mailbox")
+    world.mail.wait_for_mail(who.recipient, "4")
+
+    world.settle()
+    assert phone.nothing_more()
+    proof = sentence("proof.subject", language)
+    assert subjects(world.mail.folder(who.address, "Sent")) == [proof, who.subject, "2", proof, "4"]
+    assert subjects(world.mail.inbox(who.recipient)) == [who.subject, "2", "4"]
+    assert world.complaints() == []
+    nothing_is_left(world, oidc, who)
+
+
+def test_where_an_organisation_lets_no_program_send_mail_leaves_through_graph(
+    world, browser, oidc, graph, switched_off
+):
+    who = member(world, "es", SWITCHED_OFF)
+    phone = offered(world, who)
+    signs_in(world, browser, phone, who)
+    phone.hears("mailbox.testing")
+    phone.hears(
+        "sign_in.cause.smtp_auth_disabled_tenant_or_mailbox", "sign_in.i_keep_trying", "sign_in.other_way",
+        "mailbox.stuck",
+    )  # fmt: skip
+    assert switched_off.auths
+    assert all(auth.startswith("AUTH XOAUTH2") for auth in switched_off.auths)
+    phone.tap("graph")
+    phone.hears("sign_in.one_more", "sign_in.ask.microsoft")
+    connects(world, browser, phone, who, card="card.not_in_ally")
+    assert GRAPH_SCOPE in oidc.introspect(access_tokens(oidc)[-1])["scope"]
+    phone.tap("menu")
+    phone.hears("menu.with_mailbox")
+    writes(phone, who, who.subject)
+    phone.hears("news.mail_accepted", "menu.with_mailbox")
+    world.settle()
+    assert phone.nothing_more()
+    proof = sentence("proof.subject", "es")
+    assert subjects(graph.folder(who.recipient)) == [who.subject]
+    assert subjects(graph.folder(who.address, SENT)) == [proof, who.subject]
+    assert switched_off.messages == []
+    assert [box["state"] for box in boxes(world, who)] == ["works"]
+    assert world.complaints() == []
+    nothing_is_left(world, oidc, who)
+
+
+def test_who_presses_cancel_gets_a_new_link_and_nothing_is_kept(world, browser, oidc):
+    who = member(world, "pt")
+    phone = offered(world, who)
+    signs_in(world, browser, phone, who, answer="Cancel", ends="denied")
+    phone.hears("sign_in.denied", "sign_in.ask.microsoft")
+    assert oidc.count("token") == 0
+    connects(world, browser, phone, who, card="card.member")
+
+
+def test_who_takes_another_account_is_told_which_and_it_is_given_back(world, browser, oidc):
+    who, other = member(world, "en", BARRED), member(world, "en")
+    phone = offered(world, who)
+    words = signs_in(world, browser, phone, who, as_=other.address, ends="other_account")
+    assert other.address in words
+    assert who.address in words
+    assert other.address in phone.hears("sign_in.other_account", "sign_in.ask.microsoft")
+    assert oidc.introspect(access_tokens(oidc)[-1]) == {"active": False}
+    connects(world, browser, phone, who, card="card.not_in_ally")
+
+
+def test_where_an_administrator_has_to_allow_it_the_words_to_forward_are_there(world, browser, oidc):
+    who = member(world, "es", BARRED)
+    phone = offered(world, who)
+    refused = "AADSTS90094: The grant requires administrator permission."
+    oidc.settings(refuse={"error": "access_denied", "error_description": refused})
+    signs_in(world, browser, phone, who, ends="consent")
+    phone.hears("sign_in.consent", "mailbox.stuck")
+    phone.tap("forward")
+    phone.hears("forward.sign_in_allowed", "mailbox.stuck")
+    oidc.settings(refuse=None)
+    phone.tap("again")
+    phone.hears("sign_in.ask.microsoft")
+    connects(world, browser, phone, who, card="card.not_in_ally")
+
+
+@pytest.mark.parametrize("how", ["drop", "lose"])
+def test_a_provider_that_goes_away_in_the_middle_costs_a_new_sign_in(world, browser, oidc, how):
+    who = member(world, "pt", BARRED)
+    phone = offered(world, who)
+    oidc.fail("token", how)
+    signs_in(world, browser, phone, who, ends="away")
+    phone.hears("sign_in.away", "mailbox.stuck")
+    oidc.heal()
+    phone.tap("again")
+    phone.hears("sign_in.ask.microsoft")
+    connects(world, browser, phone, who, card="card.not_in_ally")
+
+
+def test_two_workers_that_need_a_fresh_token_at_once_ask_for_one(world, browser, oidc):
+    who = member(world, "en")
+    phone = offered(world, who)
+    connects(world, browser, phone, who, card="card.member")
+    phone.tap("done")
+    phone.hears("card.well_done", "menu.with_mailbox")
+    runs_out(world, oidc, who, ours=True)
+    oidc.fail("token", "hold")
+    with world.another_worker():
+        writes(phone, who, "1")
+        world.wait(lambda: renewals(oidc) == 1, "the one who asks")
+        phone.say("menu")
+        phone.hears("menu.with_mailbox")
+        writes(phone, who, "2")
+        waits = "another process renews the sign-in"
+        world.wait(lambda: waits in outcomes(world), "the other one to wait")
+        oidc.heal()
+        for subject in ("1", "2"):
+            world.mail.wait_for_mail(who.recipient, subject)
+        world.settle()
     print(phone.messages())
+    assert renewals(oidc) == 1
 
 
+def test_a_worker_that_dies_between_the_answer_and_our_commit_costs_one_kind_new_sign_in(world, browser, oidc):
+    who = member(world, "pt")
+    phone = offered(world, who)
+    connects(world, browser, phone, who, card="card.member")
+    phone.tap("done")
+    phone.hears("card.well_done", "menu.with_mailbox")
+    runs_out(world, oidc, who, ours=True)
+    journals = {"CHAOS_JOURNALS": str(world.home), "CHAOS_POINT": "before grants._keep_renewed 1"}
+    with world.without("worker"), world.another_worker("tests.chaos.inside", **journals) as doomed:
+        writes(phone, who, "1")
+        world.wait(lambda: doomed.poll() is not None, "its end")
+    words = phone.hears("news.mail_refused", "menu.with_mailbox")
+    assert sentence("sign_in.cause.wrong_credentials", "pt") in words
+    phone.tap("mailbox.sign_in.microsoft")
+    phone.hears("sign_in.ask.microsoft")
+    connects(world, browser, phone, who, card="card.member")
+    world.settle()
+    assert phone.nothing_more()
+    assert world.mail.inbox(who.recipient) == []
+    assert world.complaints() == []
+    nothing_is_left(world, oidc, who)
