@@ -35,6 +35,7 @@ from flows.words import Account, GrantEnded, SignInProvider
 EARLY = timedelta(minutes=5)  # before its end an access token is renewed
 LEASE = timedelta(seconds=60)  # within which one process asks for a new one; a request ends before
 BUSY = 3.0  # seconds until what another process renews is there
+ELSEWHERE = "another process renews the sign-in"
 LATER = 60.0  # seconds until a provider that does not answer is asked again
 MISSET = 3600.0  # seconds until something is tried again that only the operator can mend
 REST = timedelta(days=30)  # without use a grant is renewed: Microsoft ends what was not used for 90 days
@@ -66,6 +67,10 @@ class NotNowError(Exception):
     def __init__(self, seconds: float, why: str) -> None:
         super().__init__(why)
         self.seconds = seconds
+
+
+class ElsewhereError(NotNowError):
+    """Another process is just renewing it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +160,7 @@ def fresh(tools: Tools, secret_id: UUID, account: Account, refused: Token | None
         return _renewed(tools, row, account, token)
     if token is not None and row.access_until > now:
         return token
-    raise NotNowError(BUSY, "another process renews the sign-in")
+    raise ElsewhereError(BUSY, ELSEWHERE)
 
 
 def check_way(tools: Tools, provider: SignInProvider, account: Account) -> None:
@@ -270,7 +275,7 @@ def _over(tools: Tools, row: Row, account: Account, why: str) -> Exception:
         if still is None:
             return OverError("This secret was erased.")
         if still.generation != row.generation:  # another process was faster: what it got is newer
-            return NotNowError(BUSY, "another process renewed the sign-in")
+            return ElsewhereError(BUSY, ELSEWHERE)
         grants.drop(db, row.secret_id)
         if box is not None and _broken(db, box, now):
             news = GrantEnded(account.address, row.provider)

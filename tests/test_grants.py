@@ -344,6 +344,39 @@ def test_while_the_provider_is_away_a_mail_waits(kit):
     assert kit.rows(tables.outgoing_mail)[0].state == "todo"
 
 
+def test_while_another_process_renews_a_sign_in_a_mail_waits_a_moment_and_nobody_hears_of_it(kit):
+    box = kit.connected()
+    kit.say("menu")
+    kit.work()
+    kit.write_mail()
+    kit.oidc.move_clock(3700)
+    kit.clock.move(seconds=3700)
+    with kit.engine.begin() as db:
+        assert grants.claim(db, box.secret_id, 0, kit.clock.now(), kit.clock.now() + LEASE)
+    said = len(kit.bodies())
+    kit.work()
+    [mail] = kit.promised("SendMail")
+    assert mail.due_at - kit.clock.now() < timedelta(seconds=4)
+    assert len(kit.bodies()) == said + 1
+    assert kit.bodies()[-1] == sentence("compose.sending", "en")
+
+
+def test_a_renewal_that_takes_long_elsewhere_is_told_once(kit):
+    box = kit.connected()
+    kit.say("menu")
+    kit.work()
+    kit.write_mail()
+    kit.oidc.move_clock(3700)
+    kit.clock.move(seconds=3700)
+    with kit.engine.begin() as db:
+        assert grants.claim(db, box.secret_id, 0, kit.clock.now(), kit.clock.now() + timedelta(hours=9))
+    for _ in range(7):
+        kit.work()
+        kit.clock.move(minutes=10)
+    why = sentence("cause.server_temporary_failure", "en")
+    assert sum(sentence("news.mail_waits", "en", why=why) in body for body in kit.bodies()) == 1
+
+
 # --- taken back -------------------------------------------------------------------------------------------------------
 
 
