@@ -13,6 +13,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Literal
 from uuid import UUID
 
 import structlog
@@ -34,9 +35,11 @@ from flows.words import Account, GrantEnded, SignInProvider
 EARLY = timedelta(minutes=5)  # before its end an access token is renewed
 LEASE = timedelta(seconds=60)  # within which one process asks for a new one; a request ends before
 BUSY = 3.0  # seconds until what another process renews is there
+ELSEWHERE = "another process renews the sign-in"
 LATER = 60.0  # seconds until a provider that does not answer is asked again
 MISSET = 3600.0  # seconds until something is tried again that only the operator can mend
 REST = timedelta(days=30)  # without use a grant is renewed: Microsoft ends what was not used for 90 days
+ASIDE = timedelta(minutes=2)
 MANY = 500
 MAX_REVOKES = 8
 REVOKE_AGAIN = (60.0, 600.0, 3600.0, 21600.0)
@@ -47,7 +50,15 @@ _log = structlog.get_logger(__name__)
 
 
 class OverError(Unopenable):
-    """The provider lets us in no more: the grant was erased, and its person is told."""
+    """The provider lets us in no more: the grant was erased. Without a provider: another process has heard of it.
+
+    Its person is told after `ASIDE`, unless they hear it before, with the answer to what they asked for.
+    """
+
+    def __init__(self, why: str, provider: SignInProvider | Literal[""] = "", mailbox_id: UUID | None = None) -> None:
+        super().__init__(why)
+        self.provider = provider
+        self.mailbox_id = mailbox_id
 
 
 class NotNowError(Exception):
@@ -56,6 +67,10 @@ class NotNowError(Exception):
     def __init__(self, seconds: float, why: str) -> None:
         super().__init__(why)
         self.seconds = seconds
+
+
+class ElsewhereError(NotNowError):
+    """Another process is just renewing it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +160,7 @@ def fresh(tools: Tools, secret_id: UUID, account: Account, refused: Token | None
         return _renewed(tools, row, account, token)
     if token is not None and row.access_until > now:
         return token
-    raise NotNowError(BUSY, "another process renews the sign-in")
+    raise ElsewhereError(BUSY, ELSEWHERE)
 
 
 def check_way(tools: Tools, provider: SignInProvider, account: Account) -> None:
@@ -260,13 +275,14 @@ def _over(tools: Tools, row: Row, account: Account, why: str) -> Exception:
         if still is None:
             return OverError("This secret was erased.")
         if still.generation != row.generation:  # another process was faster: what it got is newer
-            return NotNowError(BUSY, "another process renewed the sign-in")
+            return ElsewhereError(BUSY, ELSEWHERE)
         grants.drop(db, row.secret_id)
         if box is not None and _broken(db, box, now):
             news = GrantEnded(account.address, row.provider)
-            warn(db, box.member_id, news, About("mailbox_waits", box.address, box.id, box.version + 1), now)
+            about = About("mailbox_waits", box.address, box.id, box.version + 1)
+            warn(db, box.member_id, news, about, now, earliest=now + ASIDE)
     _log.info("a sign-in has ended", provider=row.provider, why=why)
-    return OverError(f"The provider lets us in no more: {why}")
+    return OverError(f"The provider lets us in no more: {why}", row.provider, box.id if box is not None else None)
 
 
 def _broken(db: Connection, box: Row, now: datetime) -> bool:

@@ -22,7 +22,7 @@ from bot.desk_test import desk_test, desk_use, told_the_team
 from bot.entrance_mail import mail_code
 from bot.facts import language, wire_server
 from bot.files import fetch_file
-from bot.grants import NotNowError, OverError, keep_grants, revoke
+from bot.grants import ELSEWHERE, ElsewhereError, NotNowError, OverError, keep_grants, revoke
 from bot.handiwork import (
     LEASES,
     Again,
@@ -95,6 +95,7 @@ from flows.words import (
 )
 
 MAX_MAIL_TRIES = 8
+QUICK_TRIES = 3  # while another process renews a sign-in
 MAX_TEST_TRIES = 5  # while a provider does not answer, or another process asks it
 LONGEST_TEST = 20.0
 MAX_ERASE_TRIES = 14
@@ -219,7 +220,7 @@ def try_login(tools: Tools, promise: Promise) -> Outcome:
     try:
         outcome = _tested(tools, promise, wanted, held)
     except OverError as over:
-        return _told_now(tools, promise, Ended(event=SecretGone(), words=str(over)))
+        return _told_with(promise, over, Ended(event=SecretGone(), words=str(over)))
     except Unopenable as gone:
         return Ended(event=SecretGone(), words=str(gone))
     except NotNowError as away:
@@ -521,11 +522,13 @@ def _handed_over(tools: Tools, promise: Promise, mail: Row) -> Outcome:
     except _TakenError:
         return Again(LEASES["mail"].total_seconds(), "another process is handing it over")
     except OverError as over:
-        return _told_now(tools, promise, _refused(tools, mail_id, CHANGED, "user", str(over)))
+        event = MailRefused(str(mail_id), CHANGED, "user", retry=False, signed_in=over.provider)
+        refused = _mail_ended(tools, mail_id, event, to="refused", state="failed", words=str(over))
+        return _told_with(promise, over, refused)
     except Unopenable as gone:
         return _refused(tools, mail_id, CHANGED, "user", str(gone))
     except NotNowError as away:
-        return _later(tools, promise, mail_id, "server_temporary_failure", "wait", str(away))
+        return _not_now(tools, promise, mail_id, away)
     except BadAddress as bad:
         return _refused(tools, mail_id, "recipient_rejected", "user", str(bad))
     except send.BadMessage as bad:
@@ -535,12 +538,21 @@ def _handed_over(tools: Tools, promise: Promise, mail: Row) -> Outcome:
         return _refused(tools, mail_id, "content_rejected_spam_policy", "user", str(bad))
 
 
-def _told_now(tools: Tools, promise: Promise, outcome: Ended) -> Ended:
-    """That a sign-in has ended is told by day; whoever waits for an answer at this moment hears it with that."""
+def _not_now(tools: Tools, promise: Promise, mail_id: UUID, away: NotNowError) -> Outcome:
+    """What another process renews is there in a moment: nobody has to hear of that."""
+    elsewhere = isinstance(away, ElsewhereError)
+    if elsewhere and promise.attempt <= QUICK_TRIES:
+        return Again(backoff(promise.attempt), ELSEWHERE)
+    words = f"{away}, for long" if elsewhere else str(away)
+    return _later(tools, promise, mail_id, "server_temporary_failure", "wait", words)
+
+
+def _told_with(promise: Promise, over: OverError, outcome: Ended) -> Ended:
+    """That a sign-in has ended is told by day; whoever waits for an answer at this moment hears it with that, once."""
 
     def along(db: Connection) -> bool:
-        if promise.conversation_id is not None:
-            promises.they_write(db, promise.conversation_id, tools.clock.now())
+        if promise.conversation_id is not None and over.mailbox_id is not None:
+            promises.drop_warnings(db, promise.conversation_id, over.mailbox_id)
         return outcome.along(db)
 
     return replace(outcome, along=along)
@@ -599,7 +611,7 @@ def _move(tools: Tools, mail_id: UUID, *, to: str, of: tuple[str, ...], reply: s
 def _later(tools: Tools, promise: Promise, mail_id: UUID, cause: str, who: str, raw: str) -> Outcome:
     if promise.attempt >= MAX_MAIL_TRIES:
         return _refused(tools, mail_id, cause, who, raw)
-    if promise.attempt == 1:
+    if promise.attempt == 1 or promise.outcome == ELSEWHERE:
         tools.announce(promise, MailWaits(str(mail_id), cause))
 
     def hold_again(db: Connection) -> bool:

@@ -524,12 +524,16 @@ class MailAccepted:
 
 @dataclass(frozen=True, slots=True)
 class MailRefused:
-    """The mail was not sent: the server refused it, or (without a cause) the mailbox is not as it was."""
+    """The mail was not sent: the server refused it, or (without a cause) the mailbox is not as it was.
+
+    `signed_in`: the provider whose sign-in has just ended; nothing else is the matter.
+    """
 
     mail_id: str
     cause: str
     who: str
     retry: bool
+    signed_in: SignInProvider | Literal[""] = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,10 @@ class _Plan:
 
 
 class Oidc:
-    """The running provider. `client` is an app that is registered already; `asked` holds every request, in order."""
+    """The running provider. `client` is an app that is registered already; `asked` holds every request, in order.
+
+    `handed_out` holds every token that left by the token endpoint, behind its name, whatever became of the answer.
+    """
 
     def __init__(self, make: Any = None) -> None:
         self._make = make or (lambda issuer: program("oidc_provider", [issuer]))
@@ -91,6 +94,7 @@ class Oidc:
         self._plans: dict[str, _Plan] = {}
         self._lock = threading.Lock()
         self.asked: list[Asked] = []
+        self.handed_out: list[tuple[str, str]] = []
         self.ahead = 0.0
         self.over = threading.Event()
 
@@ -153,7 +157,8 @@ class Oidc:
         """Let an endpoint (a name of ENDPOINTS) fail from now on, or so many times.
 
         `how`: a status, or "hang", "drop" (hangs up), "lose" (does it, then hangs up without the answer), "garbage"
-        (200, no JSON), "huge" (200, JSON without an end). `error="invalid_grant", suberror=...` make a body in JSON.
+        (200, no JSON), "huge" (200, JSON without an end), "hold" (waits for `heal`, then does it).
+        `error="invalid_grant", suberror=...` make a body in JSON.
         """
         raw = json.dumps(error).encode() if error else body.encode() if isinstance(body, str) else body
         self._plans[endpoint] = _Plan(how, dict(headers or {}), raw, times)
@@ -280,6 +285,7 @@ def session_oidc() -> Iterator[Oidc]:
 def oidc(session_oidc: Oidc) -> Iterator[Oidc]:
     """The provider as it was at first: nothing fails, no settings, no requests, its clock is right."""
     session_oidc.asked.clear()
+    session_oidc.handed_out.clear()
     yield session_oidc
     session_oidc.heal()
     session_oidc.move_clock(-session_oidc.ahead)
@@ -321,6 +327,9 @@ class _Handler(BaseHTTPRequestHandler):
         plan = owner.plan(endpoint)
         if plan is None:
             self._hand_back(*self._forwarded(body))
+        elif plan.how == "hold":
+            owner.over.wait(_SLOWEST)
+            self._hand_back(*self._forwarded(body))
         elif plan.how == "lose":
             self._forwarded(body)
         elif plan.how == "hang":
@@ -354,7 +363,16 @@ class _Handler(BaseHTTPRequestHandler):
             connection.request(self.command, self.path, body or None, headers)
             answer = connection.getresponse()
             kept = [(name, value) for name, value in answer.getheaders() if name.lower() not in _HOP]
-            return answer.status, kept, answer.read()
+            content = answer.read()
+            self._note(content)
+            return answer.status, kept, content
+
+    def _note(self, content: bytes) -> None:
+        """Which tokens left."""
+        if ENDPOINTS.get(self.path.partition("?")[0]) == "token":
+            told = json.loads(content)
+            names = ("access_token", "refresh_token", "id_token")
+            self.server.owner.handed_out.extend((name, told[name]) for name in names if name in told)
 
     def _hand_back(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
         self.send_response_only(status)

@@ -8,7 +8,7 @@ import pytest
 
 import bot.credentials
 import bot.grants
-from bot.grants import BUSY, EARLY, LEASE, MISSET, NotNowError, OverError, fresh
+from bot.grants import ASIDE, BUSY, EARLY, LEASE, MISSET, NotNowError, OverError, fresh
 from bot.hands import HANDS
 from bot.live_tests import stored
 from bot.mail.wire.account import Token
@@ -16,6 +16,7 @@ from bot.mail.wire.probe import Failed
 from bot.store import grants, housekeeping, tables
 from bot.vault import Secret, Unopenable
 from flows import saved
+from flows.speech import sentence
 from flows.words import Account, GrantEnded, Server
 from tests.botkit import ADDRESS, ANA, run_sql
 from tests.signkit import WORKED, SignKit, proved
@@ -319,8 +320,13 @@ def test_whichever_hand_finds_it_out_nothing_raises_and_it_is_told_once(kit, han
     kit.oidc.move_clock(3700)
     kit.clock.move(seconds=3700)
     kit.work()
+    kit.clock.move(seconds=ASIDE.total_seconds())
+    kit.work()
     assert kit.box().state == "broken"
-    assert told(kit) == [GrantEnded(ADDRESS, "microsoft")]
+    # Whoever waits for their mail hears it with that.
+    assert told(kit) == ([] if hand == "SendMail" else [GrantEnded(ADDRESS, "microsoft")])
+    why = sentence("sign_in.cause.wrong_credentials", "en")
+    assert sum(why in body for body in kit.bodies()) == (hand == "SendMail")
     assert kit.rows(tables.dead_letter) == []
 
 
@@ -336,6 +342,39 @@ def test_while_the_provider_is_away_a_mail_waits(kit):
     [mail] = kit.promised("SendMail")
     assert mail.attempt == 1
     assert kit.rows(tables.outgoing_mail)[0].state == "todo"
+
+
+def test_while_another_process_renews_a_sign_in_a_mail_waits_a_moment_and_nobody_hears_of_it(kit):
+    box = kit.connected()
+    kit.say("menu")
+    kit.work()
+    kit.write_mail()
+    kit.oidc.move_clock(3700)
+    kit.clock.move(seconds=3700)
+    with kit.engine.begin() as db:
+        assert grants.claim(db, box.secret_id, 0, kit.clock.now(), kit.clock.now() + LEASE)
+    said = len(kit.bodies())
+    kit.work()
+    [mail] = kit.promised("SendMail")
+    assert mail.due_at - kit.clock.now() < timedelta(seconds=4)
+    assert len(kit.bodies()) == said + 1
+    assert kit.bodies()[-1] == sentence("compose.sending", "en")
+
+
+def test_a_renewal_that_takes_long_elsewhere_is_told_once(kit):
+    box = kit.connected()
+    kit.say("menu")
+    kit.work()
+    kit.write_mail()
+    kit.oidc.move_clock(3700)
+    kit.clock.move(seconds=3700)
+    with kit.engine.begin() as db:
+        assert grants.claim(db, box.secret_id, 0, kit.clock.now(), kit.clock.now() + timedelta(hours=9))
+    for _ in range(7):
+        kit.work()
+        kit.clock.move(minutes=10)
+    why = sentence("cause.server_temporary_failure", "en")
+    assert sum(sentence("news.mail_waits", "en", why=why) in body for body in kit.bodies()) == 1
 
 
 # --- taken back -------------------------------------------------------------------------------------------------------

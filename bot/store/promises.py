@@ -221,6 +221,13 @@ def they_write(db: Connection, conversation_id: UUID, at: datetime) -> None:
     db.execute(update(promise).where(*mine, held_back(promise)).values(values))
 
 
+def drop_warnings(db: Connection, conversation_id: UUID, mailbox_id: UUID) -> None:
+    """Somebody has just heard what is the matter with their mailbox: it is not said once more."""
+    about = (promise.c.kind == WARN, promise.c.payload["mailbox"].astext == str(mailbox_id))
+    mine = (promise.c.conversation_id == conversation_id, in_state(promise, "todo"))
+    db.execute(update(promise).where(*mine, *about).values(state="dropped", payload={}))
+
+
 def held_back(promises: FromClause) -> ColumnElement[bool]:
     """Whether news wait for somebody to write: they were tried in vain, or are to be said unasked, by day."""
     warned = promises.c.kind == literal_column(f"'{WARN}'")

@@ -154,9 +154,10 @@ const serve = provider.callback();
 const server = createServer((request, response) => {
   if (!request.url.startsWith("/interaction/")) return serve(request, response);
   interact(request, response).catch((error) => {
-    console.error(error);
+    const known = error instanceof errors.OIDCProviderError;  // such as a page that is over: somebody went back to it
+    if (!known) console.error(error);
     response.writeHead(400, { "content-type": "text/plain" });
-    response.end(error instanceof errors.OIDCProviderError ? error.error : "error");
+    response.end(known ? error.error : "error");
   });
 });
 
