@@ -15,12 +15,14 @@ import click
 from bot import ask_command, commands, texts_command
 from bot.app import Parts, create_worker, join, look_over
 from bot.check_command import check
+from bot.clock import SystemClock
 from bot.database import opened
 from bot.discover_command import discover, providers
 from bot.explain_command import explain
 from bot.log import setup
 from bot.safe import WrongKey
 from bot.settings import Settings, SettingsError, load
+from bot.store.backup import BackupFailed
 from bot.store.embedded import EmbeddedFailed
 from bot.store.engine import DatabaseDown
 from bot.store.schema import WrongSchema
@@ -28,7 +30,7 @@ from bot.vault import new_key
 from flows import guide
 from flows.words import LANGUAGES, Language
 
-OPERATOR_ERRORS = (SettingsError, WrongSchema, WrongKey, EmbeddedFailed, commands.CannotBe)
+OPERATOR_ERRORS = (SettingsError, WrongSchema, WrongKey, EmbeddedFailed, BackupFailed, commands.CannotBe)
 as_json = click.option("--json", "wants_json", is_flag=True, help="Answer in JSON.")
 
 
@@ -132,6 +134,27 @@ def talk(script: Path | None, record: Path | None) -> None:
     settings = _settings()
     logging.getLogger().setLevel(logging.WARNING)  # the talk is what this terminal is for
     run(settings, script, record)
+
+
+@main.command()
+@click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path))
+@as_json
+def backup(file: Path | None, wants_json: bool) -> None:  # noqa: FBT001
+    """Write the database into FILE, else into a new file in BACKUP_DIR. The keys are not in it."""
+    from bot.backup import backup as run  # noqa: PLC0415 - what an operator does once a day loads no serving process
+
+    _answer(run(_settings(), file, SystemClock().now()), wants_json)
+
+
+@main.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--replace", is_flag=True, help="Also over what is in the database: that is lost.")
+@as_json
+def restore(file: Path, replace: bool, wants_json: bool) -> None:  # noqa: FBT001 - flags
+    """Put a backup back into the database: all of it, or nothing is changed."""
+    from bot.backup import restore as run  # noqa: PLC0415 - see backup
+
+    _answer(run(_settings(), file, SystemClock().now(), replace=replace), wants_json)
 
 
 @main.command("new-key")

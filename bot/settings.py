@@ -35,6 +35,7 @@ class Settings(BaseModel):
 
     database_url: str = ""
     data_dir: Path = Path("var")
+    backup_dir: Path | None = None
     public_url: str = ""
     secret_keys: str = Field(default="", repr=False)
     secret_keys_file: Path | None = None
