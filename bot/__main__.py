@@ -124,6 +124,24 @@ def check_config() -> None:
     click.echo("The settings are right.")
 
 
+@main.command("doctor")
+@as_json
+def look_at_it(wants_json: bool) -> None:  # noqa: FBT001
+    """Look at the whole installation: one line a check, with what to do. Status 1 when something failed."""
+    from dataclasses import asdict  # noqa: PLC0415 - see backup
+
+    from bot.doctor import examine, healthy, lines  # noqa: PLC0415
+
+    setup("text")
+    logging.getLogger().setLevel(logging.CRITICAL)  # the findings say it in better words
+    found = examine(os.environ)
+    click.echo(
+        json.dumps([asdict(one) for one in found], ensure_ascii=False) if wants_json else "\n".join(lines(found))
+    )
+    if not healthy(found):
+        sys.exit(1)
+
+
 @main.command()
 @click.option("--script", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Play what a file says.")
 @click.option("--record", type=click.Path(dir_okay=False, writable=True, path_type=Path), help="Write down the talk.")
@@ -388,6 +406,16 @@ def case_access(
 def templates(wants_json: bool) -> None:  # noqa: FBT001
     """Make the WhatsApp templates, ask for their approval, and show how it stands."""
     _listed(commands.templates, wants_json)
+
+
+@main.command("setup-twilio")
+@click.option("--dry-run", is_flag=True, help="Change nothing; only say what would be changed.")
+@as_json
+def twilio_setup(dry_run: bool, wants_json: bool) -> None:  # noqa: FBT001 - flags
+    """Tell Twilio where we are, make the templates and submit them. Harmless when done again."""
+    from bot.setup_twilio import setup_twilio  # noqa: PLC0415 - see backup
+
+    _listed(lambda parts: setup_twilio(parts, dry_run=dry_run), wants_json)
 
 
 @main.command()

@@ -17,6 +17,7 @@ from bot.channels.slack.channel import Slack
 from bot.channels.slack.render import Frame
 from bot.channels.slack.threads import Threads
 from bot.channels.whatsapp import Twilio
+from bot.channels.whatsapp.account import TwilioAccount
 from bot.channels.whatsapp.channel import WhatsApp
 from bot.clock import Clock, SystemClock
 from bot.desk_tools import Desk, DeskTools
@@ -92,6 +93,7 @@ class Parts:
     timers: Timers
     slack: SlackParts | None = None
     templates: Templates | None = None
+    twilio: TwilioAccount | None = None
 
     def close(self) -> None:
         """Nothing is done later any more; let go of the database."""
@@ -136,8 +138,9 @@ def _join(settings: Settings, engine: Engine, clock: Clock, joined: dict[str, Ch
     turns = Turns(engine, clock, facts, records, safe, search, casework)
     links = LinkBook(engine, clock, turns, safe, providers, chat_url(settings))
     whatsapp = _whatsapp(settings, engine) if settings.real_twilio else None
-    templates = None
+    templates = twilio = None
     if whatsapp is not None:
+        twilio = TwilioAccount(whatsapp.twilio, settings.twilio_account_sid, settings.twilio_sender)
         joined["whatsapp"] = whatsapp
         templates = Templates(whatsapp, Contents(engine), settings.operator_name, settings.template_limit)
     slack = _slack(settings, engine, clock, safe)
@@ -180,6 +183,7 @@ def _join(settings: Settings, engine: Engine, clock: Clock, joined: dict[str, Ch
         timers,
         slack,
         templates,
+        twilio,
     )
 
 
