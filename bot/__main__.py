@@ -175,6 +175,18 @@ def restore(file: Path, replace: bool, wants_json: bool) -> None:  # noqa: FBT00
     _answer(run(_settings(), file, SystemClock().now(), replace=replace), wants_json)
 
 
+@main.command("init")
+@click.argument("file", default="ally.env", type=click.Path(dir_okay=False, path_type=Path))
+def ask_for_settings(file: Path) -> None:
+    """Ask for what an installation needs and write it into FILE (ally.env)."""
+    from bot.init import Terminal, init  # noqa: PLC0415 - see backup
+
+    def ask(words: str, usual: str, hidden: bool) -> str:  # noqa: FBT001 - see Terminal
+        return str(click.prompt(words, default=usual, hide_input=hidden, show_default=bool(usual)))
+
+    click.echo(init(file, Terminal(ask, click.echo), os.environ), nl=False)
+
+
 @main.command("new-key")
 def make_key() -> None:
     """Print a new key for SECRET_KEYS."""

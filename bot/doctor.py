@@ -326,7 +326,7 @@ def _one_workspace(parts: Parts, team: str) -> Finding | None:
         name, granted = parts.slack.workspaces.api.granted(team)
     except SendError as failure:
         return Finding(
-            "Slack", "failed", f"Slack does not take the token of {team or 'the workspace'}: {failure}.", again
+            "slack app", "failed", f"Slack does not take the token of {team or 'the workspace'}: {failure}.", again
         )
     if lacking := missing(granted):
         return Finding("slack app", "failed", f"In {name} the app lacks {', '.join(lacking)}.", again)
