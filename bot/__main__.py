@@ -98,11 +98,15 @@ def web() -> None:
 @main.command()
 def worker() -> None:
     """Perform promises until told to stop."""
+    from bot.alarms import Alarms, bells  # noqa: PLC0415 - only what runs for long gives alarms
+
     with _joined() as parts:
         working = create_worker(parts)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda _number, _frame: working.stop())
+        alarms = Alarms(parts, bells(parts)).start()
         working.run()
+        alarms.stop()
 
 
 @main.command()
@@ -173,6 +177,18 @@ def restore(file: Path, replace: bool, wants_json: bool) -> None:  # noqa: FBT00
     from bot.backup import restore as run  # noqa: PLC0415 - see backup
 
     _answer(run(_settings(), file, SystemClock().now(), replace=replace), wants_json)
+
+
+@main.command("forget-secrets")
+@click.option("--yes", is_flag=True, help="Really do it.")
+@as_json
+def forget_secrets(yes: bool, wants_json: bool) -> None:  # noqa: FBT001 - flags
+    """Erase every stored password and token: only for when the keys are lost for good."""
+    from bot.backup import forget_secrets as run  # noqa: PLC0415 - see backup
+
+    if not yes:
+        raise click.UsageError("Everybody will be asked for their password anew. If the keys are lost for good: --yes")
+    _answer(run(_settings(), SystemClock().now()), wants_json)
 
 
 @main.command("init")

@@ -1,4 +1,4 @@
-"""`python -m bot backup` and `restore`: the database in one file, and the keys told apart from it."""
+"""`backup`, `restore`: the database in one file, the keys told apart from it; and what to do when those are lost."""
 
 from datetime import datetime
 from pathlib import Path
@@ -9,7 +9,7 @@ from bot.database import kept
 from bot.safe import opens
 from bot.settings import Settings, SettingsError
 from bot.store import backup as store
-from bot.store import housekeeping, schema
+from bot.store import housekeeping, schema, secrets
 from bot.store.backup import BackupFailed
 from bot.store.engine import Engine, connect
 
@@ -103,3 +103,20 @@ def _put_back(engine: Engine, url: str, file: Path, now: datetime, *, replace: b
         under_way = store.after_a_restore(db)
         housekeeping.audit_entry(db, now, actor="operator", action="restored", subject=file.name[:64])
     return {"restored": str(file), "under_way": under_way}
+
+
+def forget_secrets(settings: Settings, now: datetime) -> dict[str, Any]:
+    """After the keys were lost: erase what nobody can open any more, so that the start with new ones is free.
+
+    Raises WrongSchema, EmbeddedFailed.
+    """
+    with kept(settings) as database:
+        engine = connect(database.url, pool=1)
+        try:
+            schema.check(engine)
+            with engine.begin() as db:
+                records, mailboxes = secrets.forget_all(db, now)
+                housekeeping.audit_entry(db, now, actor="operator", action="secrets_forgotten", subject=str(records))
+        finally:
+            engine.dispose()
+    return {"erased": records, "mailboxes_without_password": mailboxes}

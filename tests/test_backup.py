@@ -304,6 +304,22 @@ def test_the_commands_say_what_they_did_in_json_and_fail_with_one_sentence(cli, 
     assert "not in it" in cli("backup", str(tmp_path / "other.dump"), SECRET_KEYS=KEY).out
 
 
+def test_after_the_keys_were_lost_the_start_is_free_and_people_are_asked_anew(lived_in, tmp_path, cli):  # noqa: F811
+    with pytest.raises(WrongKey), Kit(lived_in, tmp_path, SECRET_KEYS=new_key()):
+        pass
+    assert cli("forget-secrets").status == 2
+    assert cli("forget-secrets", "--yes", "--json").json == {"erased": 1, "mailboxes_without_password": 1}
+    with Kit(lived_in, tmp_path, providers=table_of_providers(tmp_path), SECRET_KEYS=new_key()) as kit:
+        (mailbox,) = kit.rows(tables.mailbox)
+        assert (mailbox.state, mailbox.secret_id) == ("broken", None)
+        kit._numbers = count_from(1000)
+        kit.say("menu")
+        kit.work()
+        kit.tap("mailbox")
+        kit.work()
+        assert "/s/" in kit.last().body or kit.last().message.buttons
+
+
 def test_a_folder_of_another_major_version_refuses_to_start_and_names_the_two_commands(tmp_path):
     with Embedded(tmp_path / "home", durable=False) as server:
         data = server._data
