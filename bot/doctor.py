@@ -129,6 +129,17 @@ def accounts(settings: Settings) -> Finding | None:
     return Finding("accounts", "warning", words, "To run it for real: python -m bot init")
 
 
+def alerts(settings: Settings) -> Finding | None:
+    """Whether anybody hears of what is wrong."""
+    if not settings.real:
+        return None
+    if settings.alert_channel or settings.alert_email:
+        return Finding("alerts", "ok", "Alarms are told.")
+    return Finding(
+        "alerts", "warning", "Nobody is told of alarms.", "Set ALERT_CHANNEL, or ALERT_EMAIL and ALERT_SMTP_URL."
+    )
+
+
 def data_dir(settings: Settings) -> Finding:
     """Our files are nobody else's business."""
     name, place = "data dir", settings.data_dir
@@ -364,7 +375,7 @@ def mail_ports(parts: Parts) -> Finding | None:
     return Finding("mail ports", "ok", f"Mail servers answer at {', '.join(map(str, found))}.")
 
 
-OF_SETTINGS: list[OfSettings] = [accounts, data_dir, key_place, disk, reachable, webhook]
+OF_SETTINGS: list[OfSettings] = [accounts, alerts, data_dir, key_place, disk, reachable, webhook]
 OF_PARTS: list[OfParts] = [
     clock, twilio_account, twilio_sender, twilio_templates, slack_app, support_channel, mail_ports,
 ]  # fmt: skip

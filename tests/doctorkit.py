@@ -60,6 +60,7 @@ class Installation:
             "SLACK_API_URL": f"{self.slack.url}/api",
             "SUPPORT_TEAM": TEAM,
             "SUPPORT_CHANNEL": DESK,
+            "ALERT_CHANNEL": DESK,
             "PRIVACY_URL": "https://example.com/privacy",
             "DNS_SERVER": "{}:{}".format(*self.dns.address),
         }

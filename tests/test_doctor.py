@@ -41,7 +41,7 @@ def test_a_healthy_installation_passes_every_check(house):
     found = house.look()
     assert states(found) == {}
     assert set(found) == {
-        "settings", "data dir", "key place", "disk", "reachable", "webhook", "database", "schema", "keys", "clock",
+        "settings", "alerts", "data dir", "key place", "disk", "reachable", "webhook", "database", "schema", "keys", "clock",
         "twilio account", "twilio sender", "slack app", "support channel", "mail ports",
     }  # fmt: skip
 
@@ -152,7 +152,7 @@ def test_a_desk_that_strangers_could_read_is_found(house):
 
 
 def test_many_workspaces_without_any_are_well(house):
-    many = {"SLACK_BOT_TOKEN": "", "SLACK_CLIENT_ID": "1.2", "SLACK_CLIENT_SECRET": "x", "SUPPORT_CHANNEL": "",
+    many = {"SLACK_BOT_TOKEN": "", "SLACK_CLIENT_ID": "1.2", "SLACK_CLIENT_SECRET": "x", "SUPPORT_CHANNEL": "", "ALERT_CHANNEL": "",
             "SUPPORT_TEAM": "", "SUPPORT_CONTACT": "x"}  # fmt: skip
     found = house.look(**many)
     assert "No workspace" in found["slack app"].words
@@ -231,6 +231,10 @@ def test_the_command_prints_a_line_each_and_ends_with_its_status(house, cli):  #
     told = json.loads(cli("doctor", "--json", **house.environment).out.splitlines()[-1])
     assert {frozenset(one) for one in told} == {frozenset({"name", "state", "words", "todo"})}
     assert house.environment["TWILIO_AUTH_TOKEN"] not in str(told)
+
+
+def test_that_nobody_hears_of_alarms_is_warned_of(house):
+    assert house.look(ALERT_CHANNEL="")["alerts"].state == "warning"
 
 
 def test_the_playground_is_told_to_be_one(cli, tmp_path):  # noqa: F811
