@@ -1,4 +1,8 @@
-"""`python -m bot setup-twilio`: where Twilio calls us, and the templates. Done again it changes nothing."""
+"""`python -m bot setup-twilio`: where Twilio calls us, and the templates. Done again it changes nothing.
+
+Resources for buttons and lists need no approval and are as many as there are questions: each is made when it is first
+sent, and remembered (`bot/channels/whatsapp/client.py`).
+"""
 
 from collections.abc import Callable
 from dataclasses import asdict

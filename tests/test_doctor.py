@@ -41,8 +41,8 @@ def test_a_healthy_installation_passes_every_check(house):
     found = house.look()
     assert states(found) == {}
     assert set(found) == {
-        "settings", "alerts", "data dir", "key place", "disk", "reachable", "webhook", "database", "schema", "keys", "clock",
-        "twilio account", "twilio sender", "slack app", "support channel", "mail ports",
+        "settings", "alerts", "data dir", "key place", "disk", "reachable", "webhook", "database", "schema", "keys",
+        "clock", "twilio account", "twilio sender", "slack app", "support channel", "mail ports",
     }  # fmt: skip
 
 
@@ -152,7 +152,8 @@ def test_a_desk_that_strangers_could_read_is_found(house):
 
 
 def test_many_workspaces_without_any_are_well(house):
-    many = {"SLACK_BOT_TOKEN": "", "SLACK_CLIENT_ID": "1.2", "SLACK_CLIENT_SECRET": "x", "SUPPORT_CHANNEL": "", "ALERT_CHANNEL": "",
+    many = {"SLACK_BOT_TOKEN": "", "SLACK_CLIENT_ID": "1.2", "SLACK_CLIENT_SECRET": "x", "SUPPORT_CHANNEL": "",
+            "ALERT_CHANNEL": "",
             "SUPPORT_TEAM": "", "SUPPORT_CONTACT": "x"}  # fmt: skip
     found = house.look(**many)
     assert "No workspace" in found["slack app"].words
