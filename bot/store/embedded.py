@@ -252,7 +252,7 @@ class Embedded:
 
     def _check_version(self) -> None:
         """PostgreSQL opens no folder of another major version: https://www.postgresql.org/docs/18/upgrading.html."""
-        found = (self._data / "PG_VERSION").read_text(encoding="ascii", errors="replace").strip()
+        found = (self._data / "PG_VERSION").read_bytes().decode(errors="replace").strip()
         if found != str(VERSION):
             raise EmbeddedFailed(
                 f"{self._data} was made by PostgreSQL {found}, this version of the assistant brings {VERSION}: with "
