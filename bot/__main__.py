@@ -15,6 +15,7 @@ import click
 from bot import ask_command, commands, texts_command
 from bot.app import Parts, create_worker, join, look_over
 from bot.check_command import check
+from bot.clock import SystemClock
 from bot.database import opened
 from bot.discover_command import discover, providers
 from bot.explain_command import explain
@@ -22,6 +23,7 @@ from bot.log import setup
 from bot.oauth_apps import PROVIDERS
 from bot.safe import WrongKey
 from bot.settings import Settings, SettingsError, load
+from bot.store.backup import BackupFailed
 from bot.store.embedded import EmbeddedFailed
 from bot.store.engine import DatabaseDown
 from bot.store.schema import WrongSchema
@@ -29,7 +31,7 @@ from bot.vault import Secret, new_key
 from flows import guide
 from flows.words import LANGUAGES, Language
 
-OPERATOR_ERRORS = (SettingsError, WrongSchema, WrongKey, EmbeddedFailed, commands.CannotBe)
+OPERATOR_ERRORS = (SettingsError, WrongSchema, WrongKey, EmbeddedFailed, BackupFailed, commands.CannotBe)
 as_json = click.option("--json", "wants_json", is_flag=True, help="Answer in JSON.")
 
 
@@ -97,11 +99,15 @@ def web() -> None:
 @main.command()
 def worker() -> None:
     """Perform promises until told to stop."""
+    from bot.alarms import Alarms, bells  # noqa: PLC0415 - only what runs for long gives alarms
+
     with _joined() as parts:
         working = create_worker(parts)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda _number, _frame: working.stop())
+        alarms = Alarms(parts, bells(parts)).start()
         working.run()
+        alarms.stop()
 
 
 @main.command()
@@ -127,17 +133,21 @@ def check_config() -> None:
             click.echo(f"Redirect address to be registered at {name.title()}: {settings.url}/oauth/{name}/callback")
 
 
-@main.command()
+@main.command("doctor")
 @as_json
-def doctor(wants_json: bool) -> None:  # noqa: FBT001
-    """Say whether what this installation depends on does its part; exit status 1 where something does not."""
-    from bot.doctor import examine  # noqa: PLC0415 - only this command asks the world
+def look_at_it(wants_json: bool) -> None:  # noqa: FBT001
+    """Look at the whole installation: one line a check, with what to do. Status 1 when something failed."""
+    from dataclasses import asdict  # noqa: PLC0415 - see backup
 
-    with _joined() as parts:
-        found = examine(parts)
-    rows = [{"what": one.what, "well": one.well, "said": one.said, "advice": one.advice} for one in found]
-    _answer(rows, wants_json)
-    if not all(one.well for one in found):
+    from bot.doctor import examine, healthy, lines  # noqa: PLC0415
+
+    setup("text")
+    logging.getLogger().setLevel(logging.CRITICAL)  # the findings say it in better words
+    found = examine(os.environ)
+    click.echo(
+        json.dumps([asdict(one) for one in found], ensure_ascii=False) if wants_json else "\n".join(lines(found))
+    )
+    if not healthy(found):
         sys.exit(1)
 
 
@@ -151,6 +161,51 @@ def talk(script: Path | None, record: Path | None) -> None:
     settings = _settings()
     logging.getLogger().setLevel(logging.WARNING)  # the talk is what this terminal is for
     run(settings, script, record)
+
+
+@main.command()
+@click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path))
+@as_json
+def backup(file: Path | None, wants_json: bool) -> None:  # noqa: FBT001
+    """Write the database into FILE, else into a new file in BACKUP_DIR. The keys are not in it."""
+    from bot.backup import backup as run  # noqa: PLC0415 - what an operator does once a day loads no serving process
+
+    _answer(run(_settings(), file, SystemClock().now()), wants_json)
+
+
+@main.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--replace", is_flag=True, help="Also over what is in the database: that is lost.")
+@as_json
+def restore(file: Path, replace: bool, wants_json: bool) -> None:  # noqa: FBT001 - flags
+    """Put a backup back into the database: all of it, or nothing is changed."""
+    from bot.backup import restore as run  # noqa: PLC0415 - see backup
+
+    _answer(run(_settings(), file, SystemClock().now(), replace=replace), wants_json)
+
+
+@main.command("forget-secrets")
+@click.option("--yes", is_flag=True, help="Really do it.")
+@as_json
+def forget_secrets(yes: bool, wants_json: bool) -> None:  # noqa: FBT001 - flags
+    """Erase every stored password and token: only for when the keys are lost for good."""
+    from bot.backup import forget_secrets as run  # noqa: PLC0415 - see backup
+
+    if not yes:
+        raise click.UsageError("Everybody will be asked for their password anew. If the keys are lost for good: --yes")
+    _answer(run(_settings(), SystemClock().now()), wants_json)
+
+
+@main.command("init")
+@click.argument("file", default="ally.env", type=click.Path(dir_okay=False, path_type=Path))
+def ask_for_settings(file: Path) -> None:
+    """Ask for what an installation needs and write it into FILE (ally.env)."""
+    from bot.init import Terminal, init  # noqa: PLC0415 - see backup
+
+    def ask(words: str, usual: str, hidden: bool) -> str:  # noqa: FBT001 - see Terminal
+        return str(click.prompt(words, default=usual, hide_input=hidden, show_default=bool(usual)))
+
+    click.echo(init(file, Terminal(ask, click.echo), os.environ), nl=False)
 
 
 @main.command("new-key")
@@ -421,6 +476,16 @@ def case_access(
 def templates(wants_json: bool) -> None:  # noqa: FBT001
     """Make the WhatsApp templates, ask for their approval, and show how it stands."""
     _listed(commands.templates, wants_json)
+
+
+@main.command("setup-twilio")
+@click.option("--dry-run", is_flag=True, help="Change nothing; only say what would be changed.")
+@as_json
+def twilio_setup(dry_run: bool, wants_json: bool) -> None:  # noqa: FBT001 - flags
+    """Tell Twilio where we are, make the templates and submit them. Harmless when done again."""
+    from bot.setup_twilio import setup_twilio  # noqa: PLC0415 - see backup
+
+    _listed(lambda parts: setup_twilio(parts, dry_run=dry_run), wants_json)
 
 
 @main.command()

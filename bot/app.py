@@ -18,6 +18,7 @@ from bot.channels.slack.files import SlackFiles
 from bot.channels.slack.render import Frame
 from bot.channels.slack.threads import Threads
 from bot.channels.whatsapp import Twilio
+from bot.channels.whatsapp.account import TwilioAccount
 from bot.channels.whatsapp.channel import WhatsApp
 from bot.clock import Clock, SystemClock
 from bot.desk_media import Shelf
@@ -102,6 +103,7 @@ class Parts:
     timers: Timers
     slack: SlackParts | None = None
     templates: Templates | None = None
+    twilio: TwilioAccount | None = None
 
     def close(self) -> None:
         """Nothing is done later any more; let go of the database."""
@@ -143,8 +145,9 @@ def _join(settings: Settings, engine: Engine, clock: Clock, joined: dict[str, Ch
     apps = Apps(safe, settings, reached.context)
     facts = FactReader(house(settings), providers, settings.desk.hours, apps)
     whatsapp = _whatsapp(settings, engine) if settings.real_twilio else None
-    templates = None
+    templates = twilio = None
     if whatsapp is not None:
+        twilio = TwilioAccount(whatsapp.twilio, settings.twilio_account_sid, settings.twilio_sender)
         joined["whatsapp"] = whatsapp
         templates = Templates(whatsapp, Contents(engine), settings.operator_name, settings.template_limit)
     offered = templates if settings.templates == "on" else None
@@ -196,6 +199,7 @@ def _join(settings: Settings, engine: Engine, clock: Clock, joined: dict[str, Ch
         timers,
         slack,
         templates,
+        twilio,
     )
 
 

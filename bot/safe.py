@@ -1,6 +1,6 @@
 """The safe: seals what comes in, keeps it in the table of secrets, and opens it for the one who may."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -60,7 +60,7 @@ class Safe:
     def check(self, db: Connection) -> None:
         """Remember a key that is used for the first time. Raises WrongKey when ours open nothing sealed here before."""
         known = secrets.checks(db)
-        if known and not any(self._vault.opens_check(Sealed(*row)) for row in known):
+        if known and not opens(self._vault, known):
             raise WrongKey(
                 "SECRET_KEYS: these are not the keys with which the secrets in this database were sealed; "
                 "put the former key behind the new one."
@@ -68,6 +68,11 @@ class Safe:
         if self._vault.newest not in {key_id for key_id, _, _ in known}:
             box = self._vault.seal_check()
             secrets.add_check(db, box.key_id, box.nonce, box.box)
+
+
+def opens(vault: Vault, checks: Sequence[tuple[str, bytes, bytes]]) -> bool:
+    """Whether these keys open what was sealed under one of these check rows."""
+    return any(vault.opens_check(Sealed(*row)) for row in checks)
 
 
 def use_of(account: Account) -> dict[str, str | int]:

@@ -38,6 +38,7 @@ class Settings(BaseModel):
 
     database_url: str = ""
     data_dir: Path = Path("var")
+    backup_dir: Path | None = None
     public_url: str = ""
     secret_keys: str = Field(default="", repr=False)
     secret_keys_file: Path | None = None
@@ -70,6 +71,10 @@ class Settings(BaseModel):
     support_answer_minutes: int = Field(default=30, ge=1, le=1440)
     operator_name: str = Field(default="Ally", min_length=1, max_length=60)
     privacy_url: str = ""
+    alert_channel: str = Field(default="", pattern=r"^([CG][A-Z0-9]{1,30})?$")
+    alert_email: str = ""
+    alert_smtp_url: str = Field(default="", repr=False)
+    database_limit_gb: float = Field(default=0, ge=0, le=1_000_000)
     smtp_allow_networks: tuple[str, ...] = ()
     smtp_allow_ports: tuple[str, ...] = ()
     imap_allow_ports: tuple[str, ...] = ()
@@ -130,6 +135,25 @@ class Settings(BaseModel):
             raise ValueError("it must be a bot token, which begins with xoxb-")
         return value
 
+    @field_validator("alert_email")
+    @classmethod
+    def _one_address(cls, value: str) -> str:
+        if value and not re.fullmatch(r"[^@\s,;<>\"]+@[^@\s,;<>\"]+\.[^@\s,;<>\"]+", value):
+            raise ValueError("it must be one address such as it@example.com")
+        return value
+
+    @field_validator("alert_smtp_url")
+    @classmethod
+    def _mail_server(cls, value: str) -> str:
+        try:
+            parts = urlsplit(value)
+            whole = all((parts.hostname, parts.username, parts.password, parts.port != 0))
+        except ValueError:  # of a port that is no number; its words hold the password
+            whole = False
+        if value and not (whole and parts.scheme in {"smtps", "smtp"}):
+            raise ValueError("it must be like smtps://user:password@mail.example.com:465")
+        return value
+
     @field_validator("dns_server")
     @classmethod
     def _name_server(cls, value: str) -> str:
@@ -171,6 +195,7 @@ class Settings(BaseModel):
             raise ValueError(f"{missing}: the desk needs the workspace and the channel in it")
         if self.support_channel and not self.real_slack:
             raise ValueError("SUPPORT_CHANNEL: it is a channel of Slack, which is not configured")
+        self._check_alerts()
         if self.real_twilio:
             self._check_real_twilio()
         if self.real_slack:
@@ -182,6 +207,15 @@ class Settings(BaseModel):
         if self.bind not in LOOPBACK and (self.playground_url or not self.real):
             raise ValueError("BIND: without an account this is the playground, which listens on 127.0.0.1 only")
         return self
+
+    def _check_alerts(self) -> None:
+        if self.alert_channel and not self.real_slack:
+            raise ValueError("ALERT_CHANNEL: it is a channel of Slack, which is not configured")
+        if self.alert_channel and self.slack_client_id and not self.support_team:
+            raise ValueError("ALERT_CHANNEL: with many workspaces SUPPORT_TEAM says in which one it is")
+        if bool(self.alert_email) != bool(self.alert_smtp_url):
+            missing = "ALERT_SMTP_URL" if self.alert_email else "ALERT_EMAIL"
+            raise ValueError(f"{missing}: alarms by mail need an address and a server")
 
     def _check_real_twilio(self) -> None:
         needed = {

@@ -103,6 +103,21 @@ class Templates:
         """
         return [self._submitted(spec(one, language)) for one in TEMPLATES.values() for language in LANGUAGES]
 
+    def states(self) -> list[dict[str, Any]]:
+        """How the approval of each template stands; `asked`: it was made and submitted. Changes nothing.
+
+        Raises Refused, Later or Unclear.
+        """
+        return [self._stands(spec(one, language)) for one in TEMPLATES.values() for language in LANGUAGES]
+
+    def _stands(self, of: ContentSpec) -> dict[str, Any]:
+        sid = self._contents.get(key(of))
+        state = self._whatsapp.twilio.approval(sid) if sid else None
+        known = {"template": of.name, "language": of.language}
+        if state is None:  # not made yet, or lost at Twilio
+            return {**known, "sid": "", "state": "", "reason": "", "asked": False}
+        return {**known, "sid": sid, "state": state[0], "reason": state[1], "asked": state[0] not in ASKED}
+
     def _submitted(self, of: ContentSpec) -> dict[str, Any]:
         sid = self._contents.get(key(of))
         state = self._whatsapp.twilio.approval(sid) if sid else None

@@ -15,7 +15,7 @@ import structlog
 from bot.clock import Clock
 from bot.handiwork import LEASES, Again, Ended, Hand, Outcome, Tools, backoff
 from bot.hands import HANDS
-from bot.store import housekeeping, promises, watches
+from bot.store import alarms, housekeeping, promises, watches
 from bot.store.engine import Connection, DatabaseDown, Engine, reading
 from bot.store.promises import Promise
 from bot.store.wake import Ear
@@ -25,6 +25,7 @@ LOOK = 1.0  # seconds: a lost wake-up costs no more
 STOP_TIME = 15.0  # seconds for what is under way
 MAX_TRIES = 5  # of a hand that raises
 HOUSEKEEPING = timedelta(minutes=1)
+LIFE = "worker"  # under this name it gives a sign of life with each housekeeping
 _log = structlog.get_logger(__name__)
 
 
@@ -97,6 +98,8 @@ class Worker:
             _log.warning("promises taken back from the dead", count=taken_back)
         if self._swept is None or now - self._swept >= HOUSEKEEPING:
             self._swept = now
+            with self._engine.begin() as db:
+                alarms.alive(db, LIFE, now)
             with self._engine.begin() as db:
                 housekeeping.sweep(db, now, self._retention)
             with self._engine.begin() as db:

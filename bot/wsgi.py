@@ -6,6 +6,7 @@ import threading
 
 from flask import Flask
 
+from bot.alarms import Alarms, bells
 from bot.app import Parts, create_app, join
 from bot.channels.slack.line import Line
 from bot.log import setup
@@ -42,6 +43,7 @@ def app() -> Flask:
 
 def _served(parts: Parts) -> Flask:
     web = create_app(parts)
+    Alarms(parts, bells(parts)).start()
     if line := slack_line(parts):
         _lines.append(line.open())
     return web

@@ -1,21 +1,32 @@
-"""How gunicorn serves the web application. No `preload_app`: a pool of open connections must not be forked."""
+"""How gunicorn serves the web application."""
+
+# https://docs.gunicorn.org/en/stable/settings.html
 
 import os
 
+# Flask, Bolt and psycopg block; threads are cheap where most of the time is waiting. How many: WEB_THREADS.
 worker_class = "gthread"
+# One process serves some hundred messages a second; a second one helps where a machine has cores to spare.
 workers = int(os.environ.get("WEB_PROCESSES", "1"))
+# A turn takes milliseconds and waits for a locked conversation for 15 s at most; Twilio itself gives up after 15 s.
 timeout = 30
+# Below the 25 s after which `serve`, systemd and compose kill; requests take far less.
 graceful_timeout = 15
+# Longer than a proxy needs between two requests of one page, shorter than its own patience with an idle connection.
 keepalive = 5
 # Twilio's and people's requests are small; what is larger is refused before Python sees it.
 limit_request_line = 4094
 limit_request_fields = 60
 limit_request_field_size = 8190
+# The heartbeat file must not wait for a disk: where it blocks for seconds, the arbiter kills a healthy worker.
 worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108, PTH112
-accesslog = None  # bot.log writes what is worth it; an access log would hold the addresses of one-time links
+# bot.log writes what is worth it; an access log would hold the addresses of one-time links.
+accesslog = None
 errorlog = "-"
+# At info each start and stop of a worker is a line; what goes wrong is a warning at least.
 loglevel = "warning"
 proc_name = "ally-web"
+# A socket by which others could command it; nobody here does.
 control_socket_disable = True
 
 

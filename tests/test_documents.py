@@ -1,5 +1,6 @@
 """What the documents say can be checked: settings, commands, files, and the story that the README tells."""
 
+import os
 import re
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from bot.settings import Settings
 from flows.speech import texts
 
 HOME = Path(__file__).parents[1]
+README = HOME / "README.md"
 DOCUMENTS = [HOME / "README.md", HOME / "deploy" / "RUNBOOK.md", *sorted((HOME / "docs").glob("*.md"))]
 
 
@@ -74,3 +76,22 @@ def test_setting_up_installs_what_the_lock_names_and_resolves_nothing_anew(lock)
 def test_everything_that_an_installed_part_asks_for_is_in_the_lock():
     checked = subprocess.run([sys.executable, "-m", "pip", "check"], capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stdout
+
+
+SHOWN = re.findall(r"^```console\n\$ (.*?)\n(.*?)^```$", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def test_the_readme_shows_four_things_that_need_no_account():
+    assert len(SHOWN) == 4
+
+
+@pytest.mark.parametrize(("command", "output"), SHOWN, ids=[command[:40] for command, _ in SHOWN])
+def test_what_the_readme_shows_is_what_the_command_says(command, output, tmp_path):
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    kept = {name: value for name, value in os.environ.items() if name.lower() not in Settings.model_fields}
+    done = subprocess.run(
+        ["sh", "-c", command], cwd=HOME, env={**kept, "PATH": path, "DATA_DIR": str(tmp_path / "var")},
+        capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    assert done.stdout == output
+    assert not (tmp_path / "var").exists()  # nothing was made for it

@@ -523,7 +523,7 @@ def test_the_server_of_a_killed_test_session_is_removed_by_a_later_one(place):
 
 
 def test_a_database_that_cannot_start_is_told_in_one_sentence_and_the_lock_is_free_again(home):
-    (home / "pg" / "PG_VERSION").write_text("9\n")
+    (home / "pg" / "postgresql.conf").write_text("girafa = on\n")
     server = Embedded(home, durable=False)
     with pytest.raises(EmbeddedFailed, match=f"did not start: read the last lines of {home}/pg.log."):
         server.start()

@@ -2,6 +2,7 @@
 
 import gzip
 import random
+from html import unescape
 from pathlib import Path
 from urllib.parse import parse_qsl, urlencode
 
@@ -317,6 +318,15 @@ def test_the_plain_pages_speak_the_browsers_language_and_escape_the_operators_na
     assert f'<html lang="{language}"' in page.text
     assert "Example &amp; Sons" in page.text
     assert texts(language)[f"web.{name}"].split("{")[0] in page.text
+
+
+@pytest.mark.parametrize("language", ["en", "pt", "es"])
+def test_the_privacy_page_says_what_why_who_how_long_and_which_rights(client, kit, language):
+    page = unescape(client.get("/privacy", headers={"Accept-Language": language}).text)
+    days, operator = str(kit.settings.retention_days), kit.settings.operator_name
+    for name in ("privacy", "privacy_why", "privacy_who", "privacy_kept", "privacy_rights"):
+        assert texts(language)[f"web.{name}"].format(operator=operator, days=days) in page
+    assert "privacy_why" not in client.get("/").text
 
 
 def test_numbers_are_for_whoever_has_the_token(kit, client):

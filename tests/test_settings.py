@@ -121,6 +121,15 @@ WRONG = [
     ("GOOGLE_VERIFIED", "yes"),
     ("GRAPH_URL", "http://graph.example.com"),
     ("GRAPH_URL", "graph"),
+    ("ALERT_CHANNEL", "#girafa"),
+    ("ALERT_EMAIL", "girafa"),
+    ("ALERT_EMAIL", "girafa@example.com, other@example.com"),
+    ("ALERT_SMTP_URL", "mail.example.com:465"),
+    ("ALERT_SMTP_URL", "smtps://mail.example.com"),
+    ("ALERT_SMTP_URL", "https://user:girafa@mail.example.com"),
+    ("ALERT_SMTP_URL", "smtps://user:girafa@mail.example.com:port"),
+    ("DATABASE_LIMIT_GB", "-1"),
+    ("DATABASE_LIMIT_GB", "much"),
     ("OPERATOR_NAME", "x" * 61),
     ("SMTP_ALLOW_NETWORKS", "10.0.0.0/33"),
     ("SMTP_ALLOW_NETWORKS", "10.0.0.1/8"),
@@ -170,7 +179,7 @@ def test_a_wrong_value_is_named_and_not_repeated_where_it_may_be_a_secret(name, 
 
 def test_every_setting_that_can_be_wrong_is_tried_above():
     free = {  # any text is right, or what is wrong with it shows only where it is used
-        "DATA_DIR", "SECRET_KEYS_FILE", "TWILIO_AUTH_TOKEN", "SUPPORT_CONTACT", "METRICS_TOKEN",
+        "DATA_DIR", "BACKUP_DIR", "SECRET_KEYS_FILE", "TWILIO_AUTH_TOKEN", "SUPPORT_CONTACT", "METRICS_TOKEN",
         "SLACK_CLIENT_SECRET", "SLACK_SIGNING_SECRET",
     }  # fmt: skip
     assert {name for name, _ in WRONG} | free == {name.upper() for name in Settings.model_fields}

@@ -62,6 +62,7 @@ class TwilioStandIn:
         self.auth_token = self._account.token
         self.sender = self._account.sender
         self.service_sid = self._account.service_sid
+        self.setup = self._account.setup
         self.webhook_url = webhook_url
         self.statuses: Sequence[str] = ("sent", "delivered", "read")
         self.url = ""

@@ -23,6 +23,8 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 from flask import Flask, Response, jsonify, request
 from werkzeug.exceptions import HTTPException
 
+from bot.playground.twilio_setup import AccountSetup
+
 PREFIX = "whatsapp:"
 WINDOW = timedelta(hours=24)
 MAX_BODY, MAX_BODY_WITH_BUTTONS, MAX_ID = 1600, 1024, 200
@@ -143,6 +145,7 @@ class Account:
         self.people: OrderedDict[str, Person] = OrderedDict()
         self.requests: deque[Seen] = deque(maxlen=KEPT_REQUESTS)
         self.typing: deque[str] = deque(maxlen=KEPT_REQUESTS)
+        self.setup = AccountSetup(self.sid, self.sender, self.service_sid, Refusal)
         self.outbox: Queue[Message | None] = Queue(maxsize=KEPT_MESSAGES)
         self._number = 0
 
@@ -238,6 +241,8 @@ class Api:
             ("/messaging/v2/Indicators/Typing.json", "POST", self._show_typing),
         ):
             self.app.add_url_rule(rule, f"{method} {rule}", view, methods=[method])
+        for rule, method, answer in account.setup.routes():
+            self.app.add_url_rule(rule, f"{method} {rule}", answer, methods=[method])
 
     # --- around every request --------------------------------------------------------------------------------------
 

@@ -178,10 +178,7 @@ class Embedded:
 
         It connects to this server or, if given, to `url`. Raises EmbeddedFailed if there is no such program.
         """
-        program = _wheel() / "bin" / name
-        if not program.is_file():
-            raise EmbeddedFailed(f"The package {WHEEL} has no program {name}: install PostgreSQL {VERSION} for it.")
-        return [str(program), "--dbname", (url or self.url).replace("+psycopg", "", 1)]
+        return [program(name), "--dbname", (url or self.url).replace("+psycopg", "", 1)]
 
     @property
     def _runs(self) -> bool:
@@ -237,6 +234,7 @@ class Embedded:
             self._sweep()
             if not (self._data / "PG_VERSION").exists():
                 self._make_database(account)
+            self._check_version()
             account.take(self._data)
             self._start_child(account)
         except BaseException:  # Ctrl-C, too, must not leave a server without owner
@@ -251,6 +249,16 @@ class Embedded:
             (self._data / name).unlink(missing_ok=True)
         for half_made in self.home.glob("pg.new-*"):
             shutil.rmtree(half_made, ignore_errors=True)  # its initdb may still be writing; the next start tries again
+
+    def _check_version(self) -> None:
+        """PostgreSQL opens no folder of another major version: https://www.postgresql.org/docs/18/upgrading.html."""
+        found = (self._data / "PG_VERSION").read_bytes().decode(errors="replace").strip()
+        if found != str(VERSION):
+            raise EmbeddedFailed(
+                f"{self._data} was made by PostgreSQL {found}, this version of the assistant brings {VERSION}: with "
+                f"the former version run `python -m bot backup FILE`, move {self._data} away, then with this one "
+                "`python -m bot restore FILE`."
+            )
 
     def _make_database(self, account: "_Account") -> None:
         fresh = Path(tempfile.mkdtemp(prefix="pg.new-", dir=self.home))
@@ -352,6 +360,14 @@ def _account(wheel: Path) -> _Account:
         "PostgreSQL cannot run as root on this machine: start as an ordinary user, or give a PostgreSQL server in "
         "DATABASE_URL."
     )
+
+
+def program(name: str) -> str:
+    """Where a client program of PostgreSQL lies (`pg_dump` ...). Raises EmbeddedFailed if there is no such program."""
+    found = _wheel() / "bin" / name
+    if not found.is_file():
+        raise EmbeddedFailed(f"The package {WHEEL} has no program {name}: install PostgreSQL {VERSION} for it.")
+    return str(found)
 
 
 def _wheel() -> Path:

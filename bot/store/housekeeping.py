@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from bot.store import (
@@ -78,3 +78,9 @@ def keep_content(db: Connection, name: str, sid: str) -> None:
 def audit_entry(db: Connection, at: datetime, *, actor: str, action: str, subject: str) -> None:
     """Who did what to what, when: opaque ids only."""
     db.execute(insert(audit).values(at=at, actor=actor, action=action, subject=subject))
+
+
+def database_time(db: Connection) -> datetime:
+    """What time it is for the database: only for comparing clocks, never for anything that is stored."""
+    found: datetime = db.execute(select(func.clock_timestamp())).scalar_one()
+    return found

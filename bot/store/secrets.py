@@ -102,3 +102,19 @@ def checks(db: Connection) -> list[tuple[str, bytes, bytes]]:
 def add_check(db: Connection, key_id: str, nonce: bytes, box: bytes) -> None:
     """Keep the check of a key that is used for the first time; harmless when another process was faster."""
     db.execute(upsert(key_check).values(key_id=key_id, nonce=nonce, box=box).on_conflict_do_nothing())
+
+
+def forget_all(db: Connection, now: datetime) -> tuple[int, int]:
+    """Erase every sealed record and what tells the keys; how many records, and mailboxes that now need a password."""
+    used = (mailbox.c.secret_id.is_not(None), mailbox.c.state != "off")
+    lost = {
+        "state": "broken",
+        "cause": "wrong_credentials",
+        "who": "user",
+        "since": now,
+        "version": mailbox.c.version + 1,
+    }
+    mailboxes = db.execute(update(mailbox).where(*used).values(**lost)).rowcount
+    records = db.execute(delete(secret)).rowcount
+    db.execute(delete(key_check))
+    return records, mailboxes

@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-SCHEMA = 11  # what this code writes; see `migrations/env.py` and `store.schema`
+SCHEMA = 12  # what this code writes; see `migrations/env.py` and `store.schema`
 
 metadata = MetaData(
     naming_convention={
@@ -639,4 +639,20 @@ content = Table(
     metadata,
     Column("name", String(64), primary_key=True),
     Column("sid", String(64), nullable=False),
+)
+
+# Which alarm was told to the operator last, and when: at most once a day each.
+alarm = Table(
+    "alarm",
+    metadata,
+    Column("name", String(40), primary_key=True),
+    Column("told_at", Moment, nullable=False),
+)
+
+# When a kind of process last showed that it works.
+sign_of_life = Table(
+    "sign_of_life",
+    metadata,
+    Column("who", String(16), primary_key=True),
+    Column("at", Moment, nullable=False),
 )

@@ -13,9 +13,10 @@ from werkzeug.wrappers import Response as Answer
 
 from bot.channels import whatsapp
 from bot.limits import Exhausted, source
-from bot.store import cases, conversations, promises
+from bot.store import alarms, cases, conversations, promises
 from bot.store.cases import Counted
 from bot.store.engine import DatabaseDown, reading
+from bot.worker import LIFE
 from flows.speech import sentence
 from flows.words import LANGUAGES, Language
 
@@ -141,6 +142,8 @@ class _Pages:
         heard = Gauge("ally_heard_seconds", "Seconds since a person's last message came in", registry=registry)
         talks = Gauge("ally_conversations", "Conversations", registry=registry)
         waiting = Gauge("ally_cases_open", "Open cases, by who has to act next", ["state"], registry=registry)
+        oldest = Gauge("ally_oldest_due_seconds", "Seconds since the oldest waiting promise is due", registry=registry)
+        life = Gauge("ally_worker_seconds", "Seconds since a worker's last sign of life", registry=registry)
         dead = Gauge("ally_dead_letters", "Turns that raised and were not replayed", registry=registry)
         with reading(self._parts.engine) as db:
             for lane, state, count in promises.depth(db, self._parts.clock.now()):
@@ -151,6 +154,11 @@ class _Pages:
             for state, count in cases.waiting(db).items():
                 waiting.labels(state).set(count)
             registry.register(_Took(cases.answer_times(db, SOON), cases.resolution_times(db, LATE)))
+            now = self._parts.clock.now()
+            if due_at := alarms.oldest_due(db, now):
+                oldest.set((now - due_at).total_seconds())
+            if sign := alarms.last_sign(db, LIFE):
+                life.set((now - sign).total_seconds())
             dead.set(sum(letter.replayed_at is None for letter in conversations.dead_letters(db)))
         return generate_latest(registry)
 

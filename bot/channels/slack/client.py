@@ -65,21 +65,25 @@ class SlackApi:
 
     def call(self, team: str, method: str, **arguments: Any) -> dict[str, Any]:
         """One request for a workspace. Raises Refused, Later, Unclear, NoWorkspaceError: free of its content."""
-        token = self._token_of(team)
-        try:
-            return self._call(team, token, method, arguments)
-        except NoWorkspaceError as gone:
-            if self._dead(team, token, gone.code):
-                raise
-            raise Later(gone.code, f"{method}: the token was changed meanwhile", 1.0) from None
+        return _data(self._asked(team, method, arguments))
+
+    def granted(self, team: str) -> tuple[str, str]:
+        """The name of a workspace, and the scopes that we have there, with commas. Raises like `call`.
+
+        Each answer names them: https://docs.slack.dev/authentication/installing-with-oauth#sending
+        """
+        answer = self._asked(team, "auth.test", {})
+        headers = {name.lower(): value for name, value in (answer.headers or {}).items()}
+        scopes = headers.get("x-oauth-scopes", "")
+        return str(_data(answer).get("team", "")), str(scopes[0] if isinstance(scopes, list) else scopes)
 
     def using(self, token: str, method: str, **arguments: Any) -> dict[str, Any]:
         """One request with a token that was just given to us and is not kept yet. Raises like `call`."""
-        return self._call("", token, method, arguments)
+        return _data(self._call("", token, method, arguments))
 
     def bare(self, method: str, **arguments: Any) -> dict[str, Any]:
         """One request without a token (`oauth.v2.access`). Raises like `call`."""
-        return self._call("", None, method, arguments)
+        return _data(self._call("", None, method, arguments))
 
     def pages(self, team: str, method: str, of: str, **arguments: Any) -> Iterator[Any]:
         """What lies under `of` on all pages of an answer. Raises like `call`."""
@@ -92,17 +96,30 @@ class SlackApi:
             if not cursor:
                 return
 
-    def _call(self, team: str, token: str | None, method: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    def _asked(self, team: str, method: str, arguments: dict[str, Any]) -> Any:
+        """One request with the token of a workspace, which may turn out to be dead."""
+        token = self._token_of(team)
+        try:
+            return self._call(team, token, method, arguments)
+        except NoWorkspaceError as gone:
+            if self._dead(team, token, gone.code):
+                raise
+            raise Later(gone.code, f"{method}: the token was changed meanwhile", 1.0) from None
+
+    def _call(self, team: str, token: str | None, method: str, arguments: dict[str, Any]) -> Any:
         client = WebClient(token=token, **self._how)
         try:
-            answer = getattr(client, method.replace(".", "_"))(**arguments)
+            return getattr(client, method.replace(".", "_"))(**arguments)
         except SlackApiError as error:
             raise _failure(team, method, error.response) from None
         except (URLError, OSError, http.client.HTTPException) as error:
             raise _broken(error) from None
         except (SlackClientError, ValueError):
             raise Unclear("no-json", "Slack answered with something else than JSON") from None
-        return dict(answer.data) if isinstance(answer.data, dict) else {}
+
+
+def _data(answer: Any) -> dict[str, Any]:
+    return dict(answer.data) if isinstance(answer.data, dict) else {}
 
 
 def _failure(team: str, method: str, response: Any) -> SendError:

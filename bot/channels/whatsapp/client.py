@@ -137,13 +137,24 @@ class Twilio:
 
     def approval(self, sid: str) -> tuple[str, str] | None:
         """How its approval stands, as of `submit`; None: Twilio knows no such resource. Raises like `send`."""
+        fetched = self.ask_perhaps(lambda client: client.content.v1.contents(sid).approval_fetch().fetch())
+        if fetched is None:
+            return None
+        found = fetched.whatsapp or {}
+        return str(found.get("status") or ""), str(found.get("rejection_reason") or "")
+
+    def ask(self, request: Callable[[Any], _T]) -> _T:
+        """One request of the SDK's own, which is handed its client. Raises like `send`."""
+        return self._call(lambda: request(self._client))
+
+    def ask_perhaps(self, request: Callable[[Any], _T]) -> _T | None:
+        """The same; None where Twilio knows nothing of that name."""
         try:
-            found = self._call(lambda: self._client.content.v1.contents(sid).approval_fetch().fetch()).whatsapp or {}
+            return self.ask(request)
         except Refused as refusal:
             if refusal.code in GONE:
                 return None
             raise
-        return str(found.get("status") or ""), str(found.get("rejection_reason") or "")
 
     def typing(self, message_sid: str) -> bool:
         """Show "typing" below this inbound message and mark it read, for at most 25 seconds. Whether it was shown.
