@@ -18,7 +18,7 @@ from bot.channels.slack.render import Frame
 from bot.channels.slack.threads import Threads
 from bot.channels.whatsapp import Twilio
 from bot.channels.whatsapp.channel import WhatsApp
-from bot.clock import Clock, SystemClock
+from bot.clock import Clock, SharedClock, SystemClock
 from bot.desk_tools import Desk, DeskTools
 from bot.facts import FactReader
 from bot.handiwork import Channel, DeskParts, SlackParts, Tools
@@ -115,10 +115,17 @@ def join(
     engine = connect(database_url, pool=pool)
     try:
         providers = known_providers(extra_providers or settings.providers_extra)
-        return _join(settings, engine, clock or SystemClock(), dict(channels or {}), providers)
+        return _join(settings, engine, clock or _clock(settings), dict(channels or {}), providers)
     except BaseException:
         engine.dispose()
         raise
+
+
+def _clock(settings: Settings) -> Clock:
+    """The machine's time; the playground's can be moved."""
+    if settings.playground_url and settings.playground_clock is not None:
+        return SharedClock(settings.playground_clock)
+    return SystemClock()
 
 
 def _join(settings: Settings, engine: Engine, clock: Clock, joined: dict[str, Channel], providers: Providers) -> Parts:

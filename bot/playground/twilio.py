@@ -27,7 +27,10 @@ _NUMBER = re.compile(r"\+\d{6,15}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Bubble:
-    """One message as a phone shows it. `buttons` are pairs of id and label; `mine`: the person wrote it."""
+    """One message as a phone shows it. `mine`: the person wrote it.
+
+    `buttons` are pairs of id and label, behind one button if they are a list; `files` pairs of content type and name.
+    """
 
     number: int
     sid: str
@@ -36,6 +39,8 @@ class Bubble:
     status: str
     at: datetime
     mine: bool
+    is_list: bool = False
+    files: tuple[tuple[str, str], ...] = ()
 
 
 class TwilioStandIn:
@@ -390,7 +395,15 @@ def _only_this_machine() -> None:
 
 def _bubble(message: Message) -> Bubble:
     return Bubble(
-        message.number, message.sid, message.shown, message.buttons, message.status, message.at, message.inbound
+        message.number,
+        message.sid,
+        message.shown,
+        message.buttons,
+        message.status,
+        message.at,
+        message.inbound,
+        message.kind == "twilio/list-picker",
+        tuple((one.content_type, one.name) for one in message.media),
     )
 
 
