@@ -124,11 +124,7 @@ FAULTS = {
         "550-5.4.5 Daily user sending limit exceeded. For more information on Gmail sending limits go to\r\n"
         "550 5.4.5  https://support.google.com/a/answer/166852 - gsmtp",
     ),
-    "mailbox_full": _Fault(
-        "rcpt",
-        "452 4.2.2 The recipient's inbox is out of storage space. Please direct the recipient to "
-        "https://support.google.com/mail/?p=OverQuotaTemp",
-    ),
+    "mailbox_full": _Fault("rcpt", "552 5.2.2 <{recipient}>: user is over quota"),
     "from_refused": _Fault("data", "553 5.7.1 Sender address rejected: not owned by the authenticated user"),
     "dropped": _Fault("dot"),
     "hang": _Fault("ehlo"),

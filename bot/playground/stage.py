@@ -7,6 +7,7 @@ What else is to be played one day (a provider's page for signing in) starts besi
 """
 
 import contextlib
+import json
 import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -229,7 +230,7 @@ def _add_office(app: Flask, office: Office) -> None:
     def act(language: str, place: str) -> tuple[Response, int]:
         """{"do": ...}: one of them does something there, see `Office.act`."""
         wish, spoken = _wish(), known(language)
-        if spoken is None or not _is_whole(repr(wish)):
+        if spoken is None or not _is_whole(json.dumps(wish, ensure_ascii=False)):
             abort(400)
         try:
             match place:

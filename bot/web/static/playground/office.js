@@ -18,6 +18,7 @@ class Place {
     this.homeDrawn = "";
     this.before = null; // what had the focus before a window opened
     this.count = 0;
+    this.follow = null; // the thread in which somebody has just written, and how long it was
     this.listen();
   }
 
@@ -63,8 +64,15 @@ class Place {
       if (box.children[place] !== made) box.insertBefore(made, box.children[place] || null);
       find("summary", made).textContent = thread.title;
       this.keep(find(".items", made), thread.items);
+      if (thread.key === this.follow?.key && thread.items.length > this.follow.count) this.showLast(made);
     });
     while (box.childElementCount > threads.length) box.lastElementChild.remove();
+  }
+
+  // What somebody has just written is to be seen.
+  showLast(thread) {
+    find(".items", thread).lastElementChild.scrollIntoView({ block: "nearest" });
+    this.follow = null;
   }
 
   newThread({ key, title }) {
@@ -162,6 +170,7 @@ class Place {
     if (!text.trim()) return;
     field.value = "";
     const thread = form.closest("[data-thread]")?.dataset.thread;
+    if (thread) this.follow = { key: thread, count: find(".items", form.parentElement).childElementCount };
     if (!(await this.act({ do: "say", text, ...(thread ? { thread } : {}) })) && !field.value) field.value = text;
   }
 
@@ -180,6 +189,9 @@ class Place {
       walkable(tab, () => tabs, (next) => this.choose(tabs[next].dataset.room));
     }
     this.section.addEventListener("click", (event) => this.clicked(event));
+    this.section.addEventListener("toggle", (event) => {
+      if (event.target.open && event.target.matches(".sl-more")) event.target.lastElementChild.scrollIntoView({ block: "nearest" });
+    }, true);
     this.section.addEventListener("submit", (event) => {
       event.preventDefault();
       if (event.target.closest(".window")) this.submit(event.target);

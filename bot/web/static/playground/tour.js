@@ -6,7 +6,7 @@ import { seesBoth } from "./mail.js";
 import { openHome, prepareReply } from "./office.js";
 import { dialled, type } from "./phone.js";
 import { breakServer, brokenBy } from "./switches.js";
-import { show } from "./views.js";
+import { isShown, markNew, show } from "./views.js";
 
 const steps = all("#tour > li");
 let number = "";
@@ -29,6 +29,7 @@ function tick(name) {
   memory.write(`tour.${number}`, JSON.stringify([...done]));
   const title = find("h3", find(`#tour > [data-step="${name}"]`)).firstChild.textContent.trim();
   tell(done.size === steps.length ? words.tour_done : words.step_done.replace("{address}", title));
+  if (!isShown("guide")) markNew("guide", true);
   draw();
 }
 
