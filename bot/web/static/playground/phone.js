@@ -26,8 +26,13 @@ function newNumber(one) {
   return number;
 }
 
-export function dialled(one = current) {
+function dialled(one) {
   return one.number.replaceAll(" ", "");
+}
+
+// The number of the first one, who is shown around; whether it is the phone that is seen.
+export function guest() {
+  return { number: dialled(people[0]), isSeen: current === people[0] };
 }
 
 function clear() {
@@ -112,6 +117,7 @@ function draw(seen) {
   find("#messages").append(...fresh.map(bubble));
   current.newest = fresh.length ? fresh.at(-1).number : current.newest;
   current.heard = current.newest;
+  current.looked = true;
   for (const [number, status] of Object.entries(seen.statuses)) {
     const made = find(`[data-number="${Number(number)}"]`, chat);
     if (made) setStatus(made, status);

@@ -4,7 +4,7 @@
 import { all, ask, find, memory, tell, words } from "./page.js";
 import { seesBoth } from "./mail.js";
 import { openHome, prepareReply } from "./office.js";
-import { dialled, type } from "./phone.js";
+import { guest, type } from "./phone.js";
 import { breakServer, brokenBy } from "./switches.js";
 import { isShown, markNew, show } from "./views.js";
 
@@ -14,8 +14,8 @@ let done = new Set();
 let refusals = null; // how many tests had failed when the server was broken
 
 function recall() {
-  if (number === dialled()) return;
-  number = dialled();
+  if (number === guest().number) return;
+  number = guest().number;
   let kept = [];
   try { kept = JSON.parse(memory.read(`tour.${number}`)) || []; } catch { /* it was never written */ }
   done = new Set(kept);
@@ -49,13 +49,13 @@ function draw() {
 
 export async function lookAtTour() {
   recall();
-  if (find("#messages .mine")) tick("hello");
-  if (find("#messages .bubble:not(.mine) a[href*='/s/']")) tick("address");
+  if (guest().isSeen && find("#messages .mine")) tick("hello");
+  if (guest().isSeen && find("#messages .bubble:not(.mine) a[href*='/s/']")) tick("address");
   if (done.has("password") && seesBoth()) tick("inbox");
   if (done.size === steps.length) return;
   const asked = number;
   const found = await ask(`tour/${encodeURIComponent(number)}`);
-  if (asked !== dialled()) return;
+  if (asked !== guest().number) return;
   for (const [name, isDone] of Object.entries(found.done)) if (isDone) tick(name);
   if (brokenBy() === null) return;
   refusals ??= found.refusals;
