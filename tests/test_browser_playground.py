@@ -53,7 +53,7 @@ class Book(dict):
         self[name] = sid
 
 
-@pytest.mark.parametrize(("language", "screen"), [("pt", WIDE), ("es", PHONE)])
+@pytest.mark.parametrize(("language", "screen"), [("pt", PHONE)])
 def test_the_whole_story_from_an_invitation_to_a_mail_that_arrived(browser, site, language, screen):
     with opened(browser, **screen) as page:
         visit = Visit(page, site, language)

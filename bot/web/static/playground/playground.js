@@ -9,7 +9,7 @@ import { beginSwitches, drawSwitches } from "./switches.js";
 import { refreshTimes } from "./times.js";
 import { beginTour, lookAtTour } from "./tour.js";
 
-const FAST = 300; // milliseconds between two looks, right after something happened
+const FAST = 200; // milliseconds between two looks, right after something happened
 const SLOW = 1000;
 const RESTING = 5000; // while nobody answers
 const LIVELY = 10000; // milliseconds for which an answer is expected
@@ -28,9 +28,11 @@ async function lookAtMail() {
 // Not everything at each look: the phone always, the rest in turn.
 async function lookOnce() {
   await lookAtPhone();
-  if (rounds % 2 === 0) await lookAtMail();
-  else await lookAtOffice();
-  if (rounds % 4 === 0) await lookAtTour();
+  if (rounds % 2 === 1) await lookAtOffice();
+  else {
+    await lookAtMail();
+    await lookAtTour();
+  }
   if (rounds % 8 === 2) await lookAtOthers();
   rounds += 1;
 }
