@@ -20,7 +20,7 @@ from bot.channels.slack.threads import Threads
 from bot.channels.whatsapp import Twilio
 from bot.channels.whatsapp.account import TwilioAccount
 from bot.channels.whatsapp.channel import WhatsApp
-from bot.clock import Clock, SystemClock
+from bot.clock import Clock, SharedClock, SystemClock
 from bot.desk_media import Shelf
 from bot.desk_offer import Offers
 from bot.desk_open import Opener
@@ -127,10 +127,17 @@ def join(
     engine = connect(database_url, pool=pool)
     try:
         providers = known_providers(extra_providers or settings.providers_extra)
-        return _join(settings, engine, clock or SystemClock(), dict(channels or {}), providers)
+        return _join(settings, engine, clock or _clock(settings), dict(channels or {}), providers)
     except BaseException:
         engine.dispose()
         raise
+
+
+def _clock(settings: Settings) -> Clock:
+    """The machine's time; the playground's can be moved."""
+    if settings.playground_url and settings.playground_clock is not None:
+        return SharedClock(settings.playground_clock)
+    return SystemClock()
 
 
 def _join(settings: Settings, engine: Engine, clock: Clock, joined: dict[str, Channel], providers: Providers) -> Parts:

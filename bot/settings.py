@@ -95,6 +95,7 @@ class Settings(BaseModel):
     lane_mail: int = Field(default=8, ge=1, le=500)
     ssl_cert_file: Path | None = None
     playground_url: str = ""
+    playground_clock: Path | None = None
 
     @field_validator("smtp_allow_networks", "smtp_allow_ports", "imap_allow_ports", mode="before")
     @classmethod

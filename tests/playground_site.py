@@ -48,6 +48,7 @@ def performed(home, database_url, *, worker=True):
         stage = running.enter_context(Stage(home, f"{address}/whatsapp"))
         parts = join(_settings(address, stage, home, database_url), database_url)
         joined.append(parts)
+        parts.search.warm()  # as a web process does: Slack waits three seconds
         apps.append(create_app(parts))
         if worker:
             running.enter_context(_working(create_worker(parts)))

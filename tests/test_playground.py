@@ -1,9 +1,11 @@
 import json
+import re
 import smtplib
 import ssl
 import threading
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 import requests
@@ -11,11 +13,13 @@ from browser import served
 from flask import Flask, Response, request
 from playground_site import performed, sentence
 
+from bot.app import _clock as join_clock
 from bot.app import network
 from bot.channels.whatsapp import Outgoing, Twilio
 from bot.mail.knowledge.providers import Providers
 from bot.mail.wire.account import Account
 from bot.mail.wire.probe import Worked, test_login
+from bot.playground import mail_room, phones
 from bot.playground import stage as stage_room
 from bot.playground.mail import FAULTS
 from bot.playground.stage import Stage
@@ -27,6 +31,7 @@ from bot.web import playground as room
 from flows.reading import invitation_code
 from flows.words import LANGUAGES
 
+MODULES = sorted(one.name for one in (Path(room.__file__).parent / "static" / "playground").glob("*.js"))
 ANA, BRUNO = "ana@sandbox.test", "bruno@sandbox.test"
 NUMBER = "+5511912345678"
 PATIENCE = 10
@@ -179,7 +184,7 @@ def test_typing_ends_by_itself(stage, bot, answer, monkeypatch):
     say(stage)
     reached(stage, "delivered")
     answer.typing(bot.heard[0]["MessageSid"])
-    monkeypatch.setattr(stage_room, "TYPING_TIME", stage_room.TYPING_TIME * 0)
+    monkeypatch.setattr(phones, "TYPING_TIME", phones.TYPING_TIME * 0)
     assert not phone(stage)["typing"]
 
 
@@ -213,6 +218,9 @@ def test_a_stage_that_was_started_anew_says_so(home, stage):
         {"from": NUMBER, "body": "half \ud83d"},
         {"from": NUMBER, "button": "x" * 201},
         {"from": NUMBER, "body": "both", "button": "menu.choice:write"},
+        {"from": NUMBER, "body": "both", "file": "photo"},
+        {"from": NUMBER, "file": "virus"},
+        {"from": NUMBER, "file": ""},
         {"from": NUMBER, "body": "unknown", "forge": "yes"},
         {"from": NUMBER, "body": "name", "profile_name": "x" * 101},
         ["not", "an", "object"],
@@ -238,9 +246,9 @@ def test_what_is_too_large_is_not_read(stage):
 
 
 def test_a_person_who_writes_faster_than_the_bot_answers_has_to_wait(stage, bot, monkeypatch):
-    monkeypatch.setattr(stage_room, "ON_THE_PHONE", 0.01)
+    monkeypatch.setattr(phones, "ON_THE_PHONE", 0.01)
     bot.may_answer.clear()
-    assert [say(stage) for _ in range(stage_room.MAX_WAITING)] == [202] * stage_room.MAX_WAITING
+    assert [say(stage) for _ in range(phones.MAX_WAITING)] == [202] * phones.MAX_WAITING
     assert say(stage) == 429
 
 
@@ -267,7 +275,7 @@ def test_a_mail_with_a_broken_date_and_an_endless_text_is_shown_all_the_same(sta
     post(stage, "odd", [BRUNO], date="some day", text=f"{'x' * 900}\n" * 100)
     mail = ask(stage, "/mailboxes").json()["mailboxes"][1]["inbox"][0]
     assert (mail["subject"], mail["at"]) == ("odd", "")
-    assert len(mail["text"]) <= stage_room.SHOWN_CHARACTERS
+    assert len(mail["text"]) <= mail_room.SHOWN_CHARACTERS
 
 
 def post(stage, subject, to, date="Wed, 25 Nov 2026 13:00:00 +0000", text="Olá"):
@@ -351,8 +359,10 @@ def test_the_page_may_load_and_ask_nothing_but_our_own(client):
     assert "unsafe" not in policy
     assert " style=" not in words
     assert " onclick=" not in words
-    for name in ("playground.css", "playground.js"):
-        with client.get(f"/playground/static/{name}") as file:
+    loaded = re.findall(r"/playground/static/[\w.]+", words)
+    assert len(loaded) > 5
+    for name in {*loaded, *(f"/playground/static/{one}" for one in MODULES)}:
+        with client.get(name) as file:
             assert file.status_code == 200
 
 
@@ -371,6 +381,11 @@ EVERY_QUESTION = [
     ("POST", "/playground/api/say"),
     ("POST", "/playground/api/refuse"),
     ("POST", "/playground/api/invitation"),
+    ("POST", "/playground/api/clock"),
+    ("POST", "/playground/api/arrive"),
+    ("GET", "/playground/api/office/pt"),
+    ("POST", "/playground/api/office/pt/admin"),
+    ("GET", f"/playground/api/tour/{NUMBER}"),
 ]
 
 
@@ -441,7 +456,10 @@ def test_the_page_sees_the_mailboxes_and_breaks_the_server(client, site):
     assert client.post("/playground/api/refuse", json={"kind": "unknown"}).status_code == 400
 
 
-@pytest.mark.parametrize("path", ["nothing", "phone/..%2Fmailboxes", "phone/%2E%2E", "phone/a?after=x", "phone/"])
+@pytest.mark.parametrize(
+    "path",
+    ["nothing", "phone/..%2Fmailboxes", "phone/%2E%2E", "phone/a?after=x", "phone/", "office/%2E%2E", "office/a%3Fb"],
+)
 def test_nothing_else_of_the_stage_can_be_reached(client, path):
     answered = client.get(f"/playground/api/{path}")
     assert answered.status_code in {400, 404}
@@ -471,7 +489,7 @@ def test_invitations_are_not_made_without_end(client):
 
 def test_a_stage_that_is_gone_is_a_plain_problem(client, site):
     site.stage.__exit__()
-    for path in (f"phone/{NUMBER}", "mailboxes"):
+    for path in (f"phone/{NUMBER}", "mailboxes", "office/en"):
         answered = client.get(f"/playground/api/{path}")
         assert answered.status_code == 502
         assert answered.get_json()["problem"]
@@ -486,6 +504,107 @@ def test_what_is_too_large_stops_in_either_direction(client, monkeypatch):
 
 @pytest.mark.parametrize("raw", [b"", b"{", b"\xff\xfe", b"nope"])
 def test_what_is_no_json_is_refused(client, raw):
-    for path in ("say", "refuse", "invitation"):
+    for path in ("say", "refuse", "invitation", "clock", "arrive", "office/en/admin"):
         sent = client.post(f"/playground/api/{path}", data=raw, content_type="application/json")
         assert sent.status_code == 400
+
+
+# --- files, the clock, Slack ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("file", "content_type", "shown"),
+    [
+        ("photo", "image/png", {"kind": "image", "name": ""}),
+        ("document", "application/pdf", {"kind": "application", "name": "voucher.pdf"}),
+        ("voice", "audio/ogg", {"kind": "audio", "name": ""}),
+    ],
+)
+def test_a_file_goes_to_the_bot_and_is_seen_on_the_phone(stage, bot, file, content_type, shown):
+    assert ask(stage, "/say", {"from": NUMBER, "file": file}).status_code == 202
+    reached(stage, "delivered")
+    assert (bot.heard[0]["MediaContentType0"], bot.heard[0]["NumMedia"]) == (content_type, "1")
+    (message,) = phone(stage)["messages"]
+    assert (message["text"], message["files"]) == ("", [shown])
+
+
+def test_time_passes_for_all_processes_and_all_stand_ins_at_once(tmp_path, bot):
+    with Stage(tmp_path, f"{bot.address}/whatsapp") as stage:
+        own = {"PUBLIC_URL": "http://127.0.0.1:8000", "SECRET_KEYS": new_key()}
+        clock = join_clock(load(own | stage.environment()))
+        begun = clock.now()
+        told = ask(stage, "/clock", {"by": "day"}).json()["now"]
+        assert timedelta(days=1) <= clock.now() - begun < timedelta(days=1, minutes=1)
+        assert datetime.fromisoformat(told) <= clock.now()
+        say(stage)
+        assert datetime.fromisoformat(phone(stage)["messages"][0]["at"]) >= begun + timedelta(days=1)
+        assert ask(stage, "/mailboxes").json()["now"] >= told
+    with Stage(tmp_path, f"{bot.address}/whatsapp") as again:  # what is promised for tomorrow is in the database
+        assert again.clock.now() - begun >= timedelta(days=1)
+
+
+def test_the_next_working_morning_is_nine_in_sao_paulo(stage, monkeypatch):
+    friday = datetime(2026, 3, 6, 18, tzinfo=UTC)
+    monday = datetime(2026, 3, 9, 12, tzinfo=UTC)
+    assert stage_room._morning(friday) == monday
+    assert stage_room._morning(friday - timedelta(days=1)) == datetime(2026, 3, 6, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("wish", [{}, {"by": None}, {"by": "week"}, {"by": -5}, ["day"]])
+def test_time_goes_no_other_way(stage, wish):
+    assert ask(stage, "/clock", wish).status_code == 400
+
+
+def test_outside_the_playground_nobody_moves_the_clock(tmp_path):
+    ahead = tmp_path / "ahead"
+    ahead.write_text("86400")
+    settings = load({"PLAYGROUND_CLOCK": str(ahead)})
+    assert abs(join_clock(settings).now() - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+@pytest.mark.parametrize(
+    ("path", "wish", "status"),
+    [
+        ("/office/en/admin", {"do": "fly"}, 400),
+        ("/office/en/admin", {"do": "say", "text": " "}, 400),
+        ("/office/en/admin", {"do": "say", "text": "half \ud83d"}, 400),
+        ("/office/en/admin", {"do": "tap", "value": "nothing", "where": "home"}, 409),
+        ("/office/en/admin", {"do": "submit", "values": {}}, 409),
+        ("/office/en/admin", {"do": "submit", "values": {"a": [1]}}, 400),
+        ("/office/en/desk", {"do": "say", "text": "x", "thread": "1.000001"}, 409),
+        ("/office/en/desk", {"do": "delete", "ts": "1.000001"}, 409),
+        ("/office/en/boss", {"do": "home"}, 400),
+        ("/office/de/admin", {"do": "home"}, 400),
+        ("/office/en/admin", ["home"], 400),
+    ],
+)
+def test_what_nobody_in_slack_could_do_is_refused(stage, path, wish, status):
+    assert ask(stage, path, wish).status_code == status
+
+
+def test_a_bot_that_does_not_take_what_is_done_in_slack_is_a_problem(stage):
+    assert ask(stage, "/office/en/admin", {"do": "home"}).status_code == 502  # this bot knows no such address
+
+
+def test_what_the_page_knows_already_is_not_drawn_again(stage):
+    first = ask(stage, "/office/en").json()
+    assert set(first) == {"seen", "admin", "desk"}
+    assert ask(stage, f"/office/en?seen={first['seen']}").json() == {"seen": first["seen"]}
+    assert set(ask(stage, f"/office/pt?seen={first['seen']}").json()) == {"seen", "admin", "desk"}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_who_opens_the_page_finds_an_admin_who_reads_its_language(client, site, language):
+    for _ in "ab":
+        assert client.post("/playground/api/arrive", json={"language": language}).status_code == 202
+    with reading(site.parts.engine) as db:
+        (agency,) = people.agencies(db)
+        assert (agency.name, agency.language, agency.members) == (room.AGENCY, language, 1)
+        assert [one.role for one in people.members(db, agency.id)] == ["admin"]
+
+
+def test_the_tour_begins_with_nothing_done(client):
+    found = client.get(f"/playground/api/tour/{NUMBER}").get_json()
+    assert set(found["done"]) < set(room.TOUR)
+    assert not any(found["done"].values())
+    assert found["refusals"] == 0

@@ -343,6 +343,37 @@ def test_a_hanging_server_greets_and_says_nothing_more_until_it_is_lifted(sandbo
         assert client.getreply()[0] == 250
 
 
+def test_a_server_that_refuses_connections_listens_nowhere_until_it_is_lifted(sandbox):
+    ports = dict(sandbox.ports)
+    sandbox.refuse("refused")
+    for name in ("smtps", "submission"):
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", ports[name]), 10)
+    socket.create_connection(("127.0.0.1", ports["imaps"]), 10).close()
+    sandbox.refuse("greylist")
+    assert sandbox.ports == ports
+    with signed_in(sandbox) as client:
+        assert client.noop()[0] == 250
+
+
+def test_a_wrong_certificate_is_another_servers_until_it_is_lifted(sandbox):
+    sandbox.refuse("certificate")
+    for connect in (smtps, submission):
+        with pytest.raises(ssl.SSLCertVerificationError, match="not valid for 'localhost'"), connect(sandbox):
+            pass
+    sandbox.refuse(None)
+    with signed_in(sandbox) as client:
+        assert client.noop()[0] == 250
+
+
+@pytest.mark.parametrize(("kind", "code"), [("mailbox_full", 552), ("too_many_logins", 454)])
+def test_more_faults_answer_in_the_providers_words(sandbox, kind, code):
+    sandbox.refuse(kind)
+    failures = (smtplib.SMTPRecipientsRefused, smtplib.SMTPAuthenticationError)
+    with pytest.raises(failures, match=f"{code}, b.[45]"), signed_in(sandbox) as client:
+        client.send_message(mail())
+
+
 def test_an_unknown_fault_is_a_mistake_of_the_caller(sandbox):
     with pytest.raises(ValueError, match="app_password, bad_credentials"):
         sandbox.refuse("flood")

@@ -101,6 +101,7 @@ def test_it_serves_brings_back_what_died_and_ends_as_a_whole(tmp_path):
             former.kill()
             eventually(lambda p=part, f=former: back(process, p, f), f"{part} is back", within=START_SECONDS)
         eventually(lambda: answers(port), "it answers again", within=START_SECONDS)
+        assert requests.get(f"http://127.0.0.1:{port}/playground", timeout=10).status_code == 404
 
         family = psutil.Process(process.pid).children(recursive=True)
         begun = time.monotonic()
@@ -146,6 +147,38 @@ def test_a_busy_port_is_one_sentence_with_the_remedy(tmp_path):
     assert status == 1
     assert said == (f"PORT: {port} is taken by another program; stop that one, or choose another: PORT=8001 make run\n")
     assert not (tmp_path / "var").exists()
+
+
+WITHOUT_ACCOUNT = dict.fromkeys(
+    ("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "TWILIO_WHATSAPP_FROM", "TWILIO_API_URL", "SUPPORT_CONTACT"), ""
+)
+
+
+def test_without_an_account_it_is_the_playground_whose_processes_share_one_clock(tmp_path):
+    home, port, log = tmp_path / "var", free_port(), tmp_path / "log"
+    with served(home, port, log, **WITHOUT_ACCOUNT, SSH_CONNECTION="192.0.2.1 1 192.0.2.2 22"):
+        url = f"http://127.0.0.1:{port}/playground"
+        assert requests.get(url, timeout=10).status_code == 200
+        assert requests.post(f"{url}/api/arrive", json={"language": "en"}, timeout=20).status_code == 202
+        homes = f"{url}/api/office/en"
+        eventually(lambda: requests.get(homes, timeout=10).json()["admin"]["home"], "the admin sees a home", within=20)
+        person = {"from": "+12125550100", "body": "hello"}
+        assert requests.post(f"{url}/api/say", json=person, timeout=10).status_code == 202
+        phone = f"{url}/api/phone/%2B12125550100"
+        eventually(lambda: len(heard(phone)) == 2, "the worker answers", within=20)
+        assert requests.post(f"{url}/api/clock", json={"by": "day"}, timeout=10).status_code == 200
+        # The worker speaks of what is due a day later: an invitation left lying, a case that nobody has answered.
+        person["body"] = "person"
+        assert requests.post(f"{url}/api/say", json=person, timeout=10).status_code == 202
+        eventually(lambda: len(heard(phone)) == 4, "it goes on a day later", within=20)
+        eventually(lambda: requests.get(homes, timeout=10).json()["desk"]["threads"], "the case is there", within=20)
+    text = log.read_text()
+    assert f"open http://127.0.0.1:{port}/playground " in text
+    assert f"ssh -L {port}:127.0.0.1:{port} " in text
+
+
+def heard(phone):
+    return requests.get(phone, timeout=10).json()["messages"]
 
 
 @pytest.mark.parametrize(("bind", "word"), [("192.0.2.1", "192.0.2.1"), ("nowhere.invalid", "nowhere.invalid")])

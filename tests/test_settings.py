@@ -180,7 +180,7 @@ def test_a_wrong_value_is_named_and_not_repeated_where_it_may_be_a_secret(name, 
 def test_every_setting_that_can_be_wrong_is_tried_above():
     free = {  # any text is right, or what is wrong with it shows only where it is used
         "DATA_DIR", "BACKUP_DIR", "SECRET_KEYS_FILE", "TWILIO_AUTH_TOKEN", "SUPPORT_CONTACT", "METRICS_TOKEN",
-        "SLACK_CLIENT_SECRET", "SLACK_SIGNING_SECRET",
+        "SLACK_CLIENT_SECRET", "SLACK_SIGNING_SECRET", "PLAYGROUND_CLOCK",
     }  # fmt: skip
     assert {name for name, _ in WRONG} | free == {name.upper() for name in Settings.model_fields}
 
@@ -306,6 +306,7 @@ def test_the_playground_listens_on_this_machine_only():
     assert load({"BIND": "localhost"}).listen == "localhost:8000"
     assert load({**REAL, "BIND": "0.0.0.0"}).listen == "0.0.0.0:8000"
     assert "playground" in wrong(BIND="0.0.0.0")
+    assert "playground" in wrong(**REAL, BIND="0.0.0.0", PLAYGROUND_URL="http://127.0.0.1:9")
 
 
 def test_an_address_of_the_newer_kind_is_written_in_brackets():

@@ -26,19 +26,33 @@ SLACKS: Mapping[Language, Mapping[str, str]] = {
         "private": "Only visible to you",
         "more": "More actions",
         "pick": "Select options",
+        "choose": "Choose an option",
+        "required": "Please complete this required field.",
     },
     "pt": {
         "optional": "(opcional)",
         "private": "Visível só para você",
         "more": "Mais ações",
         "pick": "Selecionar opções",
+        "choose": "Escolha uma opção",
+        "required": "Preencha este campo obrigatório.",
     },
     "es": {
         "optional": "(opcional)",
         "private": "Solo visible para ti",
         "more": "Más acciones",
         "pick": "Seleccionar opciones",
+        "choose": "Elige una opción",
+        "required": "Completa este campo obligatorio.",
     },
+}
+EMOJI = {
+    "hourglass_flowing_sand": "⏳",
+    "outbox_tray": "📤",
+    "white_check_mark": "✅",
+    "eyes": "👀",
+    "x": "❌",
+    "leftwards_arrow_with_hook": "↩️",
 }
 _ENTITIES = {"&lt;": "<", "&gt;": ">", "&amp;": "&"}
 # Marks work only at the edges of words, and never across lines.
@@ -59,24 +73,46 @@ class Undrawn(ValueError):
 # --- what stands around blocks ---------------------------------------------------------------------------------------
 
 
-def message(shown: Part, language: Language, *, sender: str = "Ally", at: str = "9:41", private: bool = False) -> str:
-    """A message of the app: `text`, or `blocks` in its place. `private`: for one person's eyes only."""
+def message(
+    shown: Part,
+    language: Language,
+    *,
+    sender: str = "Ally",
+    at: str = "9:41",
+    private: bool = False,
+    person: bool = False,
+    below: str = "",
+) -> str:
+    """A message of the app: `text`, or `blocks` in its place. `private`: for one person's eyes only.
+
+    `person`: somebody wrote it, and not the app. `below`: what stands below it, as HTML.
+    """
     _only(shown, "text", "blocks")
     blocks = shown.get("blocks")
     body = _drawn(blocks, language) if blocks else f'<div class="sl-text">{mrkdwn(str(shown["text"]))}</div>'
     only = f'<p class="sl-private">{SLACKS[language]["private"]}</p>' if private else ""
+    face, badge = (f'sl-person">{escape(sender[:1])}', "") if person else ('">✉', ' <span class="sl-app">APP</span>')
     return (
-        f'<article class="slack sl-message" lang="{language}">{only}<div class="sl-face" aria-hidden="true">✉</div>'
-        f'<div class="sl-said"><p class="sl-head"><b>{escape(sender)}</b> <span class="sl-app">APP</span> '
-        f"<time>{escape(at)}</time></p>{body}</div></article>"
+        f'<article class="slack sl-message" lang="{language}">{only}<div aria-hidden="true" class="sl-face {face}</div>'
+        f'<div class="sl-said"><p class="sl-head"><b>{escape(sender)}</b>{badge} '
+        f"<time>{escape(at)}</time></p>{body}{below}</div></article>"
     )
+
+
+def marks(names: Sequence[str], said: Mapping[str, str]) -> str:
+    """The reactions below a message, by their names. `said`: what each of them says."""
+    words = [(EMOJI.get(one, escape(one)), escape(said.get(one, one))) for one in names]
+    drawn = (
+        f'<span class="sl-mark" role="img" aria-label="{word}" title="{word}">{sign}</span>' for sign, word in words
+    )
+    return f'<p class="sl-marks">{"".join(drawn)}</p>' if names else ""
 
 
 def modal(
     view: Part, language: Language, *, errors: Mapping[str, str] | None = None, choices: Choices | None = None
 ) -> str:
     """A window with its title and buttons. `errors`: what stands below fields, by the ids of their blocks."""
-    _only(view, "type", "title", "submit", "close", "blocks", "callback_id", "notify_on_close")
+    _only(view, "type", "title", "submit", "close", "blocks", "callback_id", "notify_on_close", "private_metadata")
     title = _plain(view["title"])
     close = _plain(view["close"]) if view.get("close") else ""
     foot = f'<button type="button" class="sl-button" data-close>{close}</button>' if close else ""
@@ -91,10 +127,10 @@ def modal(
     )
 
 
-def home(view: Part, language: Language) -> str:
-    """The home of the app."""
+def home(view: Part, language: Language, tag: str = "main") -> str:
+    """The home of the app; `tag`: as what it stands in a page."""
     _only(view, "type", "blocks")
-    return f'<main class="slack sl-home" lang="{language}">{_drawn(view["blocks"], language)}</main>'
+    return f'<{tag} class="slack sl-home" lang="{language}">{_drawn(view["blocks"], language)}</{tag}>'
 
 
 def page(body: str, *, title: str, language: Language = "en", style: str = "") -> str:
@@ -176,6 +212,10 @@ def _input(block: Part, language: Language, error: str, choices: Choices) -> str
     if element["type"] == "plain_text_input":
         field = _typed(element, name, wrong)
         return f'<label class="sl-input">{label}{field}{below}</label>'
+    if element["type"] == "static_select":
+        return f'<label class="sl-input">{label}{_menu(element, name, wrong, language)}{below}</label>'
+    if element["type"] == "radio_buttons":
+        return f'<fieldset class="sl-input"{wrong}><legend>{label}</legend>{_radios(element, name)}{below}</fieldset>'
     if element["type"] in {"multi_users_select", "multi_conversations_select"}:
         picker = _picker(element, name, language, choices)
         return f'<fieldset class="sl-input"{wrong}><legend>{label}</legend>{picker}{below}</fieldset>'
@@ -194,13 +234,38 @@ def _typed(element: Part, name: str, wrong: str) -> str:
 
 def _picker(element: Part, name: str, language: Language, choices: Choices) -> str:
     """A closed menu; open it holds a box for each of what can be picked."""
-    _only(element, "type", "action_id", "filter", "placeholder")
+    _only(element, "type", "action_id", "filter", "placeholder", "initial_users", "initial_conversations")
     words = _plain(element["placeholder"]) if element.get("placeholder") else SLACKS[language]["pick"]
+    picked = {*(element.get("initial_users") or ()), *(element.get("initial_conversations") or ())}
     boxes = "".join(
-        f'<label><input type="checkbox" name="{name}" value="{escape(value)}"> {escape(shown)}</label>'
+        f'<label><input type="checkbox" name="{name}" value="{escape(value)}"{" checked" * (value in picked)}> '
+        f"{escape(shown)}</label>"
         for value, shown in choices.get(element["type"], ())
     )
     return f'<details class="sl-picker"><summary>{words}</summary><div class="sl-options">{boxes}</div></details>'
+
+
+def _menu(element: Part, name: str, wrong: str, language: Language) -> str:
+    """A menu of which one is chosen."""
+    _only(element, "type", "action_id", "options", "initial_option", "placeholder")
+    begun = (element.get("initial_option") or {}).get("value")
+    words = _plain(element["placeholder"]) if element.get("placeholder") else SLACKS[language]["choose"]
+    options = "".join(
+        f'<option value="{escape(str(one["value"]))}"{" selected" * (one["value"] == begun)}>'
+        f"{_plain(one['text'])}</option>"
+        for one in element["options"]
+    )
+    return f'<select name="{name}"{wrong}><option value="">{words}</option>{options}</select>'
+
+
+def _radios(element: Part, name: str) -> str:
+    _only(element, "type", "action_id", "options", "initial_option")
+    begun = (element.get("initial_option") or {}).get("value")
+    return "".join(
+        f'<label class="sl-radio"><input type="radio" name="{name}" value="{escape(str(one["value"]))}"'
+        f"{' checked' * (one['value'] == begun)}> {_plain(one['text'])}</label>"
+        for one in element["options"]
+    )
 
 
 # --- elements and texts ----------------------------------------------------------------------------------------------
@@ -214,10 +279,18 @@ def _element(element: Part, block: Part, language: Language) -> str:
         return _button(element, element, block, f"sl-button{style}")
     if kind == "overflow":
         _only(element, "type", "action_id", "options")
-        options = "".join(_button(one, element, block, "sl-option") for one in element["options"])
         more = SLACKS[language]["more"]
-        return f'<details class="sl-more"><summary aria-label="{more}">⋯</summary><div>{options}</div></details>'
+        summary = f'<summary aria-label="{more}">⋯</summary>'
+        return f'<details class="sl-more">{summary}<div>{_options(element, block)}</div></details>'
+    if kind == "static_select":  # choosing acts at once, so it is a menu of buttons and no field
+        _only(element, "type", "action_id", "options", "placeholder")
+        summary = f"<summary>{_plain(element['placeholder'])}</summary>"
+        return f'<details class="sl-more sl-named">{summary}<div>{_options(element, block)}</div></details>'
     raise Undrawn(f"element {kind}")
+
+
+def _options(element: Part, block: Part) -> str:
+    return "".join(_button(one, element, block, "sl-option") for one in element["options"])
 
 
 def _button(shown: Part, element: Part, block: Part, look: str) -> str:

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
 
 HOST = "localhost"
 OTHER_NAME = "mail.localhost"  # the certificate is for this one, too
+STRANGE_NAME = "server17.hosting.test"  # whose certificate a server shows that is one of many in a rack
 ADDRESS = "127.0.0.1"
 MAILBOXES = {
     "ana@sandbox.test": "quiet-harbor-2718",
@@ -108,6 +109,11 @@ FAULTS = {
         "535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Tenant. "
         "Visit https://aka.ms/smtp_auth_disabled for more information.",
     ),
+    "too_many_logins": _Fault(
+        "auth",
+        "454 4.7.0 Too many login attempts, please try again later. For more information, go to "
+        "https://support.google.com/mail/answer/7126229",
+    ),
     "greylist": _Fault(
         "rcpt",
         "450 4.2.0 <{recipient}>: Recipient address rejected: Greylisted, "
@@ -118,10 +124,14 @@ FAULTS = {
         "550-5.4.5 Daily user sending limit exceeded. For more information on Gmail sending limits go to\r\n"
         "550 5.4.5  https://support.google.com/a/answer/166852 - gsmtp",
     ),
+    "mailbox_full": _Fault("rcpt", "552 5.2.2 <{recipient}>: user is over quota"),
     "from_refused": _Fault("data", "553 5.7.1 Sender address rejected: not owned by the authenticated user"),
     "dropped": _Fault("dot"),
     "hang": _Fault("ehlo"),
+    "refused": _Fault("listen"),
+    "certificate": _Fault("tls"),
 }
+SMTP_PORTS = ("smtps", "submission")
 HABITS = ("none", "files", "files_under_other_ids", "no_folder")  # what servers do with *Sent*
 WRONG_PASSWORD = "535 5.7.8 Error: authentication failed: (reason unavailable)"
 
@@ -163,6 +173,8 @@ class Sandbox:
         self._folder = home / "sandbox"
         self._office = _PostOffice({address.lower(): password for address, password in mailboxes.items()})
         self._thread: threading.Thread | None = None
+        self._listeners: dict[str, tuple[Callable[[], asyncio.Protocol], ssl.SSLContext | None]] = {}
+        self._servers: dict[str, asyncio.Server] = {}
         self._loop: asyncio.AbstractEventLoop
         self._stopping: asyncio.Event
 
@@ -188,7 +200,7 @@ class Sandbox:
         if self._thread:
             raise SandboxError("The sandbox mail server is running already.")
         try:
-            tls = _server_tls(self._folder)
+            tls = _server_tls(self._folder, self._office)
             ready: Future[None] = Future()
             self._thread = threading.Thread(target=self._run, args=(tls, ready), name="sandbox mail", daemon=True)
             self._thread.start()
@@ -207,13 +219,14 @@ class Sandbox:
     def refuse(self, kind: str | None) -> None:
         """From now on answer SMTP as a provider with this fault does (a key of FAULTS); None: work again.
 
-        `hang` greets and then leaves the client waiting. ValueError for an unknown kind.
+        `hang` greets and then leaves the client waiting; `refused`: nothing listens; `certificate`: it is another
+        server's. ValueError for an unknown kind.
         """
         if kind is not None and kind not in FAULTS:
             raise ValueError(f"The sandbox knows these faults: {', '.join(FAULTS)}.")
         fault = FAULTS[kind] if kind else None
         if self._thread:
-            self._loop.call_soon_threadsafe(self._office.play, fault)
+            asyncio.run_coroutine_threadsafe(self._play(fault), self._loop).result(SWITCH_SECONDS)
         else:
             self._office.fault = fault
 
@@ -244,19 +257,40 @@ class Sandbox:
         await self._office.open()
         connections: WeakSet[asyncio.Transport] = WeakSet()
         smtp, imap = _SmtpHandler(self._office), IMAPServer(_ImapLogin(self._office), self._office.imap)
-        listeners: dict[str, tuple[Callable[[], asyncio.Protocol], ssl.SSLContext | None]] = {
+        self._listeners = {
             "smtps": (lambda: _Smtp(smtp, connections), tls),
             "submission": (lambda: _Smtp(smtp, connections, tls), None),
             "imaps": (lambda: _Imap(imap, connections), tls),
         }
         with contextlib.ExitStack() as stack:
             stack.callback(_hang_up, connections)
-            for name, (protocol, context) in listeners.items():
-                server = await self._loop.create_server(protocol, ADDRESS, self.ports[name], ssl=context)
-                stack.callback(server.close)
-                self.ports[name] = server.sockets[0].getsockname()[1]
+            stack.callback(self._close, (*SMTP_PORTS, "imaps"))
+            for name in self._listeners:
+                await self._open(name)
+            await self._play(self._office.fault)
             ready.set_result(None)
             await self._stopping.wait()
+
+    async def _play(self, fault: _Fault | None) -> None:
+        """Answer with a fault from now on, where nothing listens for SMTP, if that is the fault."""
+        self._office.play(fault)
+        if fault and fault.stage == "listen":
+            self._close(SMTP_PORTS)
+            return
+        for name in SMTP_PORTS:
+            if name not in self._servers:
+                await self._open(name)
+
+    async def _open(self, name: str) -> None:
+        protocol, context = self._listeners[name]
+        server = await self._loop.create_server(protocol, ADDRESS, self.ports[name], ssl=context)
+        self._servers[name] = server
+        self.ports[name] = server.sockets[0].getsockname()[1]
+
+    def _close(self, names: Iterable[str]) -> None:
+        for name in names:
+            if name in self._servers:
+                self._servers.pop(name).close()
 
 
 class _PostOffice:
@@ -590,14 +624,23 @@ def _summary(raw: bytes, recipient_header: str) -> SandboxMail:
     return SandboxMail(sender, to, subject, text, date, message_id)
 
 
-def _server_tls(folder: Path) -> ssl.SSLContext:
-    """The server's side of TLS, with the certificate kept in `folder` or, where no client would take it, a new one."""
+def _server_tls(folder: Path, office: _PostOffice) -> ssl.SSLContext:
+    """The server's side of TLS, with the certificate kept in `folder` or, where no client would take it, a new one.
+
+    While that fault is played it shows another server's certificate instead.
+    """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # `run` and `talk` may start at the same moment
         if not _accepted(folder):
             _make_certificate(folder)
-        return _load(folder)
+        tls, strange = _load(folder), _load(folder, "strange.pem")
+
+    def choose(connection: ssl.SSLObject | ssl.SSLSocket, _name: str | None, _context: ssl.SSLContext) -> None:
+        connection.context = strange if office.fault and office.fault.stage == "tls" else tls
+
+    tls.sni_callback = choose
+    return tls
 
 
 def _make_certificate(folder: Path) -> None:
@@ -605,14 +648,16 @@ def _make_certificate(folder: Path) -> None:
     server = authority.issue_cert(
         HOST, OTHER_NAME, ADDRESS, not_after=datetime.now(UTC) + timedelta(days=CERTIFICATE_DAYS)
     )
+    strange = authority.issue_cert(STRANGE_NAME, not_after=datetime.now(UTC) + timedelta(days=CERTIFICATE_DAYS))
     authority.cert_pem.write_to_path(str(folder / "ca.pem"))
-    (folder / "server.pem").touch(mode=0o600)
-    server.private_key_and_cert_chain_pem.write_to_path(str(folder / "server.pem"))
+    for name, made in (("server.pem", server), ("strange.pem", strange)):
+        (folder / name).touch(mode=0o600)
+        made.private_key_and_cert_chain_pem.write_to_path(str(folder / name))
 
 
-def _load(folder: Path) -> ssl.SSLContext:
+def _load(folder: Path, name: str = "server.pem") -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "server.pem")
+    context.load_cert_chain(folder / name)
     return context
 
 
@@ -620,6 +665,7 @@ def _accepted(folder: Path) -> bool:
     """Whether a client that trusts `ca.pem` takes the certificate today: tried by a handshake in memory."""
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     try:
+        _load(folder, "strange.pem")  # older folders hold none
         trusting = ssl.create_default_context(cafile=folder / "ca.pem")
         client = trusting.wrap_bio(to_client, to_server, server_hostname=OTHER_NAME)
         server = _load(folder).wrap_bio(to_server, to_client, server_side=True)

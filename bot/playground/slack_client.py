@@ -14,7 +14,7 @@ from bot.playground.slack_delivery import Answer
 from bot.playground.slack_screen import Control, controls, options
 from bot.playground.slack_world import Channel, Hook, Message, Refusal, View, Workspace, World
 
-_REQUIRED = "Please complete this required field."
+REQUIRED = "Please complete this required field."
 _ODD = {
     "email_text_input": (re.compile(r"[^@\s]+@[^@\s]+"), "Please enter a valid email address."),
     "number_input": (re.compile(r"[+-]?\d+(\.\d+)?"), "Please enter a number."),
@@ -171,7 +171,7 @@ def own_errors(view: View) -> dict[str, str]:
         value = values[one.block_id][one.action_id][slack_screen.state_name(one.kind)]
         pattern, words = _ODD.get(one.kind, (None, ""))
         if not value and not one.optional:
-            errors[one.block_id] = _REQUIRED
+            errors[one.block_id] = REQUIRED
         elif value and pattern and not pattern.fullmatch(value):
             errors[one.block_id] = words
         elif value and len(value) < int(one.element.get("min_length") or 0):

@@ -1,47 +1,45 @@
-"""The stage of the playground: stand-ins for Twilio and for a mail server, and what its page asks of them.
+"""The stage of the playground: stand-ins for Twilio, Slack and a mail server, and what its page asks of them.
 
-Everything between them is the product itself: messages come in as signed webhooks and go out through Twilio's SDK,
-mail leaves over real SMTP. The page reaches the stage through the web process only (`bot/web/playground.py`).
-All of it lives in memory: after a restart the phones are empty, and the conversations go on.
+Everything between them is the product itself: messages come in as signed webhooks and go out through Twilio's and
+Slack's SDKs, mail leaves over real SMTP. The page reaches the stage through the web process only
+(`bot/web/playground.py`). All of it lives in memory: after a restart the phones are empty, and the conversations go on.
+What else is to be played one day (a provider's page for signing in) starts beside these and adds its settings.
 """
 
 import contextlib
+import json
 import re
-import secrets
 import threading
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Self
 
-import requests
 import yaml
 from flask import Flask, Response, abort, jsonify, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.serving import WSGIRequestHandler, make_server
 
+from bot.clock import SharedClock
+from bot.desk.hours import read_hours
 from bot.mail.knowledge.providers import shipped
-from bot.playground.mail import FAULTS, HOST, INBOX, OUTSIDE, SENT, Sandbox, SandboxMail
-from bot.playground.twilio import LOOPBACK, Bubble, TwilioStandIn
-from bot.playground.twilio_api import MAX_ID, new_sid
+from bot.playground.cast import HOURS, ZONE
+from bot.playground.mail import FAULTS, HOST, Sandbox
+from bot.playground.mail_room import MailRoom
+from bot.playground.office import Office, known
+from bot.playground.phones import Phones
+from bot.playground.samples import SAMPLES
+from bot.playground.twilio import LOOPBACK, TwilioStandIn
+from bot.playground.twilio_api import MAX_ID
 
 DOMAIN = "sandbox.test"
 PROVIDER = "Sandbox Mail"
 SUPPORT = f"support@{DOMAIN}"
-TYPING_TIME = timedelta(seconds=25)  # https://www.twilio.com/docs/whatsapp/api/typing-indicators-resource
 MAX_BODY = 4096  # characters that WhatsApp lets a person write in one message
 MAX_NAME = 100
 MAX_REQUEST = 32 * 1024  # bytes: MAX_BODY characters, percent-encoded or escaped
-BAD_REQUEST = 400
-MAX_WAITING = 50  # messages that the bot has not answered yet
-SHOWN_BUBBLES = 200
-SHOWN_STATUSES = 20
-SHOWN_MAILS = 20
-SHOWN_CHARACTERS = 4000
-ON_THE_PHONE = 2.0  # seconds that a message may take to the person's own phone before the page stops waiting for it
+JUMPS = {"minutes": timedelta(minutes=5), "hour": timedelta(hours=1), "day": timedelta(days=1)}
+MORNING = "morning"  # the next one on which the support team works
 _NUMBER = re.compile(r"\+\d{6,15}", re.ASCII)
 
 
@@ -53,12 +51,15 @@ class Stage:
     """
 
     def __init__(self, home: Path, webhook_url: str) -> None:
-        self.twilio = TwilioStandIn(webhook_url=webhook_url)
+        self._site = webhook_url.partition("#")[0].removesuffix("/whatsapp")
+        self._time = home / "ahead"
+        self.clock = SharedClock(self._time)
+        self.twilio = TwilioStandIn(webhook_url=webhook_url, now=self.clock.now)
+        self.office = Office(f"{self._site}/slack/events", self.clock.now)
         self.sandbox = Sandbox(home)
         self.url = ""
         self._home = home
-        self._site = webhook_url.partition("#")[0].removesuffix("/whatsapp")
-        self._phones = _Phones(self.twilio)
+        self._phones = Phones(self.twilio, self.clock.now)
         self._running = contextlib.ExitStack()
         self._mail: Mapping[str, str] = {}
 
@@ -66,8 +67,10 @@ class Stage:
         with contextlib.ExitStack() as starting:
             starting.enter_context(self.sandbox)
             starting.enter_context(self.twilio)
+            starting.enter_context(self.office)
             starting.callback(self._phones.close)
-            self.url = starting.enter_context(_served(_app(self._phones, _MailRoom(self.sandbox))))
+            app = _app(self._phones, MailRoom(self.sandbox), self.office, self.clock)
+            self.url = starting.enter_context(_served(app))
             self._mail = mail_settings(self.sandbox, self._home)
             self._running = starting.pop_all()
         return self
@@ -83,7 +86,9 @@ class Stage:
             "TWILIO_WHATSAPP_FROM": self.twilio.sender,
             "TWILIO_API_URL": self.twilio.url,
             "PLAYGROUND_URL": self.url,
+            "PLAYGROUND_CLOCK": str(self._time.resolve()),
             **self._mail,
+            **self.office.environment(),
             "PRIVACY_URL": f"{self._site}/privacy",
             "SUPPORT_CONTACT": SUPPORT,
         }
@@ -149,162 +154,30 @@ def _imap(ports: Mapping[str, int]) -> list[dict[str, Any]]:
     return [{"host": HOST, "port": ports["imaps"], "security": "tls"}]
 
 
-# --- phones -----------------------------------------------------------------------------------------------------------
-
-
-class _Phones:
-    """What people write, brought to the bot in the order of writing, and how far each message came."""
-
-    def __init__(self, twilio: TwilioStandIn) -> None:
-        self._twilio = twilio
-        self._post = ThreadPoolExecutor(1, "phones")
-        self._room = threading.BoundedSemaphore(MAX_WAITING)
-        self._fates: OrderedDict[str, str] = OrderedDict()
-        self._world = secrets.token_hex(8)
-
-    def close(self) -> None:
-        """Drop what is not on its way yet; wait for what is."""
-        self._post.shutdown(cancel_futures=True)
-
-    def say(self, number: str, what: Mapping[str, str]) -> bool:
-        """The person writes or taps; `what` as in `TwilioStandIn.say`. False: too much is under way already.
-
-        Comes back when the message is on the person's own phone; the bot gets it afterwards, as in the real world.
-        """
-        if not self._room.acquire(blocking=False):
-            return False
-        sid = new_sid("SM")
-        self._post.submit(self._bring, number, dict(what), sid)
-        with contextlib.suppress(TimeoutError):  # those before it are slow: it will show itself later
-            self._twilio.wait_until(lambda: any(one.sid == sid for one in self._all(number)), ON_THE_PHONE)
-        return True
-
-    def shown(self, number: str, after: int) -> dict[str, Any]:
-        """What the page has not seen yet, and how far the person's newest messages came.
-
-        `world` is another one when the stage was started anew: then numbers begin again.
-        """
-        chat = self._all(number)[-SHOWN_BUBBLES:]
-        mine = [one for one in chat if one.mine]
-        answers = [one for one in chat if not one.mine]
-        typed_at = self._typed_at({one.sid for one in mine})
-        answered = answers[-1].number if answers else 0
-        status = {one.number: self._status(one, answered, typed_at) for one in mine}
-        return {
-            "world": self._world,
-            "messages": [_shown(one, status.get(one.number, one.status)) for one in chat if one.number > after],
-            "statuses": {one.number: status[one.number] for one in mine[-SHOWN_STATUSES:]},
-            "typing": typed_at is not None and (not answers or answers[-1].at <= typed_at),
-        }
-
-    def _all(self, number: str) -> list[Bubble]:
-        return self._twilio.phone(number, mine=True)
-
-    def _bring(self, number: str, what: dict[str, Any], sid: str) -> None:
-        try:
-            taken = self._twilio.say(number, **what, sid=sid) < BAD_REQUEST
-        except requests.RequestException:
-            taken = False
-        finally:
-            self._room.release()
-        self._fates[sid] = "delivered" if taken else "failed"
-        if len(self._fates) > SHOWN_BUBBLES:
-            self._fates.popitem(last=False)
-
-    def _status(self, message: Bubble, answered: int, typed_at: datetime | None) -> str:
-        """The ticks below a person's own message: read, once the bot has answered or shown that it is typing."""
-        read = message.number < answered or (typed_at is not None and message.at <= typed_at)
-        return "read" if read else self._fates.get(message.sid, "sent")
-
-    def _typed_at(self, sids: set[str]) -> datetime | None:
-        """When the bot last showed "typing" below one of these messages, if that is still to be seen."""
-        earliest = datetime.now(UTC) - TYPING_TIME
-        for seen in reversed(self._twilio.requests):
-            if seen.at < earliest:
-                return None
-            if seen.path.endswith("/Typing.json") and seen.fields.get("messageId") in sids:
-                return seen.at
-        return None
-
-
-def _shown(message: Bubble, status: str) -> dict[str, Any]:
-    return {
-        "number": message.number,
-        "mine": message.mine,
-        "text": message.body,
-        "buttons": [{"id": id_, "label": label} for id_, label in message.buttons],
-        "status": status,
-        "at": message.at.isoformat(),
-    }
-
-
-# --- mailboxes --------------------------------------------------------------------------------------------------------
-
-
-class _MailRoom:
-    """The sandbox's mailboxes, and how its mail server behaves."""
-
-    def __init__(self, sandbox: Sandbox) -> None:
-        self._sandbox = sandbox
-        self._fault: str | None = None
-
-    def refuse(self, kind: str | None) -> None:
-        """Answer with this fault from now on; None: work again. Raises ValueError for an unknown one."""
-        self._sandbox.refuse(kind)
-        self._fault = kind
-
-    def shown(self) -> dict[str, Any]:
-        """All mailboxes, newest mail first; the last one, without an address, is the rest of the world."""
-        mailboxes = [
-            {
-                "address": "" if address == OUTSIDE else address,
-                "password": self._sandbox.passwords.get(address, ""),
-                "inbox": _newest(folders[INBOX]),
-                "sent": _newest(folders[SENT]),
-            }
-            for address, folders in self._sandbox.mailboxes().items()
-        ]
-        return {"mailboxes": mailboxes, "fault": self._fault, "faults": list(FAULTS)}
-
-
-def _newest(mails: Sequence[SandboxMail]) -> list[dict[str, str]]:
-    return [
-        {
-            "from": mail.sender,
-            "to": mail.to,
-            "subject": mail.subject,
-            "text": mail.text[:SHOWN_CHARACTERS],
-            "at": _moment(mail.date),
-            "id": mail.message_id,
-        }
-        for mail in reversed(mails[-SHOWN_MAILS:])
-    ]
-
-
-def _moment(date: str) -> str:
-    """A mail's date as ISO 8601; empty where it cannot be read."""
-    try:
-        return parsedate_to_datetime(date).isoformat()
-    except ValueError:
-        return ""
-
-
 # --- what the page asks -----------------------------------------------------------------------------------------------
 
 
-def _app(phones: _Phones, mail: _MailRoom) -> Flask:
+def _app(phones: Phones, mail: MailRoom, office: Office, clock: SharedClock) -> Flask:
     """The questions of the page, in JSON; every problem is an HTTP status with `{"problem": its name}`."""
     app = Flask("stage", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_REQUEST
     app.before_request(_only_this_machine)
     app.register_error_handler(HTTPException, _problem)
+    _add_phones(app, phones)
+    _add_mailboxes(app, mail, clock)
+    _add_office(app, office)
+    return app
 
+
+def _add_phones(app: Flask, phones: Phones) -> None:
     @app.post("/say")
     def say() -> tuple[Response, int]:
-        """{"from", "body" | "button", "profile_name"?}: the person writes or taps."""
+        """{"from", "body" | "button" | "file", "profile_name"?}: the person writes, taps or sends a file."""
         wish = _wish()
         number = wish.pop("from", None)
-        if not _is_number(number) or ("body" in wish) == ("button" in wish) or not _are_words(wish):
+        if not _is_number(number) or len(wish.keys() & {"body", "button", "file"}) != 1 or not _are_words(wish):
+            abort(400)
+        if wish.get("file", "photo") not in SAMPLES:
             abort(400)
         if not phones.say(number, wish):
             abort(429)
@@ -317,10 +190,12 @@ def _app(phones: _Phones, mail: _MailRoom) -> Flask:
             abort(400)
         return jsonify(phones.shown(number, request.args.get("after", 0, type=int)))
 
+
+def _add_mailboxes(app: Flask, mail: MailRoom, clock: SharedClock) -> None:
     @app.get("/mailboxes")
     def mailboxes() -> Response:
-        """The sandbox's mailboxes with their passwords, and how its mail server behaves."""
-        return jsonify(mail.shown())
+        """The sandbox's mailboxes with their passwords, how its mail server behaves, and what time it is."""
+        return jsonify({**mail.shown(), "now": clock.now().isoformat()})
 
     @app.post("/refuse")
     def refuse() -> Response:
@@ -331,7 +206,46 @@ def _app(phones: _Phones, mail: _MailRoom) -> Flask:
         mail.refuse(kind)
         return jsonify({"fault": kind})
 
-    return app
+    @app.post("/clock")
+    def jump() -> Response:
+        """{"by": one of the jumps}: so much time passes at once."""
+        by = _wish().get("by")
+        if by not in {*JUMPS, MORNING}:
+            abort(400)
+        clock.move(JUMPS[by] if by in JUMPS else _morning(clock.now()) - clock.now())
+        return jsonify({"now": clock.now().isoformat()})
+
+
+def _morning(now: datetime) -> datetime:
+    return read_hours(HOURS, ZONE).next_morning(now)
+
+
+def _add_office(app: Flask, office: Office) -> None:
+    @app.get("/office/<language>")
+    def seen(language: str) -> Response:
+        """What the admin and the team who read this language have before them; `seen`: what the page knows."""
+        spoken = known(language)
+        if spoken is None:
+            abort(400)
+        return jsonify(office.shown(spoken, request.args.get("seen", "")))
+
+    @app.post("/office/<language>/<place>")
+    def act(language: str, place: str) -> tuple[Response, int]:
+        """{"do": ...}: one of them does something there, see `Office.act`."""
+        wish, spoken = _wish(), known(language)
+        if spoken is None or not _is_whole(json.dumps(wish, ensure_ascii=False)):
+            abort(400)
+        try:
+            match place:
+                case "admin" | "desk":
+                    taken = office.act(spoken, place, wish)
+                case _:
+                    abort(400)
+        except LookupError:
+            abort(409)
+        except ValueError:
+            abort(400)
+        return jsonify({}), 202 if taken else 502
 
 
 def _wish() -> dict[str, Any]:
@@ -347,7 +261,7 @@ def _is_number(value: object) -> bool:
 
 def _are_words(wish: Mapping[str, object]) -> bool:
     """Only known words, none empty or too long, none with half characters (which no form can carry)."""
-    limits = {"body": MAX_BODY, "button": MAX_ID, "profile_name": MAX_NAME}
+    limits = {"body": MAX_BODY, "button": MAX_ID, "file": MAX_NAME, "profile_name": MAX_NAME}
     return wish.keys() <= limits.keys() and all(
         isinstance(value, str) and value.strip() != "" and len(value) <= limits[name] and _is_whole(value)
         for name, value in wish.items()

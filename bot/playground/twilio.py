@@ -28,9 +28,9 @@ _NUMBER = re.compile(r"\+\d{6,15}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Bubble:
-    """One message as a phone shows it. `buttons` are pairs of id and label; `mine`: the person wrote it.
+    """One message as a phone shows it. `mine`: the person wrote it.
 
-    `files`: the type and the name of each.
+    `buttons` are pairs of id and label, behind one button if they are a list; `files` pairs of content type and name.
     """
 
     number: int
@@ -40,6 +40,7 @@ class Bubble:
     status: str
     at: datetime
     mine: bool
+    is_list: bool = False
     files: tuple[tuple[str, str], ...] = ()
 
 
@@ -414,6 +415,7 @@ def _bubble(message: Message) -> Bubble:
         message.status,
         message.at,
         message.inbound,
+        message.kind == "twilio/list-picker",
         tuple((one.content_type, one.name) for one in message.media),
     )
 

@@ -299,6 +299,11 @@ def admins(db: Connection, agency_id: UUID) -> list[UUID]:
     return list(db.execute(query).scalars())
 
 
+def set_language(db: Connection, agency_id: UUID, language: str) -> None:
+    """The language of an agency, in which the team of its workspace reads."""
+    db.execute(update(agency).where(agency.c.id == agency_id).values(language=language))
+
+
 def set_server(db: Connection, agency_id: UUID, host: str, port: int, security: str) -> None:
     """The one server of an agency; an empty host means that it has none."""
     db.execute(update(agency).where(agency.c.id == agency_id).values(host=host, port=port, security=security))

@@ -1,4 +1,4 @@
-"""The playground's page and what it asks: a phone and the sandbox's mailboxes, side by side, without any account.
+"""The playground's page and what it asks: phones, Slack and mailboxes side by side, without any account.
 
 The page speaks to this process only; what it asks is handed on to the stage (`bot/playground/stage.py`), which runs
 beside it on this machine. Everybody's browser reaches a server on loopback, so no other site's page may drive it: the
@@ -22,8 +22,10 @@ from limits.strategies import MovingWindowRateLimiter
 from werkzeug.exceptions import HTTPException
 
 from bot import people
+from bot.playground.cast import ADMINS, STAFF, address
 from bot.store import people as stored
-from bot.store.engine import Connection
+from bot.store.engine import Connection, reading
+from bot.store.playground import progress
 from bot.web.headers import CONTENT_POLICY
 from bot.web.pages import browser_language
 from flows.speech import sentence
@@ -44,6 +46,7 @@ COOKIE_TIME = 365 * 24 * 3600  # seconds
 AGENCY = "Agência Sol"
 TIMEZONE = "America/Sao_Paulo"
 INVITATIONS = parse("30 per minute")
+ARRIVALS = parse("120 per minute")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +59,24 @@ class Persona:
 
 # From the country code the bot guesses the language of its first message. The American numbers are fictional ones
 # (555-01xx); the other two plans keep none free, and nothing is ever sent to them.
-PERSONAS: dict[Language, Persona] = {
-    "en": Persona("Ana Miller", "+1 2## 555 01##"),
-    "pt": Persona("Ana Souza", "+55 11 9#### ####"),
-    "es": Persona("Ana García", "+34 6## ### ###"),
+PERSONAS: dict[Language, tuple[Persona, Persona]] = {
+    "en": (Persona("Ana Miller", "+1 2## 555 01##"), Persona("Bruno Carter", "+1 2## 555 01##")),
+    "pt": (Persona("Ana Souza", "+55 11 9#### ####"), Persona("Bruno Lima", "+55 11 9#### ####")),
+    "es": (Persona("Ana García", "+34 6## ### ###"), Persona("Bruno Díaz", "+34 6## ### ###")),
 }
 NAMES: dict[Language, str] = {"en": "English", "pt": "Português", "es": "Español"}
 WORDS = (
     "bot", "you", "now", "typing", "status_sent", "status_delivered", "status_read", "status_failed", "new_tab",
     "offline", "too_fast", "not_sent", "no_mail", "to", "no_subject", "outside", "outside_about",
-    "new_mail", "copied", "number_now",
+    "new_mail", "copied", "number_now", "choose", "file_image", "file_application", "file_audio",
+    "new_in_slack", "window_open", "not_taken", "gone", "time_now",
+    "step_done", "tour_done", "done",
     "fault_none", "fault_app_password", "fault_bad_credentials", "fault_auth_down", "fault_auth_off", "fault_greylist",
-    "fault_quota", "fault_from_refused", "fault_dropped", "fault_hang",
+    "fault_quota", "fault_from_refused", "fault_dropped", "fault_hang", "fault_too_many_logins", "fault_mailbox_full",
+    "fault_refused", "fault_certificate",
 )  # fmt: skip
+TOUR = ("hello", "join", "address", "password", "inbox", "break", "person", "answer", "hand_back", "home")
+JUMPS = ("minutes", "hour", "day", "morning")
 
 
 def playground(parts: "Parts") -> Blueprint:
@@ -93,6 +101,11 @@ def playground(parts: "Parts") -> Blueprint:
     blueprint.add_url_rule("/api/say", "say", view.say, methods=["POST"])
     blueprint.add_url_rule("/api/refuse", "refuse", view.refuse, methods=["POST"])
     blueprint.add_url_rule("/api/invitation", "invitation", view.invitation, methods=["POST"])
+    blueprint.add_url_rule("/api/clock", "clock", view.clock, methods=["POST"])
+    blueprint.add_url_rule("/api/arrive", "arrive", view.arrive, methods=["POST"])
+    blueprint.add_url_rule("/api/office/<language>", "office", view.office, methods=["GET"])
+    blueprint.add_url_rule("/api/office/<language>/<place>", "act", view.act, methods=["POST"])
+    blueprint.add_url_rule("/api/tour/<number>", "tour", view.tour, methods=["GET"])
     return blueprint
 
 
@@ -127,7 +140,11 @@ class _Playground:
             language=language,
             languages=NAMES,
             operator=self._parts.settings.operator_name,
-            persona=PERSONAS[language],
+            personas=PERSONAS[language],
+            admin=ADMINS[language],
+            staff=STAFF[language],
+            tour=TOUR,
+            jumps=JUMPS,
             words={name: text(name) for name in WORDS},
         )
         response = make_response(page)
@@ -155,12 +172,27 @@ class _Playground:
         """How the mail server behaves from now on."""
         return self._ask("POST", "/refuse", json=request.get_json())
 
+    def clock(self) -> Response:
+        """Time passes at once."""
+        return self._ask("POST", "/clock", json=request.get_json())
+
+    def office(self, language: str) -> Response:
+        """What the admin and the team have before them in Slack."""
+        seen = request.args.get("seen", "")
+        return self._ask("GET", f"/office/{_path(language)}", params={"seen": seen})
+
+    def act(self, language: str, place: str) -> Response:
+        """One of them does something there."""
+        return self._ask("POST", f"/office/{_path(language)}/{_path(place)}", json=request.get_json())
+
+    def tour(self, number: str) -> Response:
+        """How far the person with this number has come."""
+        with reading(self._parts.engine) as db:
+            return jsonify(progress(db, number))
+
     def invitation(self) -> Response:
         """The words with which somebody accepts a new invitation of the demonstration's agency."""
-        wish = request.get_json()
-        language = _known(wish.get("language")) if isinstance(wish, dict) else None
-        if language is None:
-            abort(400)
+        language = _wished()
         if not self._rate.hit(INVITATIONS):
             abort(429)
         now = self._parts.clock.now()
@@ -168,6 +200,31 @@ class _Playground:
             agency = _agency(db, now)
             made = people.invite(db, agency, role="member", name="", language=language, uses=1, now=now)
         return jsonify({"text": sentence("invitation.text", language, code=made.code)})
+
+    def arrive(self) -> Response:
+        """Somebody opened the page: the admin who reads its language is in the agency, and the team reads it, too.
+
+        The admin comes in as every admin does, with an invitation: in a direct message, because the command would open
+        a window over all that there is to see.
+        """
+        language = _wished()
+        if not self._rate.hit(ARRIVALS):
+            abort(429)
+        code = self._admins_code(language)
+        if code:
+            words = sentence("invitation.text", language, code=code)
+            self._ask("POST", f"/office/{language}/admin", json={"do": "say", "text": words})
+        return self._ask("POST", f"/office/{language}/admin", json={"do": "home"})
+
+    def _admins_code(self, language: Language) -> str:
+        """An invitation for the admin of a language; empty if they are in already."""
+        now, admin = self._parts.clock.now(), ADMINS[language]
+        with self._one_agency, self._parts.engine.begin() as db:
+            agency = _agency(db, now)
+            stored.set_language(db, agency, language)
+            if any(one.member_id is not None for one in stored.find_contact(db, address(admin))):
+                return ""
+            return people.invite(db, agency, role="admin", name=admin.name, language=language, uses=1, now=now).code
 
     def _ask(self, method: str, path: str, **what: Any) -> Response:
         """Hand a question on to the stage, and its answer back."""
@@ -183,6 +240,22 @@ class _Playground:
         if len(body) > MAX_ANSWER:
             abort(AWAY)
         return Response(body, answer.status_code, mimetype="application/json")
+
+
+def _wished() -> Language:
+    """The language that the page asks for."""
+    wish = request.get_json()
+    language = _known(wish.get("language")) if isinstance(wish, dict) else None
+    if language is None:
+        abort(400)
+    return language
+
+
+def _path(part: str) -> str:
+    """A part of the stage's paths; those with dots lead elsewhere."""
+    if "." in part:
+        abort(404)
+    return quote(part, safe="")
 
 
 def _agency(db: Connection, now: datetime) -> UUID:
@@ -211,8 +284,18 @@ def _known(language: object) -> Language | None:
 
 def _text(name: str, language: Language, **values: str) -> str:
     """A sentence of the page; `{address}` in it is filled in by the page's script."""
-    write = sentence("menu.button.write", language)
-    return sentence(f"playground.{name}", language, agency=AGENCY, write=write, address="{address}", **values)
+    known = {
+        "agency": AGENCY,
+        "address": "{address}",
+        "person": PERSONAS[language][0].name.partition(" ")[0],
+        "admin": ADMINS[language].name.partition(" ")[0],
+        "staff": STAFF[language].name,
+        "settings": sentence("menu.button.mailbox", language),
+        "renew": sentence("mailbox.button.password", language),
+        "back": sentence("desk.menu.back", language),
+        "bot": sentence("desk.tool.back", language),
+    }
+    return sentence(f"playground.{name}", language, **{**known, **values})
 
 
 def _problem(error: HTTPException) -> tuple[Response, int]:
