@@ -16,6 +16,7 @@ EXAMPLES = {
     "about": "ana@agenciasol.com",
     "address": "ana@agenciasol.com",
     "addresses": "ana@agenciasol.com, bia@agenciasol.com",
+    "admin": "Bia",
     "agency": "Agência Sol",
     "all": "4",
     "answer": "12 min",
@@ -61,6 +62,7 @@ EXAMPLES = {
     "people": "Ana · Agência Sol · …0001; Ana · Agência Lua · …0002",
     "per_day": "100",
     "per_hour": "20",
+    "person": "Ana",
     "piece": "ana@agencia",
     "port": "465",
     "ports": "465, 587",
@@ -72,6 +74,7 @@ EXAMPLES = {
     "since": "26.11. 10:05",
     "site": "login.microsoftonline.com",
     "snoozed": "0",
+    "staff": "Sam",
     "stuck": "1",
     "subject": "Visita",
     "suggestion": "ana@gmail.com",
@@ -95,6 +98,8 @@ EXAMPLES = {
 }
 # Places in which another sentence stands.
 SENTENCES = {
+    "back": "desk.menu.back",
+    "bot": "desk.tool.back",
     "cause": "home.cause.wrong_credentials",
     "end": "desk.end.closed",
     "has": "desk.root.free",
@@ -102,13 +107,13 @@ SENTENCES = {
     "over": "desk.offer.can",
     "password": "card.mail_password",
     "reason": "desk.reason.asked",
+    "renew": "mailbox.button.password",
     "role": "team.role.member",
     "state": "mailbox.state.works",
     "when": "desk.facts.tls",
     "where": "handoff.where.sign_in",
     "why": "cause.wrong_credentials",
     "words": "cause.wrong_credentials",
-    "write": "menu.button.write",
 }
 QUOTES = ('"', "'")
 LABELLED = ("article.", "card.", "guide.")  # here `host` is Ally's own word, elsewhere a server
