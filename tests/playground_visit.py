@@ -97,6 +97,12 @@ class Visit:
         field.fill(words)
         field.press("Enter")
 
+    def give_to(self, name):
+        """Give the newest case to somebody of the team."""
+        self.show("desk")
+        self.case().locator(".sl-more summary", has_text=self.text("desk.menu.assign")).click()
+        self.case().get_by_role("button", name=name, exact=True).click()
+
     def choose_below(self, menu, choice):
         """Choose in a menu of the newest case."""
         self.show("desk")

@@ -282,7 +282,7 @@ def _element(element: Part, block: Part, language: Language) -> str:
         more = SLACKS[language]["more"]
         summary = f'<summary aria-label="{more}">⋯</summary>'
         return f'<details class="sl-more">{summary}<div>{_options(element, block)}</div></details>'
-    if kind == "static_select":  # choosing acts at once, so it is a menu of buttons and no field
+    if kind in {"static_select", "users_select"}:  # choosing acts at once, so it is a menu of buttons and no field
         _only(element, "type", "action_id", "options", "placeholder")
         summary = f"<summary>{_plain(element['placeholder'])}</summary>"
         return f'<details class="sl-more sl-named">{summary}<div>{_options(element, block)}</div></details>'
@@ -290,7 +290,7 @@ def _element(element: Part, block: Part, language: Language) -> str:
 
 
 def _options(element: Part, block: Part) -> str:
-    return "".join(_button(one, element, block, "sl-option") for one in element["options"])
+    return "".join(_button(one, element, block, "sl-option") for one in element.get("options", ()))
 
 
 def _button(shown: Part, element: Part, block: Part, look: str) -> str:

@@ -25,8 +25,8 @@ ADMINS: Mapping[Language, Colleague] = {
 }
 STAFF: Mapping[Language, Colleague] = {
     "en": Colleague("U0SAMEN", "Sam"),
-    "pt": Colleague("U0SAMPT", "Sam"),
-    "es": Colleague("U0SAMES", "Sam"),
+    "pt": Colleague("U0SAMPT", "Rafa"),
+    "es": Colleague("U0SAMES", "Sofi"),
 }
 OTHERS = (Colleague("U0DORA", "Dora"), Colleague("U0HUGO", "Hugo"))  # whom the admin may invite
 

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias
 
 from bot.playground.cast import ADMINS, CHANNEL, DESK, HOURS, OTHERS, STAFF, TEAM, WORKSPACE, ZONE
-from bot.playground.office_page import Drawing
+from bot.playground.office_page import PICK, Drawing
 from bot.playground.slack import SlackStandIn
 from flows.words import LANGUAGES, Language
 
@@ -38,6 +38,7 @@ class Office:
         self._picks = {
             "multi_users_select": tuple((one.id, one.name) for one in OTHERS),
             "multi_conversations_select": ((CHANNEL, "#team"),),
+            "users_select": tuple((one.id, one.name) for one in STAFF.values()),
         }
         self._now = now
 
@@ -114,6 +115,9 @@ class Office:
                 return self._say(user, place, text, str(rest.get("thread", "")))
             case {"do": "tap", "value": str(value), "where": "home" | "modal" as where}:
                 return self.slack.tap(TEAM, user, value, where=where).ok
+            case {"do": "tap", "value": str(value), "ts": str(ts)} if value.startswith(PICK):
+                menu, _, chosen = value.removeprefix(PICK).partition(" ")
+                return self.slack.choose(TEAM, user, menu, chosen, where="dm" if place == "admin" else DESK, ts=ts).ok
             case {"do": "tap", "value": str(value), "ts": str(ts)}:
                 return self.slack.tap(TEAM, user, value, where="dm" if place == "admin" else DESK, ts=ts).ok
             case {"do": "submit", "values": dict(values)}:

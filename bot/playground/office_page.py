@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from bot.playground.slack import Bubble
 
 SHOWN_MESSAGES = 60
+PICK = "pick "  # before a menu of people and the one that is chosen in it
 MAX_TITLE = 80
 _VIEW = ("type", "title", "submit", "close", "blocks", "callback_id", "notify_on_close")
 _MENTION = re.compile(r"<@([A-Z0-9]+)>")
@@ -82,7 +83,8 @@ class Drawing:
         return f'<div data-window="{view["id"]}">{general}{drawn}</div>'
 
     def _message(self, one: "Bubble", *, private: bool, marks: Sequence[str], mine: str) -> str:
-        shown = {"text": self._named(one.text)} | ({"blocks": self._named(list(one.blocks))} if one.blocks else {})
+        blocks = [self._peopled(block) for block in one.blocks]
+        shown = {"text": self._named(one.text)} | ({"blocks": self._named(blocks)} if blocks else {})
         if not shown["text"].strip() and not one.blocks:
             shown["text"] = "…"
         below = blocks_page.marks(marks, {name: self._words(f"mark_{name}") for name in blocks_page.EMOJI})
@@ -98,6 +100,22 @@ class Drawing:
             below=below,
         )
         return f'<div data-ts="{one.ts}">{drawn}</div>'
+
+    def _peopled(self, block: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A block whose menus of people list who is there, as Slack does by itself."""
+        if block.get("type") != "actions":
+            return block
+        return {**block, "elements": [self._with_people(one) for one in block["elements"]]}
+
+    def _with_people(self, element: Mapping[str, Any]) -> Mapping[str, Any]:
+        if element.get("type") != "users_select":
+            return element
+        people = self._picks.get("users_select", ())
+        options = [
+            {"text": {"type": "plain_text", "text": name}, "value": f"{PICK}{element['action_id']} {user}"}
+            for user, name in people
+        ]
+        return {**element, "options": options}
 
     def _words(self, name: str) -> str:
         return sentence(f"playground.slack.{name}", self._language)
