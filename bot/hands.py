@@ -522,7 +522,9 @@ def _handed_over(tools: Tools, promise: Promise, mail: Row) -> Outcome:
     except _TakenError:
         return Again(LEASES["mail"].total_seconds(), "another process is handing it over")
     except OverError as over:
-        event = MailRefused(str(mail_id), CHANGED, "user", retry=False, signed_in=over.provider)
+        event = MailRefused(
+            str(mail_id), CHANGED, "user", retry=False, signed_in=over.provider, address=stored(mail).address
+        )
         refused = _mail_ended(tools, mail_id, event, to="refused", state="failed", words=str(over))
         return _told_with(promise, over, refused)
     except Unopenable as gone:

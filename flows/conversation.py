@@ -728,9 +728,9 @@ def _news(envelope: Envelope, event: News, facts: Facts) -> Turn:
             accepted = Say("news.mail_accepted", {"to": Code(recipients)})
             partly = (Say("news.mail_partly", {"declined": Code(declined)}),) if declined else ()
             return Turn(envelope, (accepted, *partly), ask=True)
-        case MailRefused(signed_in=("microsoft" | "google") as provider):
+        case MailRefused(signed_in=("microsoft" | "google") as provider, address=address):
             said = Say("news.mail_refused", {"why": Text("sign_in.cause.wrong_credentials")})
-            return Turn(envelope, (said,), ask=True, offer=(_new_sign_in(provider),))
+            return Turn(envelope, (said,), ask=True, offer=(_new_sign_in(provider, address, facts),))
         case MailRefused(cause=cause, retry=retry):
             said = Say("news.mail_refused", {"why": Text(f"cause.{cause}" if cause else "news.mailbox_changed")})
             offer = () if retry else (Option(f"{GO}mailbox.manage", "menu.button.mailbox"),)
@@ -813,11 +813,11 @@ def _news_of_signing_in(envelope: Envelope, event: GrantEnded | PasswordEnds, fa
     said = Say("news.grant_ended", about)
     if isinstance(event, PasswordEnds):
         said = Say("news.password_ends", {**about, "day": event.day, "days": event.days})
-    return Turn(envelope, (said,), ask=True, offer=(_at_theirs(event.address, facts) or _new_sign_in(event.provider),))
+    return Turn(envelope, (said,), ask=True, offer=(_new_sign_in(event.provider, event.address, facts),))
 
 
-def _new_sign_in(provider: SignInProvider) -> Option:
-    return sign_in.button(provider, f"{GO}mailbox.sign_in.{provider}")
+def _new_sign_in(provider: SignInProvider, address: str, facts: Facts) -> Option:
+    return _at_theirs(address, facts) or sign_in.button(provider, f"{GO}mailbox.sign_in.{provider}")
 
 
 def _stopped(event: MailboxBroke) -> tuple[Say, ...]:

@@ -526,7 +526,7 @@ class MailAccepted:
 class MailRefused:
     """The mail was not sent: the server refused it, or (without a cause) the mailbox is not as it was.
 
-    `signed_in`: the provider whose sign-in has just ended; nothing else is the matter.
+    `signed_in`: the provider whose sign-in for `address` has just ended; nothing else is the matter.
     """
 
     mail_id: str
@@ -534,6 +534,7 @@ class MailRefused:
     who: str
     retry: bool
     signed_in: SignInProvider | Literal[""] = ""
+    address: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,7 @@ from flows.words import (
     LoginWorked,
     MailboxBroke,
     MailboxWaits,
+    MailRefused,
     OpenCase,
     OpenLink,
     OpenSignIn,
@@ -617,6 +618,10 @@ def test_an_administrator_who_is_needed_reads_where_it_is_approved():
 
 NEWS = [
     (GrantEnded(ADDRESS, "microsoft"), "news.grant_ended"),
+    (
+        MailRefused("m", "", "user", retry=False, signed_in="microsoft", address=ADDRESS),
+        "sign_in.cause.wrong_credentials",
+    ),
     (PasswordEnds(ADDRESS, "microsoft", date(2026, 12, 31), 35), "news.password_ends"),
 ]
 
@@ -626,7 +631,8 @@ NEWS = [
 def test_news_of_signing_in_is_one_message_with_the_button_that_begins_it(event, name, language):
     player = member(mailbox=WORKS, language=language)
     before = len(player.messages)
-    player.happens(event)
+    said = player.happens(event)
+    assert texts(language)[name].partition("{")[0] in said
     assert len(player.messages) == before + 1
     player.tap("go:mailbox.sign_in.microsoft")
     assert player.envelope.state == AwaitingSignIn(ANA, "microsoft", "link-1")

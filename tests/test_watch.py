@@ -863,13 +863,13 @@ def test_three_days_without_an_admin_end_like_any_waiting(at):
 
 
 def test_more_addresses_than_one_line_holds_are_all_named(at):
-    from flows.conversation import _in_pieces
+    from flows.remedies import in_pieces
 
     many = ", ".join(f"somebody.with.a.long.name.{n}@agency.test" for n in range(20))
-    pieces = _in_pieces(many)
+    pieces = in_pieces(many)
     assert ", ".join(pieces) == many
     assert all(len(one) <= 200 for one in pieces)
-    assert _in_pieces("x" * 300) == ["x" * 300]
+    assert in_pieces("x" * 300) == ["x" * 300]
 
 
 # --- by which way -----------------------------------------------------------------------------------------------------
