@@ -15,6 +15,7 @@ from slack_sdk.signature import SignatureVerifier
 
 from bot.channels.slack.scopes import SCOPES, missing
 from bot.slack_edge import HELP, JOIN, STATUS, SUBCOMMANDS
+from bot.vault import KINDS
 from tests.installkit import InstallKit
 
 ROOT = Path(__file__).parent.parent
