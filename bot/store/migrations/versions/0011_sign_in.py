@@ -88,4 +88,4 @@ def downgrade() -> None:
     for table, columns in (('mailbox', MAILBOX), ('link', LINK)):
         for column in reversed(columns):
             op.drop_column(table, column.name)
-    op.execute("update compatible set schema = 9, oldest_code = 1")
+    op.execute("update compatible set schema = 10, oldest_code = 1")
