@@ -23,7 +23,6 @@ from bot.desk_media import brought
 from bot.desk_menu import controls, template_button
 from bot.desk_offer import Offer
 from bot.desk_packet import packet_text
-from bot.facts import language
 from bot.handiwork import Again, DeskParts, Ended, Outcome, Tools, backoff
 from bot.store import case_files, cases, conversations
 from bot.store.engine import Connection, Row, reading
@@ -159,7 +158,7 @@ def _below(tools: Tools, desk: DeskParts, row: Row, root: _Post, offer: Offer | 
 def _briefed(tools: Tools, desk: DeskParts, row: Row) -> Again:
     """What was known of the person comes before what was said."""
     with reading(tools.engine) as db:
-        told = packet_text(db, row, language(cases.team_language(db, desk.team)))
+        told = packet_text(db, row, desk.casework.spoken(db))
     if told:
         return _posted(tools, desk, row, _Post(PACKET, told, sections(told), {"briefed": True}))
     with tools.engine.begin() as db:
@@ -300,7 +299,7 @@ def _file_not_posted(
         if given_up and conversations.hold(db, row.conversation_id) is not None:
             case_files.lose(db, file.id, "gone" if isinstance(failure, Unopenable) else "slack")
             lost = case_files.get(db, file.id)
-            words = _lost(lost, language(cases.team_language(db, desk.team)))
+            words = _lost(lost, desk.casework.spoken(db))
             cases.note(db, row.number, row.conversation_id, words, tools.clock.now())
     if isinstance(failure, SendError) and not gone and not given_up:
         raise failure
@@ -463,7 +462,7 @@ def _root(tools: Tools, desk: DeskParts, row: Row, offer: Offer | None) -> tuple
 
 def _spoken(tools: Tools, desk: DeskParts) -> Language:
     with reading(tools.engine) as db:
-        return language(cases.team_language(db, desk.team))
+        return desk.casework.spoken(db)
 
 
 def _place(row: Row, spoken: Language) -> str:
