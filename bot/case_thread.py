@@ -293,9 +293,7 @@ def _file_not_posted(
     gone = isinstance(failure, Refused) and failure.code in ROOT_GONE
     given_up = not gone and not isinstance(failure, Later) and not isinstance(failure, NoWorkspaceError)
     with tools.engine.begin() as db:
-        cases.end_post(
-            db, row.number, f"{FILED}{file.id.hex}", **({"thread": "", "root": ""} if gone else {})
-        )  # fmt: skip
+        cases.end_post(db, row.number, f"{FILED}{file.id.hex}", **(cases.NO_THREAD if gone else {}))
         if given_up and conversations.hold(db, row.conversation_id) is not None:
             case_files.lose(db, file.id, "gone" if isinstance(failure, Unopenable) else "slack")
             lost = case_files.get(db, file.id)
