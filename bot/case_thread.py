@@ -239,15 +239,22 @@ def _readable(line: Row) -> str:
     return SlackStyle().plain(line.text if line.direction == "in" else line.text.replace("*", ""))
 
 
-def _posted(tools: Tools, desk: DeskParts, row: Row, post: _Post) -> Again:
-    """Post it: claimed first, so that nobody else does, and that it is looked for should we die."""
-    now = tools.clock.now()
+def _claimed(tools: Tools, desk: DeskParts, row: Row, what: str, now: datetime) -> Again | None:
+    """Take the channel's next place and the thread, to post this; else why not now."""
     with tools.engine.begin() as db:
         at = cases.may_post(db, desk.channel, now)
         if at > now:
             return Again((at - now).total_seconds(), "one message a second")
-        if not cases.begin_post(db, row, post.what, now + POSTING, now):
+        if not cases.begin_post(db, row, what, now + POSTING, now):
             return Again(SOON, "somebody else was faster")
+    return None
+
+
+def _posted(tools: Tools, desk: DeskParts, row: Row, post: _Post) -> Again:
+    """Post it: claimed first, so that nobody else does, and that it is looked for should we die."""
+    now = tools.clock.now()
+    if (not_now := _claimed(tools, desk, row, post.what, now)) is not None:
+        return not_now
     try:
         ts = _post(tools, desk, row, post, now + POSTING / 2)
     except (Later, Refused) as failure:  # surely not taken
@@ -268,12 +275,8 @@ def _posted(tools: Tools, desk: DeskParts, row: Row, post: _Post) -> Again:
 def _file_posted(tools: Tools, desk: DeskParts, row: Row, file: Row) -> Again:
     """A file follows its line: claimed like any other post. What Slack will never take is told in its place."""
     now, what = tools.clock.now(), f"{FILED}{file.id.hex}"
-    with tools.engine.begin() as db:
-        at = cases.may_post(db, desk.channel, now)
-        if at > now:
-            return Again((at - now).total_seconds(), "one message a second")
-        if not cases.begin_post(db, row, what, now + POSTING, now):
-            return Again(SOON, "somebody else was faster")
+    if (not_now := _claimed(tools, desk, row, what, now)) is not None:
+        return not_now
     try:
         seen = brought(tools, desk, row, file, partial(_in_time, tools, now + POSTING / 2))
     except (Later, Refused, Unopenable) as failure:  # surely not taken
