@@ -1,6 +1,6 @@
 """What the desk asks of the world: staff's words to the person, and that time passes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
 
@@ -64,9 +64,12 @@ def _line_said(tools: Tools, desk: DeskParts, promise: Promise, held: Held, line
     if line is None or line.state in {"recalled", "failed"} or ("part" in promise.payload and part is None):
         return Ended("dropped")
     if line.state == "held":
-        of_us = desk.staff.has(line.by)
+        of_us, names = (
+            desk.staff.has(line.by),
+            desk.staff.look().names,
+        )  # Slack may be asked: not while we hold anything
         with tools.engine.begin() as db:
-            line, problem = _leaving(tools, desk, promise, db, line_id, of_us=of_us)
+            line, problem = _leaving(tools, desk, promise, db, line_id, names, of_us=of_us)
             part = case_files.part(db, promise.id)
         if problem:
             return Ended("failed", words=problem)
@@ -102,7 +105,14 @@ def _outcome(tools: Tools, promise: Promise, held: Held, part: Row | None) -> Ou
 
 
 def _leaving(
-    tools: Tools, desk: DeskParts, promise: Promise, db: Connection, line_id: int, *, of_us: bool
+    tools: Tools,
+    desk: DeskParts,
+    promise: Promise,
+    db: Connection,
+    line_id: int,
+    names: Mapping[str, str],
+    *,
+    of_us: bool,
 ) -> tuple[Row | None, str]:
     """The line as it leaves: changed no more, and noted where its callbacks find it. Or why it does not leave."""
     now, conversation_id = tools.clock.now(), promise.conversation_id
@@ -113,7 +123,7 @@ def _leaving(
         return None, ""
     style, files = tools.channels[held.channel].style, case_files.of_line(db, line_id)
     # What was typed into a window has none of Slack's signs in it.
-    said = line.text if line.tool else wording.for_person(line.text, desk.staff.look().names, style)
+    said = line.text if line.tool else wording.for_person(line.text, names, style)
     problem = _problem(desk, db, held, row, line, said, files, now) if of_us else "stranger"
     if problem:
         desk.casework.refused(db, row, line, problem, now)

@@ -23,7 +23,6 @@ from bot.desk_media import brought
 from bot.desk_menu import controls, template_button
 from bot.desk_offer import Offer
 from bot.desk_packet import packet_text
-from bot.facts import language
 from bot.handiwork import Again, DeskParts, Ended, Outcome, Tools, backoff
 from bot.store import case_files, cases, conversations
 from bot.store.engine import Connection, Row, reading
@@ -159,7 +158,7 @@ def _below(tools: Tools, desk: DeskParts, row: Row, root: _Post, offer: Offer | 
 def _briefed(tools: Tools, desk: DeskParts, row: Row) -> Again:
     """What was known of the person comes before what was said."""
     with reading(tools.engine) as db:
-        told = packet_text(db, row, language(cases.team_language(db, desk.team)))
+        told = packet_text(db, row, desk.casework.spoken(db))
     if told:
         return _posted(tools, desk, row, _Post(PACKET, told, sections(told), {"briefed": True}))
     with tools.engine.begin() as db:
@@ -240,15 +239,22 @@ def _readable(line: Row) -> str:
     return SlackStyle().plain(line.text if line.direction == "in" else line.text.replace("*", ""))
 
 
-def _posted(tools: Tools, desk: DeskParts, row: Row, post: _Post) -> Again:
-    """Post it: claimed first, so that nobody else does, and that it is looked for should we die."""
-    now = tools.clock.now()
+def _claimed(tools: Tools, desk: DeskParts, row: Row, what: str, now: datetime) -> Again | None:
+    """Take the channel's next place and the thread, to post this; else why not now."""
     with tools.engine.begin() as db:
         at = cases.may_post(db, desk.channel, now)
         if at > now:
             return Again((at - now).total_seconds(), "one message a second")
-        if not cases.begin_post(db, row, post.what, now + POSTING, now):
+        if not cases.begin_post(db, row, what, now + POSTING, now):
             return Again(SOON, "somebody else was faster")
+    return None
+
+
+def _posted(tools: Tools, desk: DeskParts, row: Row, post: _Post) -> Again:
+    """Post it: claimed first, so that nobody else does, and that it is looked for should we die."""
+    now = tools.clock.now()
+    if (not_now := _claimed(tools, desk, row, post.what, now)) is not None:
+        return not_now
     try:
         ts = _post(tools, desk, row, post, now + POSTING / 2)
     except (Later, Refused) as failure:  # surely not taken
@@ -269,12 +275,8 @@ def _posted(tools: Tools, desk: DeskParts, row: Row, post: _Post) -> Again:
 def _file_posted(tools: Tools, desk: DeskParts, row: Row, file: Row) -> Again:
     """A file follows its line: claimed like any other post. What Slack will never take is told in its place."""
     now, what = tools.clock.now(), f"{FILED}{file.id.hex}"
-    with tools.engine.begin() as db:
-        at = cases.may_post(db, desk.channel, now)
-        if at > now:
-            return Again((at - now).total_seconds(), "one message a second")
-        if not cases.begin_post(db, row, what, now + POSTING, now):
-            return Again(SOON, "somebody else was faster")
+    if (not_now := _claimed(tools, desk, row, what, now)) is not None:
+        return not_now
     try:
         seen = brought(tools, desk, row, file, partial(_in_time, tools, now + POSTING / 2))
     except (Later, Refused, Unopenable) as failure:  # surely not taken
@@ -294,13 +296,11 @@ def _file_not_posted(
     gone = isinstance(failure, Refused) and failure.code in ROOT_GONE
     given_up = not gone and not isinstance(failure, Later) and not isinstance(failure, NoWorkspaceError)
     with tools.engine.begin() as db:
-        cases.end_post(
-            db, row.number, f"{FILED}{file.id.hex}", **({"thread": "", "root": ""} if gone else {})
-        )  # fmt: skip
+        cases.end_post(db, row.number, f"{FILED}{file.id.hex}", **(cases.NO_THREAD if gone else {}))
         if given_up and conversations.hold(db, row.conversation_id) is not None:
             case_files.lose(db, file.id, "gone" if isinstance(failure, Unopenable) else "slack")
             lost = case_files.get(db, file.id)
-            words = _lost(lost, language(cases.team_language(db, desk.team)))
+            words = _lost(lost, desk.casework.spoken(db))
             cases.note(db, row.number, row.conversation_id, words, tools.clock.now())
     if isinstance(failure, SendError) and not gone and not given_up:
         raise failure
@@ -463,7 +463,7 @@ def _root(tools: Tools, desk: DeskParts, row: Row, offer: Offer | None) -> tuple
 
 def _spoken(tools: Tools, desk: DeskParts) -> Language:
     with reading(tools.engine) as db:
-        return language(cases.team_language(db, desk.team))
+        return desk.casework.spoken(db)
 
 
 def _place(row: Row, spoken: Language) -> str:

@@ -176,7 +176,7 @@ class Casework:
         if name == "window":
             offer = self._out_of_window(db, row, now)
             words, offers = (
-                f"{words}. {offer.words(self._spoken(db))}" if offer else words,
+                f"{words}. {offer.words(self.spoken(db))}" if offer else words,
                 bool(offer and offer.stands),
             )
         text = _shortened(_known_by(db, line, promise_id))
@@ -203,9 +203,10 @@ class Casework:
 
     def words(self, db: Connection, name: str, **values: str) -> str:
         """A sentence in the team's language."""
-        return sentence(name, self._spoken(db), **values)
+        return sentence(name, self.spoken(db), **values)
 
-    def _spoken(self, db: Connection) -> Language:
+    def spoken(self, db: Connection) -> Language:
+        """The team's language."""
         return language(cases.team_language(db, self._team))
 
     def note(self, db: Connection, row: Row, name: str, now: datetime, *, offers: bool = False, **values: str) -> None:

@@ -14,7 +14,6 @@ from bot.channels.slack.read import CHANNEL
 from bot.desk import rules
 from bot.desk_tools import Desk, Errors
 from bot.desk_windows import View
-from bot.facts import language
 from bot.screens import OPEN_FOR
 from bot.store import cases, conversations, housekeeping, promises, slack, whom
 from bot.store.engine import Connection, Row
@@ -42,11 +41,11 @@ class Opener:
         if conversation_id is None:
             return None
         self._doubt(db, conversation_id)
-        return windows.opening(self._desk.channel, self._spoken(db))
+        return windows.opening(self._desk.channel, self._casework.spoken(db))
 
     def submitted(self, db: Connection, known: str, given: Mapping[str, str], by: str) -> Errors:
         """The window was filled in; what is wrong, by field: then nothing was done. Else a hand opens the case."""
-        spoken, now = self._spoken(db), self._now()
+        spoken, now = self._casework.spoken(db), self._now()
         asking = conversations.id_by_address(db, CHANNEL, known)
         if asking is None or not slack.is_staff(db, asking, now - PROVEN_FOR):
             if asking is not None:
@@ -81,9 +80,6 @@ class Opener:
     def _doubt(self, db: Connection, conversation_id: UUID) -> None:
         now = self._now()
         slack.doubt_staff(db, conversation_id, now - OPEN_FOR, now)
-
-    def _spoken(self, db: Connection) -> Language:
-        return language(cases.team_language(db, self._desk.team))
 
     @staticmethod
     def _not_one(wanted: str, found: list[Row], spoken: Language) -> str:

@@ -9,7 +9,6 @@ from bot.channels import SendError
 from bot.credentials import try_account
 from bot.desk_facts import tested
 from bot.desk_open import OPEN
-from bot.facts import language
 from bot.grants import NotNowError
 from bot.handiwork import LEASES, Again, DeskParts, Ended, Outcome, Tools, backoff, look
 from bot.limits import Exhausted
@@ -25,7 +24,6 @@ from flows import saved
 from flows.remedies import SECRET_CAUSES
 from flows.speech import sentence
 from flows.words import (
-    Language,
     LoginFailed,
     LoginWorked,
     MailboxBroke,
@@ -100,7 +98,7 @@ def _tested(tools: Tools, promise: Promise, wanted: TestLogin, held: Held) -> Ou
 
 def _only_noted(tools: Tools, desk: DeskParts, held: Held, name: str, **values: str) -> Ended:
     def along(db: Connection) -> bool:
-        return _noted(tools, desk, db, held, sentence(name, _spoken(db, desk), **values))
+        return _noted(tools, desk, db, held, sentence(name, desk.casework.spoken(db), **values))
 
     return Ended(along=along)
 
@@ -116,7 +114,7 @@ def _judged(tools: Tools, desk: DeskParts, promise: Promise, held: Held, outcome
     def along(db: Connection) -> bool:
         text = ""
         if isinstance(event, LoginWorked | LoginFailed):
-            text = tested(_address(promise), event, outcome.words, _spoken(db, desk))
+            text = tested(_address(promise), event, outcome.words, desk.casework.spoken(db))
         _noted(tools, desk, db, held, text)
         return mine is not None and _settled(tools, db, held, mine, event, news)
 
@@ -164,7 +162,7 @@ def told_the_team(tools: Tools, held: Held, address: str, outcome: Outcome) -> O
         return outcome
 
     def along(db: Connection) -> bool:
-        _noted(tools, desk, db, held, tested(address, event, outcome.words, _spoken(db, desk)))
+        _noted(tools, desk, db, held, tested(address, event, outcome.words, desk.casework.spoken(db)))
         return before(db)
 
     return replace(outcome, along=along)
@@ -180,7 +178,3 @@ def _noted(tools: Tools, desk: DeskParts, db: Connection, held: Held, text: str)
         cases.note(db, row.number, held.id, text, now)
         desk.casework.show(db, held.id, now)
     return True
-
-
-def _spoken(db: Connection, desk: DeskParts) -> Language:
-    return language(cases.team_language(db, desk.team))

@@ -139,7 +139,7 @@ class DeskTools:
             return {}
         if use is None:
             row = cases.get(db, number)
-            spoken = self._spoken(db)
+            spoken = self._casework.spoken(db)
             return {next(iter(given), "text"): sentence("desk.why.closed", spoken)} if row is not None else {}
         if what not in PROVEN:
             errors = tool(use, given)
@@ -186,10 +186,7 @@ class DeskTools:
         row = cases.about(db, number) if held is not None else None  # as it stands now that nobody changes it
         if row is None or held is None or row.closed_at is not None:
             return None
-        return _Use(db, row, held, by, self._spoken(db), self._now())
-
-    def _spoken(self, db: Connection) -> Language:
-        return language(cases.team_language(db, self._desk.team))
+        return _Use(db, row, held, by, self._casework.spoken(db), self._now())
 
     def _used(self, use: _Use, what: str, whom: str = "") -> None:
         subject = f"{use.row.number} {whom}".strip()

@@ -187,7 +187,7 @@ class Workspaces:
         now = self._clock.now()
         if row.token_until is None:
             return self._open(team, row.token_id)
-        if row.token_until - now < RENEWED_EARLY and row.refresh_id is not None and self._may_renew(team, now):
+        if row.token_until - now < RENEWED_EARLY and row.refresh_id is not None and self._may_renew(row, now):
             return self._renewed(row)
         return self._old(row)
 
@@ -204,9 +204,9 @@ class Workspaces:
                 self._leave(db, team)
         raise NoWorkspaceError(team, "token_expired")
 
-    def _may_renew(self, team: str, now: datetime) -> bool:
+    def _may_renew(self, row: Row, now: datetime) -> bool:
         with self._engine.begin() as db:
-            return slack.claim_renewal(db, team, now, now + RENEWAL)
+            return slack.claim_renewal(db, row.team_id, row.refresh_id, now, now + RENEWAL)
 
     def _renewed(self, row: Row) -> str:
         """A new token in exchange for the refresh token, which is good once; the old one lasts until its own end."""

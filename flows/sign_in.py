@@ -219,6 +219,10 @@ def why(cause: str, signed_in: str) -> str:
 
 def removed(provider: SignInProvider, facts: Facts) -> Say:
     """What became of our access at the provider, and what only the person can do there."""
-    where = "work" if administered(facts.provider) else "personal"
-    values: Values = {"url": PERMISSIONS[where]} if provider == "microsoft" else {}
+    values: Values = {"url": permissions(facts)} if provider == "microsoft" else {}
     return Say(f"sign_in.removed.{provider}", values)
+
+
+def permissions(facts: Facts) -> str:
+    """Microsoft's page on which a person takes back what they allowed: no program can do it for them."""
+    return PERMISSIONS["work" if administered(facts.provider) else "personal"]

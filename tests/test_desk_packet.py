@@ -8,6 +8,7 @@ from tests.botkit import ANA, PASSWORD, table_of_providers
 from tests.deskkit import DeskKit
 from tests.slackkit import TEAM
 from tests.test_desk_bad_input import RIGHTS, dies_after
+from tests.test_desk_media import sends
 
 ADDRESS = "ana@nowhere.test"
 
@@ -120,3 +121,12 @@ def test_no_secret_is_in_a_packet(kit):
     kit.settle()
     assert kit.thread()
     assert PASSWORD not in kit.told()
+
+
+def test_a_thread_that_turns_out_to_be_gone_when_a_file_comes_is_told_anew_too(kit):
+    wants_a_person_in_the_middle(kit)
+    kit.slack.fail("files.completeUploadExternal", "thread_not_found")
+    sends(kit)
+    kit.soon(minutes=2)
+    assert len(kit.roots()) == 2
+    assert f"address `{ADDRESS}`" in kit.thread()[0]

@@ -4,9 +4,8 @@ import base64
 import email
 import json
 import logging
-from collections import deque
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from email.policy import default
 from itertools import count
 from uuid import UUID, uuid4
@@ -44,26 +43,6 @@ PDF = File(b"%PDF-1.7\r\n.\r\n\n\r" + INSIDE + bytes(reversed(range(256))) * 30,
 TEXT = File(b"From me\r\n" + INSIDE + b"\n.\nn\xc3\xa3o", "text/plain", "notes.txt")
 
 
-@dataclass
-class Shelf(Recorder):
-    """A channel that remembers, with people's files. `broken`: raised by the next fetches."""
-
-    files: dict[str, File] = field(default_factory=dict)
-    fetched: list[str] = field(default_factory=list)
-    broken: deque[Exception] = field(default_factory=deque)
-
-    def fetch(self, url, max_bytes):
-        """The file that somebody shared, or a failure as the test wishes."""
-        self.fetched.append(url)
-        if self.broken:
-            raise self.broken.popleft()
-        if url not in self.files:
-            raise Refused("404", "there is no such file")
-        if len(self.files[url].content) > max_bytes:
-            raise Refused("413", "the file is too large")
-        return self.files[url]
-
-
 @pytest.fixture(scope="module")
 def authority():
     return trustme.CA()
@@ -84,7 +63,7 @@ def installed(database_url, tmp_path, authority, good):
             imap = stack.enter_context(FaultyIMAP(good, login=imap_login))
             table = table_of_providers(tmp_path, smtp.port, imap.port)
             kit = stack.enter_context(Kit(database_url, tmp_path, providers=table, **(settings or {})))
-            kit.smtp, kit.imap, kit.channel, kit.numbers = smtp, imap, Shelf(), count(1)
+            kit.smtp, kit.imap, kit.channel, kit.numbers = smtp, imap, Recorder(), count(1)
             channels = {**kit.parts.tools.channels, CHANNEL: kit.channel}
             kit.parts = replace(kit.parts, tools=replace(kit.parts.tools, channels=channels))
             kit.network(loopback_network(client_context(authority), smtp.port, imap.port, timeouts=QUICK))

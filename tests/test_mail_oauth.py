@@ -32,7 +32,7 @@ ANA = "ana@agencia.test"
 NONCE = "a-nonce-of-mine"
 VERIFIER = "v" * 43
 HASTY = Web(connect=2, read=0.3, total=2)
-SMTP = oauth.scopes("microsoft", "smtp", imap=True)
+SMTP = (*oauth.scopes("microsoft", "smtp"), IMAP_SCOPE)
 
 
 @pytest.fixture
@@ -134,8 +134,7 @@ def test_a_refresh_token_that_does_not_change_is_kept(oidc, client):
 def test_microsoft_is_asked_for_sending_alone_and_never_for_two_services_at_once():
     about = ("offline_access", "openid", "profile", "email")
     assert oauth.scopes("microsoft", "smtp") == ("https://outlook.office.com/SMTP.Send", *about)
-    assert oauth.scopes("microsoft", "smtp", imap=True)[1] == "https://outlook.office.com/IMAP.AccessAsUser.All"
-    assert oauth.scopes("microsoft", "graph", imap=True) == ("https://graph.microsoft.com/Mail.Send", *about)
+    assert oauth.scopes("microsoft", "graph") == ("https://graph.microsoft.com/Mail.Send", *about)
     assert oauth.scopes("google", "smtp") == ("https://mail.google.com/", "openid", "email")
 
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from bot.commands import export
+from bot.mail.wire import oauth as wire
 from bot.settings import load
 from bot.sign_in import STATE_TIME
 from bot.store import housekeeping, tables
@@ -14,7 +15,7 @@ from bot.vault import token_hash
 from flows.speech import texts
 from flows.words import LANGUAGES, SignedIn, SignInFailed
 from tests.botkit import ADDRESS, ANA, BIA, run_sql
-from tests.oidc import SMTP_SCOPE
+from tests.oidc import IMAP_SCOPE, SMTP_SCOPE
 from tests.signkit import ACCOUNT, PUBLIC, SCOPES, Browser, SignKit, query_of, words
 
 EN = texts("en")
@@ -166,6 +167,18 @@ def test_a_link_ends_with_its_time_but_whoever_left_in_time_may_come_back(kit):
 
 
 # --- coming back ------------------------------------------------------------------------------------------------------
+
+
+def test_where_more_was_allowed_than_we_ask_for_we_may_look_into_the_mailbox(kit, monkeypatch):
+    """As Microsoft answers where an administrator allowed the app to read."""
+    asked = wire.scopes("microsoft", "smtp")
+    monkeypatch.setattr(wire, "scopes", lambda *_: (asked[0], IMAP_SCOPE, *asked[1:]))
+    kit.connected()
+    [event] = kit.events
+    assert event.imap
+    assert IMAP_SCOPE in kit.grant().scopes.split()
+    with kit.engine.begin() as db:
+        assert kit.parts.facts.read(db, kit.held(), kit.envelope(), kit.clock.now()).facts.mailbox.imap
 
 
 @pytest.mark.parametrize("provider", ["microsoft", "google"])

@@ -33,7 +33,7 @@ Somebody may sit at the desk, in the support team's channel of that workspace; i
     people: Ana +5511999990001, Sam at the desk
     (the desk speaks pt)                            (the thread)
     Sam in the thread: only the team reads this     Sam in the thread: !Ana reads this
-    Sam in the thread with steps.pdf: !This, too
+    Sam in the thread with steps.pdf: !This, too    Sam gives the case to Rita
     Sam taps in the thread: Take over               Sam deletes the last line
     Sam opens the home
 
@@ -279,6 +279,11 @@ class Play:
         except LookupError as missing:
             raise BadPlay(f"{name} cannot tap that: {missing}") from None
 
+    def _give_case(self, name: str, whom: str) -> None:
+        elements = [one for block in self._root().blocks for one in block.get("elements", ())]
+        menu = next(one["action_id"] for one in elements if one["type"] == "users_select")
+        self._slack().choose(TEAM, user_id(name), menu, user_id(whom), where=DESK)
+
     def _delete_line(self, name: str) -> None:
         self._slack().take_back(TEAM, user_id(name), self._actor(name).wrote)
 
@@ -415,6 +420,7 @@ class Play:
         (r"\(the thread\)", _show_thread),
         (r"(\w+) in the thread(?: with (\S+))?: (.+)", _write_in_thread),
         (r"(\w+) taps in the thread: (.+)", _tap_in_thread),
+        (r"(\w+) gives the case to (\w+)", _give_case),
         (rf"(\w+){DELETES}", _delete_line),
         (r"(\w+) taps in the window: (\d+)", _tap_in_window),
         (r"(\w+) fills in: (.+)", _fill_window),

@@ -198,19 +198,21 @@ class Granted:
     identity: Identity | None
 
 
-def scopes(provider: Provider, transport: Transport, *, imap: bool = False) -> tuple[str, ...]:
-    """What is asked for: sending, staying signed in, and who it is; with `imap` reading, too.
+def scopes(provider: Provider, transport: Transport) -> tuple[str, ...]:
+    """What is asked for: sending, staying signed in, and who it is.
 
-    Microsoft never puts scopes of two of its services into one token, so that Graph goes without IMAP (and needs none:
-    it files the copy itself). Google has one scope for SMTP and IMAP; `gmail.send` does not work with SMTP.
+    Reading is not asked for, as that needs an administrator's word in most organizations: where one allowed
+    `IMAP.AccessAsUser.All`, Microsoft puts it into the token unasked, as all that was allowed of the same service, and
+    says so in its answer. Graph goes without (and needs none: it files the copy itself). Google has one scope for SMTP
+    and IMAP; `gmail.send` does not work with SMTP.
+    Source: learn.microsoft.com/entra/identity-platform/scopes-oidc
     """
     if provider == "google":
         return ("https://mail.google.com/", "openid", "email")
     about_you = ("offline_access", "openid", "profile", "email")
     if transport == "graph":
         return ("https://graph.microsoft.com/Mail.Send", *about_you)
-    reading = ("https://outlook.office.com/IMAP.AccessAsUser.All",) if imap else ()
-    return ("https://outlook.office.com/SMTP.Send", *reading, *about_you)
+    return ("https://outlook.office.com/SMTP.Send", *about_you)
 
 
 def endpoints(provider: Provider, authority: str = "", *, tenant: str = "common", web: Web = Web()) -> Endpoints:

@@ -77,7 +77,7 @@ def upgrade() -> None:
     )
     op.create_index(op.f('ix_sign_in_expires_at'), 'sign_in', ['expires_at'], unique=False)
     op.create_index(op.f('ix_sign_in_link_id'), 'sign_in', ['link_id'], unique=False)
-    op.execute("update compatible set schema = 12, oldest_code = 1")
+    op.execute("update compatible set schema = 11, oldest_code = 1")
 
 
 def downgrade() -> None:
@@ -88,4 +88,4 @@ def downgrade() -> None:
     for table, columns in (('mailbox', MAILBOX), ('link', LINK)):
         for column in reversed(columns):
             op.drop_column(table, column.name)
-    op.execute("update compatible set schema = 9, oldest_code = 1")
+    op.execute("update compatible set schema = 10, oldest_code = 1")
