@@ -3,7 +3,9 @@
 import pytest
 
 from bot.playground.twilio import TwilioStandIn
+from bot.templates import TEMPLATES
 from bot.vault import new_key
+from flows.words import LANGUAGES
 from tests.test_commands import cli, one_sentence  # noqa: F401 - a fixture
 
 URL = "http://127.0.0.1:8000"
@@ -54,7 +56,7 @@ def test_the_sender_is_told_where_we_are_and_the_templates_are_submitted(cli, tw
     assert {one: done[one] for one in ("webhook", "fallback", "status callback")} == dict.fromkeys(
         ("webhook", "fallback", "status callback"), "changed"
     )
-    assert len(done) == 3 + 9
+    assert len(done) == 3 + len(TEMPLATES) * len(LANGUAGES)
     assert set(done.values()) == {"changed"}
     assert {one["status"] for one in twilio.approvals.values()} == {"received"}
 

@@ -28,6 +28,7 @@ NAMES = {name: frozenset(known) for name, known in json.loads((HERE / "names.jso
 # id of a block, for which no right is needed; metadata would need another scope.
 NEEDS = {
     "auth.revoke": (),
+    "auth.test": (),
     "chat.getPermalink": (),
     "chat.postMessage": ("chat:write",),
     "chat.update": ("chat:write",),

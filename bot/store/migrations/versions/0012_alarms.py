@@ -20,10 +20,10 @@ def upgrade() -> None:
     sa.Column('at', sa.DateTime(timezone=True), nullable=False),
     sa.PrimaryKeyConstraint('who', name=op.f('pk_sign_of_life'))
     )
-    op.execute("update compatible set schema = 13, oldest_code = 1")
+    op.execute("update compatible set schema = 12, oldest_code = 1")
 
 
 def downgrade() -> None:
     op.drop_table('sign_of_life')
     op.drop_table('alarm')
-    op.execute("update compatible set schema = 9, oldest_code = 1")
+    op.execute("update compatible set schema = 11, oldest_code = 1")
