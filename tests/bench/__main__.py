@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.bench import answers, figures, guide, hanging, restart, turn
+from tests.bench import answers, figures, guide, hanging, restart, size, turn
 from tests.bench.site import ROOT, Site
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def _full(site: Site) -> Iterator[Row]:
     yield from hanging.memory(site, rounds=2)
     yield from restart.rows(site, rounds=3)
     yield from guide.rows(methods=True)
+    yield from size.rows(site, rounds=3)
 
 
 def _quick(site: Site) -> Iterator[Row]:
