@@ -23,9 +23,9 @@ bench: .venv/test           ## ours against a floor, in the same run
 chaos: .venv/test           ## kill -9 at random, then an audit of what was lost, doubled, out of order
 	@$(BIN)/python -m tests.chaos $(CHAOS)
 
-world: .venv/test           ## what the fourth ring needs: the system's packages (Debian), an emulator of Slack
+world: .venv/test           ## what the fourth ring needs: the system's packages (Debian), an emulator of Slack, an OpenID provider
 	apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q postfix dovecot-imapd dovecot-lmtpd dnsmasq chromium
-	$(BIN)/python -m tests.emulator
+	$(BIN)/python -m tests.node
 
 lock:                       ## newest stable releases, pinned with hashes
 	@deploy/lock

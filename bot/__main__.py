@@ -19,12 +19,13 @@ from bot.database import opened
 from bot.discover_command import discover, providers
 from bot.explain_command import explain
 from bot.log import setup
+from bot.oauth_apps import PROVIDERS
 from bot.safe import WrongKey
 from bot.settings import Settings, SettingsError, load
 from bot.store.embedded import EmbeddedFailed
 from bot.store.engine import DatabaseDown
 from bot.store.schema import WrongSchema
-from bot.vault import new_key
+from bot.vault import Secret, new_key
 from flows import guide
 from flows.words import LANGUAGES, Language
 
@@ -118,8 +119,26 @@ def migrate(draft: str | None) -> None:
 @main.command("check-config")
 def check_config() -> None:
     """Say whether the settings are right."""
-    look_over(_settings())
+    settings = _settings()
+    look_over(settings)
     click.echo("The settings are right.")
+    for name, there in (("microsoft", settings.microsoft_client_id), ("google", settings.google_client_id)):
+        if there:
+            click.echo(f"Redirect address to be registered at {name.title()}: {settings.url}/oauth/{name}/callback")
+
+
+@main.command()
+@as_json
+def doctor(wants_json: bool) -> None:  # noqa: FBT001
+    """Say whether what this installation depends on does its part; exit status 1 where something does not."""
+    from bot.doctor import examine  # noqa: PLC0415 - only this command asks the world
+
+    with _joined() as parts:
+        found = examine(parts)
+    rows = [{"what": one.what, "well": one.well, "said": one.said, "advice": one.advice} for one in found]
+    _answer(rows, wants_json)
+    if not all(one.well for one in found):
+        sys.exit(1)
 
 
 @main.command()
@@ -253,6 +272,34 @@ def agency_rule(name: str, rule: str, wants_json: bool) -> None:  # noqa: FBT001
     """Say what happens when a member has another server: they are warned, or it is refused."""
     with _joined() as parts:
         _answer(commands.set_rule(parts, name, rule), wants_json)
+
+
+@agency.command("oauth")
+@click.argument("name")
+@click.option("--provider", type=click.Choice(PROVIDERS), required=True)
+@click.option("--client-id", default="", help="Of the agency's own app.")
+@click.option("--client-secret-stdin", "reads_secret", is_flag=True, help="Read the app's secret on standard input.")
+@click.option("--tenant", default="", help="The one organisation of Microsoft's that the app is for: its id or domain.")
+@click.option("--remove", is_flag=True, help="Its people sign in through the installation's app again.")
+@as_json
+def agency_oauth(
+    name: str,
+    provider: Any,
+    client_id: str,
+    reads_secret: bool,  # noqa: FBT001 - a flag, as the next two
+    tenant: str,
+    remove: bool,  # noqa: FBT001
+    wants_json: bool,  # noqa: FBT001
+) -> None:
+    """Let the people of an agency sign in through its own app: --client-id with --client-secret-stdin, or --remove."""
+    if remove == bool(client_id) or bool(client_id) != reads_secret:
+        raise click.UsageError("Give --client-id with --client-secret-stdin, or --remove.")
+    secret = Secret(sys.stdin.readline().strip("\r\n")) if reads_secret else None
+    with _joined() as parts:
+        if secret is None:
+            _answer(commands.remove_oauth_app(parts, name, provider), wants_json)
+        else:
+            _answer(commands.set_oauth_app(parts, name, provider, client_id, secret, tenant), wants_json)
 
 
 @main.command()

@@ -32,11 +32,13 @@ from bot.mail.knowledge.providers import BadTable, Providers
 from bot.mail.wire.egress import Egress
 from bot.mail.wire.guard import Guard
 from bot.mail.wire.smtp import Network, tls_context
+from bot.oauth_apps import Apps
 from bot.records import Records
 from bot.safe import Safe
 from bot.screens import Screens
 from bot.search import Search
 from bot.settings import Settings, SettingsError
+from bot.sign_in import SignIns
 from bot.staff import Staff
 from bot.store import housekeeping, schema
 from bot.store.engine import Engine, connect, reading
@@ -49,6 +51,7 @@ from bot.web.headers import secure
 from bot.web.media import media_pages
 from bot.web.playground import playground
 from bot.web.secret_page import secret_page
+from bot.web.sign_in import sign_in
 from bot.web.slack import slack_pages
 from bot.web.slack_install import slack_install
 from bot.worker import Worker
@@ -93,6 +96,8 @@ class Parts:
     facts: FactReader
     search: Search
     links: LinkBook
+    apps: Apps
+    sign_ins: SignIns
     tools: Tools
     timers: Timers
     slack: SlackParts | None = None
@@ -134,7 +139,9 @@ def _join(settings: Settings, engine: Engine, clock: Clock, joined: dict[str, Ch
         safe.check(db)
     mails = f"{settings.mails_per_hour} per hour; {settings.mails_per_day} per day"
     limits = Limits(engine, clock, {"mail": {"mailbox": mails}})
-    facts = FactReader(house(settings), providers, settings.desk.hours)
+    reached = network(settings)
+    apps = Apps(safe, settings, reached.context)
+    facts = FactReader(house(settings), providers, settings.desk.hours, apps)
     whatsapp = _whatsapp(settings, engine) if settings.real_twilio else None
     templates = None
     if whatsapp is not None:
@@ -145,7 +152,7 @@ def _join(settings: Settings, engine: Engine, clock: Clock, joined: dict[str, Ch
     search = Search(lambda text: facts.family(text, clock.now().date()))
     records = Records(safe, limits, facts, casework, settings.twilio_whatsapp_from)
     turns = Turns(engine, clock, facts, records, safe, search, casework)
-    links = LinkBook(engine, clock, turns, safe, providers, chat_url(settings))
+    links = LinkBook(engine, clock, turns, safe, providers, chat_url(settings), apps)
     slack = _slack(settings, engine, clock, safe)
     if slack is not None:
         joined["slack"] = slack.channel
@@ -158,7 +165,8 @@ def _join(settings: Settings, engine: Engine, clock: Clock, joined: dict[str, Ch
         providers=providers,
         safe=safe,
         limits=limits,
-        network=network(settings),
+        network=reached,
+        apps=apps,
         later=timers.later,
         announce=turns.announce,
         receive=turns.receive,
@@ -182,6 +190,8 @@ def _join(settings: Settings, engine: Engine, clock: Clock, joined: dict[str, Ch
         facts,
         search,
         links,
+        apps,
+        SignIns(engine, clock, turns, safe, apps, providers, chat_url(settings)),
         tools,
         timers,
         slack,
@@ -348,6 +358,7 @@ def create_app(parts: Parts) -> Flask:
     )
     app.register_blueprint(pages.pages(parts))
     app.register_blueprint(media_pages(Shelf(parts.engine, parts.clock, parts.safe).look))
+    app.register_blueprint(sign_in(parts, parts.sign_ins))
     if parts.slack is not None:
         app.register_blueprint(slack_pages(parts))
     app.register_blueprint(slack_install(parts))

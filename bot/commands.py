@@ -1,5 +1,6 @@
 """What the commands do, once the parts are joined; `bot.__main__` only reads the command line."""
 
+import re
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -12,19 +13,23 @@ from bot.desk.packet import where
 from bot.desk_open import NAMED, named
 from bot.hands import forget
 from bot.mail.wire.guard import BadHost, ascii_host
+from bot.oauth_apps import NAMES, PROVIDERS, use_of_app
 from bot.settings import timezone
-from bot.store import access, conversations, housekeeping, promises, questions, slack, whom
+from bot.store import access, conversations, grants, housekeeping, promises, questions, secrets, slack, whom
 from bot.store import cases as desk_cases
 from bot.store import people as people_store
 from bot.store.engine import Connection, Row, reading
 from bot.team import decided, elsewhere, end_membership, forward_text
 from bot.tell import tell
-from flows.words import CaseEnded, Language, Security
+from bot.vault import Secret
+from flows.words import CaseEnded, Language, Security, SignInProvider
 
 MAX_USES = 500
 LINES = 30  # of a transcript that are shown with a case
 WHO = {"in": "person", "out": "bot", "bot": "bot, to itself"}
 MAX_NAME = 120
+MAX_CLIENT = 200
+_TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,63}")
 
 
 class CannotBe(Exception):
@@ -115,6 +120,46 @@ def set_rule(parts: Parts, agency: str, rule: str) -> dict[str, Any]:
         row = _agency(db, agency)
         people_store.set_rule(db, row.id, rule)
     return {"agency": row.name, "rule": rule}
+
+
+def set_oauth_app(
+    parts: Parts, agency: str, provider: SignInProvider, client_id: str, secret: Secret, tenant: str
+) -> dict[str, Any]:
+    """An agency's own app: its people sign in through that one from now on. Raises CannotBe."""
+    _check_app(provider, client_id, secret, tenant)
+    now, use = parts.clock.now(), use_of_app(provider, client_id, tenant)
+    with parts.engine.begin() as db:
+        row = _agency(db, agency)
+        old = grants.app(db, row.id, provider)
+        sealed = parts.safe.put(db, secret, kind="oauth.client", owner=row.id, use=use, now=now)
+        secrets.keep_until(db, sealed, None)
+        grants.put_app(db, row.id, provider, client_id=client_id, secret_id=sealed, tenant=tenant, at=now)
+        secrets.erase(db, [old.secret_id] if old is not None and old.secret_id else [])
+        housekeeping.audit_entry(db, now, actor="operator", action="oauth_app_set", subject=str(row.id))
+    redirect = parts.apps.redirect_uri(provider)
+    return {"agency": row.name, "provider": provider, "client_id": client_id, "tenant": tenant, "redirect": redirect}
+
+
+def _check_app(provider: str, client_id: str, secret: Secret, tenant: str) -> None:
+    printable = all(0 < len(one) <= MAX_CLIENT and one.isascii() and one.isprintable() and " " not in one
+                    for one in (client_id, secret.reveal()))  # fmt: skip
+    if not printable:
+        raise CannotBe("An app has an id and a secret, each on one line and without blanks.")
+    if tenant and provider != "microsoft":
+        raise CannotBe("Only Microsoft has tenants; leave --tenant out.")
+    if tenant and not _TENANT.fullmatch(tenant):
+        raise CannotBe("A tenant is its id, or a domain of the organisation.")
+
+
+def remove_oauth_app(parts: Parts, agency: str, provider: SignInProvider) -> dict[str, Any]:
+    """An agency's people sign in through the installation's app again. Raises CannotBe."""
+    with parts.engine.begin() as db:
+        row, now = _agency(db, agency), parts.clock.now()
+        if grants.app(db, row.id, provider) is None:
+            raise CannotBe(f"{row.name} has no app of its own at {NAMES[provider]}.")
+        secrets.erase(db, grants.remove_app(db, row.id, provider))
+        housekeeping.audit_entry(db, now, actor="operator", action="oauth_app_removed", subject=str(row.id))
+    return {"agency": row.name, "provider": provider, "client_id": ""}
 
 
 def mailboxes(parts: Parts, agency: str) -> list[dict[str, Any]]:
@@ -263,6 +308,8 @@ def close_agency(parts: Parts, name: str, *, really: bool) -> dict[str, Any]:
         if really:
             for one in members:
                 end_membership(db, one.id, now, row.name)
+            for provider in PROVIDERS:
+                secrets.erase(db, grants.remove_app(db, row.id, provider))
             people_store.close_agency(db, row.id, now)
     ended = {"memberships": len(members), "mailboxes": sum(one.address is not None for one in members)}
     return {"agency": row.name, "closed": really, **ended}

@@ -6,19 +6,20 @@ from uuid import UUID
 import structlog
 
 from bot.channels import SendError
+from bot.credentials import try_account
 from bot.desk_facts import tested
 from bot.desk_open import OPEN
-from bot.facts import on_the_wire
-from bot.handiwork import LEASES, Again, DeskParts, Ended, Outcome, Tools, backoff, family_of, look, password_of
+from bot.grants import NotNowError
+from bot.handiwork import LEASES, Again, DeskParts, Ended, Outcome, Tools, backoff, look
 from bot.limits import Exhausted
 from bot.live_tests import count_test
-from bot.mail.wire.probe import Failed, test_login
+from bot.mail.wire.probe import Failed
 from bot.proofs import Proving, TakenError, prove
 from bot.store import cases, conversations, mailboxes, promises, secrets
 from bot.store.conversations import Held
 from bot.store.engine import Connection, Row, reading
 from bot.store.promises import Promise
-from bot.vault import Secret, Unopenable
+from bot.vault import Unopenable
 from flows import saved
 from flows.remedies import SECRET_CAUSES
 from flows.speech import sentence
@@ -46,11 +47,11 @@ def desk_test(tools: Tools, promise: Promise) -> Outcome:
         if isinstance(counted, Exhausted):
             return _only_noted(tools, desk, held, "desk.test.exhausted", minutes=str(counted.minutes))
     try:
-        secret = password_of(tools, wanted.account, UUID(wanted.secret_id))
+        outcome = _tested(tools, promise, wanted, held)
     except Unopenable:
         return _only_noted(tools, desk, held, "desk.test.nothing")
-    try:
-        outcome = _tested(tools, promise, wanted, held, secret)
+    except NotNowError as away:
+        return Again(backoff(promise.attempt, away.seconds), str(away))
     except TakenError:
         return Again(LEASES[promise.lane].total_seconds(), "another process tests it")
     if not isinstance(outcome, Ended) or not isinstance(outcome.event, LoginWorked | LoginFailed):
@@ -83,18 +84,16 @@ def desk_use(tools: Tools, promise: Promise) -> Outcome:
     return Ended(along=along)
 
 
-def _tested(tools: Tools, promise: Promise, wanted: TestLogin, held: Held, secret: Secret) -> Outcome:
-    account = wanted.account
-    result = test_login(
-        on_the_wire(account), secret.reveal(), network=tools.network, provider=family_of(tools, account)
-    )
+def _tested(tools: Tools, promise: Promise, wanted: TestLogin, held: Held) -> Outcome:
+    account, secret_id = wanted.account, UUID(wanted.secret_id)
+    result = try_account(tools, account, secret_id)
     if isinstance(result, Failed):
         event = LoginFailed(result.cause, result.who, result.retry)
         return Ended(event=event, words=f"{result.stage}: {result.cause}: {result.raw}")
     worked = replace(account, server=Server(result.server.host, result.server.port, result.server.security))
     if not wanted.mail:
         return Ended(event=LoginWorked(worked, result.repaired, size=result.size))
-    return prove(Proving(tools, promise, held, worked, secret, result.repaired, result.size))
+    return prove(Proving(tools, promise, held, worked, secret_id, result.repaired, result.size))
 
 
 def _only_noted(tools: Tools, desk: DeskParts, held: Held, name: str, **values: str) -> Ended:

@@ -26,7 +26,8 @@ from bot.store.conversations import Held
 from bot.store.engine import Connection, Row
 from bot.team import decided, elsewhere
 from bot.turns import HIDDEN, Turns
-from flows import guide, mailbox, saved
+from flows import guide, saved, sign_in
+from flows import mailbox_states as mailbox
 from flows.conversation import Envelope, may_fill, subject
 from flows.questions import shown_article
 from flows.reading import looks_like_a_leak
@@ -274,11 +275,14 @@ class DeskTools:
         self._turns.steer(use.db, use.row.conversation_id, Steered("link"))
         after = self._use(use.db, use.row.number, use.by)
         state = after.talk.state if after is not None else None
-        if not isinstance(state, mailbox.AwaitingSecret):
+        if not isinstance(state, mailbox.AwaitingSecret | sign_in.AwaitingSignIn):
             self._note(use, sentence("desk.link.none", use.spoken))
             return
         values: Values = {"address": Code(state.account.address), "link": Link(state.link_id)}
-        self._told(use, "", "link", Say("desk.said.link", values))
+        said = Say("desk.said.link", values)
+        if isinstance(state, sign_in.AwaitingSignIn):
+            said = Say("desk.said.sign_in", {**values, **sign_in.brand(state.provider)})
+        self._told(use, "", "link", said)
 
     # --- looked at ---
 

@@ -2,9 +2,12 @@
 
 from uuid import UUID
 
+from bot.credentials import hand_over
 from bot.entrances import GOOD_FOR, hashed, new_code
-from bot.facts import language, on_the_wire
-from bot.handiwork import Again, Ended, Outcome, Tools, backoff, family_of, password_of
+from bot.facts import language
+from bot.grants import NotNowError
+from bot.handiwork import Again, Ended, Outcome, Tools, backoff
+from bot.live_tests import stored
 from bot.mail.wire import send
 from bot.mail.wire.account import BadCredential
 from bot.mail.wire.addresses import BadAddress
@@ -14,7 +17,6 @@ from bot.store.engine import reading
 from bot.store.promises import Promise
 from bot.vault import Unopenable
 from flows.speech import sentence
-from flows.words import Account, Server
 
 MAX_TRIES = 3
 
@@ -32,7 +34,6 @@ def mail_code(tools: Tools, promise: Promise) -> Outcome:
     with tools.engine.begin() as db:
         entrances.set_code(db, row_id, hashed(row_id, code), tools.clock.now() + GOOD_FOR)
     spoken = language(held.language)
-    account = Account(box.address, box.user_name, Server(box.host, box.port, box.security))
     try:
         message = send.compose(
             sender=box.address,
@@ -43,16 +44,17 @@ def mail_code(tools: Tools, promise: Promise) -> Outcome:
             date=tools.clock.now(),
             marker=f"code-{promise.id:08d}-{promise.attempt}",
         )
-        outcome = send.send(
-            on_the_wire(account),
-            password_of(tools, account, box.secret_id).reveal(),
+        outcome = hand_over(
+            tools,
+            stored(box),
+            box.secret_id,
             message,
             [box.address],
-            network=tools.network,
-            provider=family_of(tools, account),
             on_handing=lambda: None,
             on_accepted=lambda _reply: None,
         )
+    except NotNowError as away:
+        return Again(backoff(0, away.seconds, 60.0), str(away)) if promise.attempt < MAX_TRIES else Ended("dropped")
     except (Unopenable, BadAddress, BadCredential) as gone:
         return Ended("dropped", words=str(gone))
     if isinstance(outcome, send.Later) and promise.attempt < MAX_TRIES:

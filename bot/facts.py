@@ -1,6 +1,7 @@
 """What a step may know: who writes, in which agency, with which mailbox, and what their provider demands today."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any, Literal
 from uuid import UUID
@@ -11,6 +12,7 @@ from bot.mail.knowledge.providers import Demand, Providers
 from bot.mail.knowledge.providers import Provider as Known
 from bot.mail.knowledge.providers import Server as WireServer
 from bot.mail.wire.account import Account as WireAccount
+from bot.oauth_apps import Apps, is_personal, lets_us_look
 from bot.store import mailboxes, people
 from bot.store.conversations import Held
 from bot.store.engine import Connection, Row
@@ -18,7 +20,7 @@ from flows import conversation, facts
 from flows.conversation import Envelope
 from flows.facts import Facts, House, Question, Role, Teammate
 from flows.reading import SHAPES
-from flows.words import LANGUAGES, Account, Event, Language, Server
+from flows.words import LANGUAGES, Account, Event, Language, Server, SignInProvider
 
 DEMANDS: dict[Demand, facts.Demand] = {
     "password": "password",
@@ -26,6 +28,9 @@ DEMANDS: dict[Demand, facts.Demand] = {
     "oauth_only": "sign_in_only",
     "cannot_work": "impossible",
 }
+WITH_TEAM = frozenset({"team", "integrate"})  # flows in which an admin has all members at hand
+PASSWORD = "mailbox.password"  # noqa: S105 - a kind of secret, see bot.vault
+AgencyApps = Mapping[str, list[str]]  # {provider: [client id, tenant]}
 _SAMPLES = {"google16": "abcd efgh ijkl mnop", "apple16": "abcd-efgh-ijkl-mnop"}
 
 
@@ -42,13 +47,15 @@ class Standing:
     agency_host: str = ""
     server_rule: str = "warn"
     mailbox_size: int = 0
+    apps: AgencyApps = field(default_factory=dict)  # the agency's own, through which its people sign in
 
 
 class FactReader:
     """Reads the facts of a turn in its transaction."""
 
-    def __init__(self, house: House, providers: Providers, hours: Hours) -> None:
-        """`hours`: when the support team works."""
+    def __init__(self, house: House, providers: Providers, hours: Hours, apps: Apps) -> None:
+        """`hours`: when the support team works. `apps`: through which people may sign in at their providers."""
+        self._apps = apps
         self._house = house
         self._hours = hours
         self._providers = providers
@@ -70,10 +77,10 @@ class FactReader:
             case=held.case or 0,
             **self._away(now),
             roles=_roles_of(db, held) if envelope.flow == "roles" else (),
-            **(_of_the_team(db, row, now) if row and row.role == "admin" and envelope.flow == "team" else {}),
+            **(self._of_the_team(db, row, now) if row and row.role == "admin" and envelope.flow in WITH_TEAM else {}),
         )
         return Standing(
-            self.about(known, envelope, row.agency_host if row else ""),
+            self.about(known, envelope, row.agency_host if row else "", apps=_apps(row)),
             member_id=held.member_id if row else None,
             mailbox_id=row.mailbox_id if row else None,
             mailbox_version=(row.version or 0) if row else 0,
@@ -82,7 +89,18 @@ class FactReader:
             agency_host=row.agency_host if row else "",
             server_rule=row.server_rule if row else "warn",
             mailbox_size=(row.size or 0) if row else 0,
+            apps=_apps(row),
         )
+
+    def _of_the_team(self, db: Connection, row: Row, now: datetime) -> dict[str, Any]:
+        return _of_the_team(db, row, now, lambda one: self._days_left(one, now.date()))
+
+    def _days_left(self, one: Row, today: date) -> int | None:
+        """For how many more days a member's password works; None: for ever, or there is none."""
+        if one.secret_kind != PASSWORD or one.address is None:
+            return None
+        known = self._providers.for_address(one.address, today) or self._providers.for_host(one.host, today)
+        return (known.until - today).days if known is not None and known.until is not None else None
 
     def _away(self, now: datetime) -> dict[str, Any]:
         """From when on the support team works again, where it does not now."""
@@ -93,30 +111,47 @@ class FactReader:
 
     def at_a_glance(self, db: Connection, held: Held, now: datetime) -> Facts:
         """What a home shows: with the members of the agency, for its admin."""
-        known = self.read(db, held, Envelope(flow="team"), now).facts
+        standing = self.read(db, held, Envelope(flow="team"), now)
+        known = standing.facts
         if known.agency_server is None:
             return known
-        host = known.agency_server.host
-        provider = self._providers.for_host(host, now.date())
-        return replace(known, provider=_provider(provider, now.date()) if provider else None)
+        return replace(known, provider=self.provider("", known.agency_server.host, now, standing.apps))
 
-    def about(self, known: Facts, envelope: Envelope, agency_host: str, event: Event | None = None) -> Facts:
-        """The facts with what holds for the account that the conversation, or this event, is about."""
+    def about(
+        self, known: Facts, envelope: Envelope, agency_host: str, event: Event | None = None, *, apps: AgencyApps
+    ) -> Facts:
+        """The facts with what holds for the account that the conversation, or this event, is about.
+
+        `apps`: the agency's own, see `Standing`.
+        """
         address, host = conversation.subject(envelope, event)
         if not address and known.mailbox:
             address, host = known.mailbox.account.address, known.mailbox.account.server.host
-        provider = self.provider(address, host, known.now) if address else None
+        provider = self.provider(address, host, known.now, apps) if address else None
         differs = bool(host and agency_host) and not self._providers.same(host, agency_host, known.now.date())
         same = (provider, differs) == (known.provider, known.differs)
         return known if same else replace(known, provider=provider, differs=differs)
 
-    def provider(self, address: str, host: str, now: datetime) -> facts.Provider | None:
-        """What the provider of an address demands on this day, as the flows see it; else that of the server."""
+    def provider(self, address: str, host: str, now: datetime, apps: AgencyApps | None = None) -> facts.Provider | None:
+        """What the provider of an address demands on this day, as the flows see it; else that of the server.
+
+        With the `apps` of an agency also through whom its people may sign in.
+        """
         today = now.date()
-        known = self._providers.for_address(address, today)
-        if known is None and host:
-            known = self._providers.for_host(host, today)
-        return _provider(known, today) if known else None
+        named = self._providers.for_address(address, today)
+        known = named or (self._providers.for_host(host, today) if host else None)
+        if known is None:
+            return None
+        found = _provider(known, today)
+        way = self._apps.offered(known.sign_in, apps or {}, personal=is_personal(named))
+        if way is None:
+            return found
+        return replace(found, sign_in=way, consent_url=self._apps.consent_url(way, apps or {}))
+
+    def sign_in(self, address: str, host: str, now: datetime, apps: AgencyApps) -> SignInProvider | None:
+        """Through whom the owner of an address may sign in, here and with the apps of their agency."""
+        found = self.provider(address, host, now, apps)
+        return (found.sign_in or None) if found is not None else None
 
     def same_host(self, one: str, today: date, other: str) -> bool:
         """Whether two hosts are one server: by provider, not by the letters of its name."""
@@ -181,12 +216,18 @@ def shape(known: Known) -> str:
     return next((name for name in SHAPES if name in _SAMPLES and known.secret_shape.fits(_SAMPLES[name])), "")
 
 
+def _apps(row: Row | None) -> AgencyApps:
+    return (row.apps or {}) if row is not None else {}
+
+
 def _mailbox(row: Row | None) -> facts.Mailbox | None:
     if row is None or row.mailbox_id is None:
         return None
-    server = Server(row.host, row.port, row.security)
+    account = Account(row.address, row.user_name, Server(row.host, row.port, row.security), row.transport)
     secret_id = str(row.secret_id or "")
-    return facts.Mailbox(Account(row.address, row.user_name, server), row.state, row.cause, secret_id)
+    signed_in: SignInProvider | Literal[""] = row.signed_in or ""
+    imap = lets_us_look(row.transport, row.signed_in, row.scopes) if signed_in else True
+    return facts.Mailbox(account, row.state, row.cause, secret_id, signed_in, imap)
 
 
 def _roles_of(db: Connection, held: Held) -> tuple[Role, ...]:
@@ -197,12 +238,12 @@ def _roles_of(db: Connection, held: Held) -> tuple[Role, ...]:
     )
 
 
-def _of_the_team(db: Connection, row: Row, now: datetime) -> dict[str, Any]:
+def _of_the_team(db: Connection, row: Row, now: datetime, days_left: Callable[[Row], int | None]) -> dict[str, Any]:
     """The members of the agency, and how many more are invited, for its admin."""
-    return {"team": _team(db, row), "invited": people.invited(db, row.agency_id, now)}
+    return {"team": _team(db, row, days_left), "invited": people.invited(db, row.agency_id, now)}
 
 
-def _team(db: Connection, row: Row) -> tuple[Teammate, ...]:
+def _team(db: Connection, row: Row, days_left: Callable[[Row], int | None]) -> tuple[Teammate, ...]:
     return tuple(
         Teammate(
             id=str(one.id),
@@ -214,6 +255,7 @@ def _team(db: Connection, row: Row) -> tuple[Teammate, ...]:
             who=one.who or "",
             mails=one.mails,
             me=one.id == row.id,
+            days_left=days_left(one),
         )
         for one in people.members(db, row.agency_id)
     )

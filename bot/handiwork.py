@@ -26,7 +26,8 @@ from bot.mail.knowledge.providers import Provider, Providers
 from bot.mail.wire import send
 from bot.mail.wire.account import Account as WireAccount
 from bot.mail.wire.smtp import Network
-from bot.safe import Safe, use_of
+from bot.oauth_apps import Apps
+from bot.safe import Safe
 from bot.screens import Screens
 from bot.staff import Staff
 from bot.store import conversations, files, people
@@ -34,7 +35,6 @@ from bot.store.conversations import Held
 from bot.store.engine import Connection, Engine, Row, reading
 from bot.store.promises import Promise
 from bot.templates import Templates
-from bot.vault import Secret
 from bot.workspaces import Workspaces
 from flows.facts import Facts
 from flows.speech import Message, Style
@@ -171,6 +171,7 @@ class Tools:
     safe: Safe
     limits: Limits
     network: Network
+    apps: Apps
     later: Callable[[float, Callable[[], None]], Callable[[], None]]
     announce: Callable[[Promise, Event], None]
     receive: Callable[[Inbound], object | None]
@@ -220,14 +221,6 @@ def provider_of(tools: Tools, account: Account) -> Provider | None:
     today = tools.clock.now().date()
     known = tools.providers.for_address(account.address, today)
     return known or tools.providers.for_host(account.server.host, today)
-
-
-def password_of(tools: Tools, account: Account, secret_id: UUID) -> Secret:
-    """The secret of an account, without the blanks with which its provider shows it. Raises Unopenable."""
-    with reading(tools.engine) as db:
-        secret = tools.safe.take(db, secret_id, kind="mailbox.password", use=use_of(account))
-    provider = provider_of(tools, account)
-    return Secret(provider.secret_shape.clean(secret.reveal())) if provider else secret
 
 
 def written(tools: Tools, mail: Row) -> EmailMessage:

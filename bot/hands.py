@@ -4,10 +4,9 @@ What a hand may rely on stands in `Tools`. A hand that raises is tried again a f
 """
 
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
 
@@ -17,11 +16,13 @@ from bot.calendar import UTC, is_by_day, may_write
 from bot.case_hands import case_time, case_window, say_line
 from bot.case_thread import show_case
 from bot.channels import Accepted, Refused, SendError
+from bot.credentials import credential_of, hand_over, may_look_in, opened, try_account
 from bot.desk_media import fetch_case_file
 from bot.desk_test import desk_test, desk_use, told_the_team
 from bot.entrance_mail import mail_code
-from bot.facts import language, on_the_wire, wire_server
+from bot.facts import language, wire_server
 from bot.files import fetch_file
+from bot.grants import ELSEWHERE, ElsewhereError, NotNowError, OverError, keep_grants, revoke
 from bot.handiwork import (
     LEASES,
     Again,
@@ -31,13 +32,12 @@ from bot.handiwork import (
     Tools,
     armed,
     backoff,
-    family_of,
     imap_of,
     look,
-    password_of,
     written,
 )
 from bot.home import show_home
+from bot.insist import insist
 from bot.invite_hands import follow_up, look_up
 from bot.limits import Allowed, Exhausted
 from bot.live_tests import agency_key, count_test, stored, told, unanswered
@@ -47,7 +47,8 @@ from bot.mail.wire import send, sent_folder
 from bot.mail.wire.account import BadCredential
 from bot.mail.wire.addresses import BadAddress, normalise
 from bot.mail.wire.guard import GuardError
-from bot.mail.wire.probe import Failed, check_server, test_login
+from bot.mail.wire.probe import Failed, check_server
+from bot.password_ends import look_for_ends, password_ends
 from bot.progress import Progress
 from bot.proofs import Proving, TakenError, file_copy, prove
 from bot.records import RETEST_AFTER
@@ -55,11 +56,11 @@ from bot.safe import WAITING
 from bot.saying import BOT, identity, say
 from bot.store import conversations, mailboxes, people, promises, secrets
 from bot.store.conversations import Held
-from bot.store.engine import Connection, DatabaseDown, Row, reading
+from bot.store.engine import Connection, Row, reading
 from bot.store.promises import Promise
 from bot.store.slack import to_be_renewed
 from bot.unasked import TELL_AGAIN, say_template, warning
-from bot.vault import Secret, Unopenable
+from bot.vault import Unopenable
 from bot.watch import admin_warning, is_watched, told_later, watch
 from flows import saved
 from flows.speech import Message, render
@@ -94,6 +95,9 @@ from flows.words import (
 )
 
 MAX_MAIL_TRIES = 8
+QUICK_TRIES = 3  # while another process renews a sign-in
+MAX_TEST_TRIES = 5  # while a provider does not answer, or another process asks it
+LONGEST_TEST = 20.0
 MAX_ERASE_TRIES = 14
 MAX_TELL_TRIES = 144  # three days
 SLOW = 5.0  # seconds after which a live test says that it goes on
@@ -214,31 +218,31 @@ def try_login(tools: Tools, promise: Promise) -> Outcome:
         if isinstance(counted, Exhausted):
             return Ended(event=TestsExhausted(counted.minutes))
     try:
-        secret = password_of(tools, wanted.account, UUID(wanted.secret_id))
+        outcome = _tested(tools, promise, wanted, held)
+    except OverError as over:
+        return _told_with(promise, over, Ended(event=SecretGone(), words=str(over)))
     except Unopenable as gone:
         return Ended(event=SecretGone(), words=str(gone))
-    return told_the_team(tools, held, wanted.account.address, _tested(tools, promise, wanted, held, secret))
+    except NotNowError as away:
+        if promise.attempt < MAX_TEST_TRIES:
+            return Again(backoff(0, away.seconds, LONGEST_TEST), str(away))
+        outcome = Ended(event=LoginFailed("server_temporary_failure", "wait", retry=True), words=str(away))
+    return told_the_team(tools, held, wanted.account.address, outcome)
 
 
-def _tested(tools: Tools, promise: Promise, wanted: TestLogin, held: Held, secret: Secret) -> Outcome:
+def _tested(tools: Tools, promise: Promise, wanted: TestLogin, held: Held) -> Outcome:
     cancel = tools.later(SLOW, lambda: tools.announce(promise, TestSlow()))
     still = _typing(tools, held)
     account = wanted.account
     try:
         with _progress(tools, held, wanted) as progress:
-            result = test_login(
-                on_the_wire(account),
-                secret.reveal(),
-                network=tools.network,
-                provider=family_of(tools, account),
-                watch=progress.passed,
-            )
+            result = try_account(tools, account, UUID(wanted.secret_id), watch=progress.passed)
             if isinstance(result, Failed):
                 return _login_failed(result, account)
             worked = replace(account, server=Server(result.server.host, result.server.port, result.server.security))
             if not wanted.mail:
                 return Ended(event=LoginWorked(worked, result.repaired, size=result.size))
-            return prove(Proving(tools, promise, held, worked, secret, result.repaired, result.size))
+            return prove(Proving(tools, promise, held, worked, UUID(wanted.secret_id), result.repaired, result.size))
     except TakenError:
         return Again(LEASES[promise.lane].total_seconds(), "another process tests it")
     finally:
@@ -327,12 +331,13 @@ def retest(tools: Tools, promise: Promise) -> Outcome:
     if isinstance(counted, Exhausted):
         return Again(counted.minutes * 60.0, "the limit of live tests")
     try:
-        secret = password_of(tools, account, row.secret_id)
+        result = try_account(tools, account, row.secret_id)
+    except OverError as over:
+        return Ended(words=str(over))  # it has its verdict, and its person is told
     except Unopenable:
         return _waited_in_vain(tools, promise, row)
-    result = test_login(
-        on_the_wire(account), secret.reveal(), network=tools.network, provider=family_of(tools, account)
-    )
+    except NotNowError as away:
+        return Again(backoff(0, away.seconds), str(away))
     if isinstance(result, Failed):
         return _waits_on(tools, promise, row, result)
     return _verdict(tools, promise, row, MailboxWorks(row.address), "works")
@@ -344,7 +349,7 @@ def _waits_on(tools: Tools, promise: Promise, row: Row, failed: Failed) -> Outco
     if failed.blames_secret and not failed.retry:
         broke = MailboxBroke(row.address, cause)
         return _verdict(tools, promise, row, broke, "broken", cause, failed.who, words)
-    waits = RETEST_AFTER[min(promise.attempt, len(RETEST_AFTER) - 1)].total_seconds()
+    waits = _until_again(promise, tools.clock.now())
     if cause == row.cause:
         return Again(backoff(0, waits, waits), words)
 
@@ -360,6 +365,13 @@ def _waits_on(tools: Tools, promise: Promise, row: Row, failed: Failed) -> Outco
         return mine
 
     return Ended(event=None if is_watched(promise) else event, words=words, along=note)
+
+
+def _until_again(promise: Promise, now: datetime) -> float:
+    """Seconds until a mailbox is tested again: ever later, and at the times that were wished for."""
+    usual = now + RETEST_AFTER[min(promise.attempt, len(RETEST_AFTER) - 1)]
+    wished = [datetime.fromisoformat(one) for one in promise.payload.get("again", ())]
+    return (min([usual, *(one for one in wished if one > now)]) - now).total_seconds()
 
 
 def _waited_in_vain(tools: Tools, promise: Promise, row: Row) -> Outcome:
@@ -500,12 +512,25 @@ def send_mail(tools: Tools, promise: Promise) -> Outcome:
         return _unknown(tools, mail, "the process ended while the mail was handed over")
     if mail.version != mail.mailbox_version or mail.mailbox_state != "works" or mail.secret_id is None:
         return _refused(tools, mail_id, CHANGED, "user", "the mailbox was changed meanwhile")
+    return _handed_over(tools, promise, mail)
+
+
+def _handed_over(tools: Tools, promise: Promise, mail: Row) -> Outcome:
+    mail_id = mail.id
     try:
         return _hand_over(tools, promise, mail)
     except _TakenError:
         return Again(LEASES["mail"].total_seconds(), "another process is handing it over")
+    except OverError as over:
+        event = MailRefused(
+            str(mail_id), CHANGED, "user", retry=False, signed_in=over.provider, address=stored(mail).address
+        )
+        refused = _mail_ended(tools, mail_id, event, to="refused", state="failed", words=str(over))
+        return _told_with(promise, over, refused)
     except Unopenable as gone:
         return _refused(tools, mail_id, CHANGED, "user", str(gone))
+    except NotNowError as away:
+        return _not_now(tools, promise, mail_id, away)
     except BadAddress as bad:
         return _refused(tools, mail_id, "recipient_rejected", "user", str(bad))
     except send.BadMessage as bad:
@@ -515,17 +540,33 @@ def send_mail(tools: Tools, promise: Promise) -> Outcome:
         return _refused(tools, mail_id, "content_rejected_spam_policy", "user", str(bad))
 
 
+def _not_now(tools: Tools, promise: Promise, mail_id: UUID, away: NotNowError) -> Outcome:
+    """What another process renews is there in a moment: nobody has to hear of that."""
+    elsewhere = isinstance(away, ElsewhereError)
+    if elsewhere and promise.attempt <= QUICK_TRIES:
+        return Again(backoff(promise.attempt), ELSEWHERE)
+    words = f"{away}, for long" if elsewhere else str(away)
+    return _later(tools, promise, mail_id, "server_temporary_failure", "wait", words)
+
+
+def _told_with(promise: Promise, over: OverError, outcome: Ended) -> Ended:
+    """That a sign-in has ended is told by day; whoever waits for an answer at this moment hears it with that, once."""
+
+    def along(db: Connection) -> bool:
+        if promise.conversation_id is not None and over.mailbox_id is not None:
+            promises.drop_warnings(db, promise.conversation_id, over.mailbox_id)
+        return outcome.along(db)
+
+    return replace(outcome, along=along)
+
+
 def _hand_over(tools: Tools, promise: Promise, mail: Row) -> Outcome:
-    account = Account(mail.address, mail.user_name, Server(mail.host, mail.port, mail.security))
-    secret = password_of(tools, account, mail.secret_id)
-    message = written(tools, mail)
-    outcome = send.send(
-        on_the_wire(account),
-        secret.reveal(),
-        message,
+    outcome = hand_over(
+        tools,
+        stored(mail),
+        mail.secret_id,
+        written(tools, mail),
         mail.recipients,
-        network=tools.network,
-        provider=family_of(tools, account),
         on_accepted=partial(_note_accepted, tools, mail.id),
         on_handing=partial(_note_handing, tools, mail.id),
     )
@@ -555,16 +596,7 @@ def _note_accepted(tools: Tools, mail_id: UUID, reply: str) -> None:
 
     A database that is away for a moment is waited for: nobody else knows what the server said.
     """
-    until = time.monotonic() + INSIST
-    while True:
-        try:
-            _move(tools, mail_id, to="accepted", of=("handing",), reply=reply)
-        except DatabaseDown:
-            if time.monotonic() > until:
-                raise
-            time.sleep(INSIST / 100)
-        else:
-            return
+    insist(lambda: _move(tools, mail_id, to="accepted", of=("handing",), reply=reply), INSIST)
 
 
 def _accepted(mail: Row, outcome: send.Accepted) -> MailAccepted:
@@ -581,7 +613,7 @@ def _move(tools: Tools, mail_id: UUID, *, to: str, of: tuple[str, ...], reply: s
 def _later(tools: Tools, promise: Promise, mail_id: UUID, cause: str, who: str, raw: str) -> Outcome:
     if promise.attempt >= MAX_MAIL_TRIES:
         return _refused(tools, mail_id, cause, who, raw)
-    if promise.attempt == 1:
+    if promise.attempt == 1 or promise.outcome == ELSEWHERE:
         tools.announce(promise, MailWaits(str(mail_id), cause))
 
     def hold_again(db: Connection) -> bool:
@@ -590,7 +622,7 @@ def _later(tools: Tools, promise: Promise, mail_id: UUID, cause: str, who: str, 
     return Again(backoff(promise.attempt + 4), raw, hold_again)
 
 
-def _refused(tools: Tools, mail_id: UUID, cause: str, who: str, raw: str) -> Outcome:
+def _refused(tools: Tools, mail_id: UUID, cause: str, who: str, raw: str) -> Ended:
     event = MailRefused(str(mail_id), cause, who, retry=False)
     return _mail_ended(tools, mail_id, event, to="refused", state="failed", words=raw)
 
@@ -605,13 +637,13 @@ def _unknown(tools: Tools, mail: Row, raw: str) -> Outcome:
 def _was_sent(tools: Tools, mail: Row) -> bool:
     if mail.version != mail.mailbox_version:
         return False  # it left from another mailbox than the one that is there now
-    account = Account(mail.address, mail.user_name, Server(mail.host, mail.port, mail.security))
+    account = stored(mail)
     try:
-        secret = password_of(tools, account, mail.secret_id)
-        found = sent_folder.resolve_unknown(
-            imap_of(tools, account), secret.reveal(), mail.message_id, network=tools.network
-        )
-    except (Unopenable, BadAddress, BadCredential, ValueError):
+        if not may_look_in(tools, account, mail.secret_id):
+            return False
+        secret = opened(credential_of(tools, account, mail.secret_id))
+        found = sent_folder.resolve_unknown(imap_of(tools, account), secret, mail.message_id, network=tools.network)
+    except (Unopenable, NotNowError, BadAddress, BadCredential, ValueError):
         return False
     return bool(found)
 
@@ -672,5 +704,9 @@ HANDS: dict[str, Hand] = {
     promises.WARN: warning,
     promises.ADMIN_WARNING: admin_warning,
     promises.TEMPLATE: say_template,
+    promises.REVOKE: revoke,
+    promises.KEEP_GRANTS: keep_grants,
+    promises.LOOK_FOR_ENDS: look_for_ends,
+    promises.PASSWORD_ENDS: password_ends,
     "LookUpPeople": look_up,
 }

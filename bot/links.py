@@ -7,12 +7,14 @@ from uuid import UUID
 from bot.clock import Clock
 from bot.facts import language, shape
 from bot.mail.knowledge.providers import Provider, Providers
+from bot.oauth_apps import Apps
 from bot.records import LINK_TIME
 from bot.safe import Safe, use_of
 from bot.store import conversations, mailboxes
 from bot.store.engine import Connection, Engine, Row, reading
 from bot.turns import Turns
 from bot.vault import Secret, token, token_hash
+from bot.way_back import way_back
 from bot.web.secret_page import LinkView, steps_for
 from flows import saved
 from flows.words import Account, SecretStored
@@ -26,7 +28,7 @@ class LinkBook:
     """Arms links when their message leaves, shows them, and takes the secret that comes through one."""
 
     def __init__(
-        self, engine: Engine, clock: Clock, turns: Turns, safe: Safe, providers: Providers, chat_url: str
+        self, engine: Engine, clock: Clock, turns: Turns, safe: Safe, providers: Providers, chat_url: str, apps: Apps
     ) -> None:
         self._engine = engine
         self._clock = clock
@@ -34,6 +36,7 @@ class LinkBook:
         self._safe = safe
         self._providers = providers
         self._chat_url = chat_url
+        self._apps = apps
 
     def arm(self, db: Connection, link_id: UUID) -> str:
         """A token for a link whose message leaves now; only its hash stays. For a closed link it leads nowhere."""
@@ -45,7 +48,8 @@ class LinkBook:
         """What the page shows; None for an unknown token. Changes nothing."""
         with reading(self._engine) as db:
             row = mailboxes.link_by_token(db, token_hash(clear))
-        return self._view(row, self._clock.now()) if row else None
+            back = way_back(db, row, self._chat_url) if row else ""
+        return self._view(row, self._clock.now(), back) if row else None
 
     def submit(self, clear: str, secret: Secret, source: str) -> Literal["taken", "closed"]:
         """Use the link up and let the conversation go on, both or neither."""
@@ -62,14 +66,14 @@ class LinkBook:
         """Close the link, seal the secret, go on with the conversation. Raises _NotAwaited: nothing of it happened."""
         row = mailboxes.link_by_token(db, hashed)
         held = conversations.hold(db, row.conversation_id) if row else None
-        if row is None or held is None or not mailboxes.close_link(db, row.id, now):
+        if row is None or held is None or row.kind != "password" or not mailboxes.close_link(db, row.id, now):
             raise _NotAwaited
         use = use_of(saved.load(row.account))
         secret_id = self._safe.put(db, secret, kind="mailbox.password", owner=held.contact_id, use=use, now=now)
         if not self._turns.secret(db, held, SecretStored(str(secret_id), str(row.id))):
             raise _NotAwaited
 
-    def _view(self, row: Row, now: datetime) -> LinkView:
+    def _view(self, row: Row, now: datetime, chat_url: str) -> LinkView:
         account: Account = saved.load(row.account)
         today = now.date()
         known = self._providers.for_address(account.address, today)
@@ -90,9 +94,12 @@ class LinkBook:
             shape=shape(provider) if provider else "",
             app_password_url=(provider.app_password_url or "") if provider else "",
             reset_url=(provider.reset_url or "") if provider else "",
-            chat_url=self._chat_url,
+            chat_url=chat_url,
             steps=_steps(provider, demand),
             sends_mail=provider is None or not provider.certified,
+            sign_in=row.provider,
+            sign_in_page=self._apps.page_of(row.provider) if row.provider else "",
+            may_look_in=row.provider == "google",
         )
 
 

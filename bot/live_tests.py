@@ -21,8 +21,8 @@ NO_AGENCY = "none"  # all who left theirs in the middle count as one
 
 
 def stored(row: Row) -> Account:
-    """The account of a saved mailbox."""
-    return Account(row.address, row.user_name, Server(row.host, row.port, row.security))
+    """The account of a saved mailbox, or of a mail that leaves from it."""
+    return Account(row.address, row.user_name, Server(row.host, row.port, row.security), row.transport)
 
 
 def agency_key(tools: Tools, held: Held) -> str:

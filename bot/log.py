@@ -10,9 +10,11 @@ from typing import Literal
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+# What comes back from a provider: a code that is good once, and the state that belongs to it.
+BACK = re.compile(r"(/oauth/[a-z]{1,20}/callback\?)[^\s\"']+")
 LINK = re.compile(r"/s/(?!done/|static/)[A-Za-z0-9_-]{8,}")
 # At DEBUG or INFO these would write addresses, bodies or bound values.
-QUIET = ("twilio", "twilio.http_client", "urllib3", "sqlalchemy.engine", "alembic", "werkzeug")
+QUIET = ("authlib", "requests", "twilio", "twilio.http_client", "urllib3", "sqlalchemy.engine", "alembic", "werkzeug")
 
 # They would write past us, the addresses of one-time links too.
 OWN_WAYS = ("gunicorn.error", "gunicorn.access")
@@ -74,5 +76,9 @@ def _told(error: BaseException, chain: int = MAX_CHAIN) -> Iterator[str]:
 
 
 def mask_links(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """No token of a one-time link in any line, whoever wrote it."""
-    return {name: LINK.sub("/s/***", value) if isinstance(value, str) else value for name, value in event.items()}
+    """No token of a one-time link, and no code of a provider's, in any line, whoever wrote it."""
+    return {name: _masked(value) if isinstance(value, str) else value for name, value in event.items()}
+
+
+def _masked(value: str) -> str:
+    return BACK.sub(r"\1***", LINK.sub("/s/***", value))

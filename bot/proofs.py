@@ -11,8 +11,11 @@ from uuid import UUID
 
 import structlog
 
-from bot.facts import language, on_the_wire
-from bot.handiwork import Again, Ended, Outcome, Tools, backoff, family_of, imap_of, password_of, provider_of, written
+from bot.credentials import credential_of, hand_over, may_look_in, opened
+from bot.facts import language
+from bot.grants import NotNowError
+from bot.handiwork import Again, Ended, Outcome, Tools, backoff, imap_of, provider_of, written
+from bot.live_tests import stored
 from bot.mail.wire import send, sent_folder
 from bot.mail.wire.account import BadCredential
 from bot.mail.wire.addresses import BadAddress
@@ -21,9 +24,9 @@ from bot.store import mailboxes, people, promises, secrets
 from bot.store.conversations import Held
 from bot.store.engine import Connection, Row, reading
 from bot.store.promises import Promise
-from bot.vault import Secret, Unopenable
+from bot.vault import Unopenable
 from flows.speech import sentence
-from flows.words import Account, CopyMissing, LoginFailed, LoginWorked, Server
+from flows.words import Account, CopyMissing, LoginFailed, LoginWorked
 
 HANDING = "handing"  # noted at a promise whose mail to oneself may have left
 MAX_COPY_TRIES = 6
@@ -48,7 +51,7 @@ class Proving:
     promise: Promise
     held: Held
     account: Account
-    secret: Secret
+    secret_id: UUID
     repaired: bool
     size: int
 
@@ -62,13 +65,13 @@ def prove(of: Proving) -> Outcome:
     if of.promise.outcome == HANDING:
         return _unknown_told(of, "a mail to oneself may have left")
     message = _to_oneself(of)
-    outcome = send.send(
-        on_the_wire(of.account),
-        of.secret.reveal(),
+    outcome = hand_over(
+        of.tools,
+        of.account,
+        of.secret_id,
         message,
         [of.account.address],
         network=_in_a_chat(of.tools.network),
-        provider=family_of(of.tools, of.account),
         on_handing=partial(_note_handing, of.tools, of.promise),
         on_accepted=lambda _reply: None,  # its outcome is the test's
     )
@@ -133,11 +136,11 @@ def _unknown_told(of: Proving, raw: str) -> Ended:
 
 def _accepted(of: Proving, content: bytes, reply: str) -> Ended:
     id_ = send.message_id(_marker(of.promise), of.account.address)
-    copy = _copied(of.tools, of.account, of.secret, content, id_, reply)
+    copy = _copied(of.tools, of.account, of.secret_id, content, id_, reply)
     arrived = copy.state != "no_imap" and bool(
         sent_folder.arrived(
             imap_of(of.tools, of.account),
-            of.secret.reveal(),
+            opened(credential_of(of.tools, of.account, of.secret_id)),
             id_,
             network=_in_a_chat(of.tools.network),
             reply=reply,
@@ -149,9 +152,9 @@ def _accepted(of: Proving, content: bytes, reply: str) -> Ended:
 
 
 def _unknown(of: Proving, raw: str) -> Ended:
-    found = sent_folder.resolve_unknown(
+    found = may_look_in(of.tools, of.account, of.secret_id) and sent_folder.resolve_unknown(
         imap_of(of.tools, of.account),
-        of.secret.reveal(),
+        opened(credential_of(of.tools, of.account, of.secret_id)),
         send.message_id(_marker(of.promise), of.account.address),
         network=_in_a_chat(of.tools.network),
         waits=SOON,
@@ -164,12 +167,15 @@ def _unknown(of: Proving, raw: str) -> Ended:
 # --- the copy of a mail -----------------------------------------------------------------------------------------------
 
 
-def _copied(tools: Tools, account: Account, secret: Secret, content: bytes, id_: str, reply: str) -> sent_folder.Copy:
+def _copied(tools: Tools, account: Account, secret_id: UUID, content: bytes, id_: str, reply: str) -> sent_folder.Copy:
+    """What became of a copy. A sign-in that does not let us look in leaves the copy to the server, which files it."""
+    if not may_look_in(tools, account, secret_id):
+        return sent_folder.Copy("no_imap")
     provider = provider_of(tools, account)
     habit = provider.sent_copy if provider else "unknown"
     return sent_folder.prove(
         imap_of(tools, account),
-        secret.reveal(),
+        opened(credential_of(tools, account, secret_id)),
         content,
         id_,
         network=_in_a_chat(tools.network),
@@ -189,11 +195,16 @@ def file_copy(tools: Tools, promise: Promise) -> Outcome:
         return Ended("dropped")
     if mail.version != mail.mailbox_version or mail.secret_id is None:
         return _copy_ended(mail, sent_folder.Copy("failed"), "the mailbox was changed meanwhile")
-    account = Account(mail.address, mail.user_name, Server(mail.host, mail.port, mail.security))
+    account = stored(mail)
     try:
         content = send.for_sent_copy(written(tools, mail))
-        secret = password_of(tools, account, mail.secret_id)
-        copy = _copied(tools, account, secret, content, mail.message_id, mail.reply)
+        copy = _copied(tools, account, mail.secret_id, content, mail.message_id, mail.reply)
+        if copy.state == "no_imap" and not may_look_in(tools, account, mail.secret_id):
+            return _copy_ended(mail, copy, "the server files it", tell=False)
+    except NotNowError as away:
+        if promise.attempt < MAX_COPY_TRIES:
+            return Again(backoff(0, away.seconds), str(away))
+        return _copy_ended(mail, sent_folder.Copy("failed"), str(away))
     except (Unopenable, BadAddress, BadCredential, send.BadMessage) as bad:
         return _copy_ended(mail, sent_folder.Copy("failed"), str(bad))
     if copy.state == "failed" and promise.attempt < MAX_COPY_TRIES:
@@ -201,11 +212,11 @@ def file_copy(tools: Tools, promise: Promise) -> Outcome:
     return _copy_ended(mail, copy, f"{copy.state} {copy.cause} {copy.raw}".strip())
 
 
-def _copy_ended(mail: Row, copy: sent_folder.Copy, words: str) -> Ended:
+def _copy_ended(mail: Row, copy: sent_folder.Copy, words: str, *, tell: bool = True) -> Ended:
     def note(db: Connection) -> bool:
         mailboxes.note_copy(db, mail.id, copy.state)
         secrets.erase(db, mailboxes.drop_content(db, mail.id))
         return True
 
     missing = CopyMissing(str(mail.id), ", ".join(mail.recipients), copy.state)
-    return Ended(event=None if copy.state in DONE else missing, words=words, along=note)
+    return Ended(event=missing if tell and copy.state not in DONE else None, words=words, along=note)

@@ -28,6 +28,7 @@ from bot.tell import tell_admins
 from bot.vault import Secret
 from flows import saved
 from flows.words import (
+    Account,
     ActFor,
     AdminNeeded,
     AskAccess,
@@ -58,6 +59,7 @@ from flows.words import (
     NotHelpful,
     OpenCase,
     OpenLink,
+    OpenSignIn,
     PauseMember,
     ProveAddress,
     Record,
@@ -124,6 +126,7 @@ class Records:
             SetLanguage: _set_language,
             SetMessages: _set_messages,
             OpenLink: self._open_link,
+            OpenSignIn: self._open_sign_in,
             FindHoster: self._find_hoster,
             Judge: self._judge,
             WeighServer: self._weigh_server,
@@ -187,6 +190,13 @@ class Records:
         return team.invite(scene, wanted, self._number)
 
     def _open_link(self, scene: Scene, wanted: OpenLink) -> Event:
+        return self._opened(scene, wanted.account)
+
+    def _open_sign_in(self, scene: Scene, wanted: OpenSignIn) -> Event:
+        return self._opened(scene, wanted.account, wanted.provider)
+
+    def _opened(self, scene: Scene, account: Account, provider: str = "") -> Event:
+        """A link to give a password, or to sign in at a provider; within the same bounds, and older ones are void."""
         db, held, now = scene.db, scene.held, scene.now
         if scene.standing.member_id is None:
             return LinkRefused()
@@ -197,7 +207,8 @@ class Records:
             db,
             conversation_id=held.id,
             member_id=scene.standing.member_id,
-            account=saved.dump(wanted.account),
+            account=saved.dump(account),
+            provider=provider,
             expires_at=now + LINK_TIME,
             at=now,
         )
@@ -311,6 +322,7 @@ def _save_mailbox(scene: Scene, wanted: SaveMailbox) -> None:
         "who": wanted.who,
         "since": scene.now,
         "size": wanted.size,
+        "transport": account.transport,
     }
     replaced = mailboxes.save(scene.db, scene.standing.member_id, values)
     promises.one_at(scene.db, scene.held.id, promises.RETEST, None, scene.now)
@@ -352,9 +364,10 @@ def _tell_admins(scene: Scene, wanted: TellAdmins) -> None:
     tell_admins(scene.db, agency_id, news, scene.now, besides=scene.held.id)
 
 
-def _retry_waiting(scene: Scene, _wanted: RetryWaiting) -> None:
+def _retry_waiting(scene: Scene, wanted: RetryWaiting) -> None:
     if scene.standing.agency_id is not None and scene.standing.facts.role == "admin":
-        promises.hurry(scene.db, scene.standing.agency_id, promises.RETEST, scene.now)
+        again = [scene.now + timedelta(minutes=minutes) for minutes in wanted.again]
+        promises.hurry(scene.db, scene.standing.agency_id, promises.RETEST, scene.now, again)
 
 
 def _switch_mailbox(scene: Scene, wish: SwitchMailbox) -> None:

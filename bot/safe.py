@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 from bot.store import secrets
 from bot.store.engine import Connection
-from bot.vault import Kind, Sealed, Secret, Unopenable, Vault
+from bot.vault import Binding, Kind, Sealed, Secret, Unopenable, Vault
 from flows.words import Account
 
 UNCLAIMED = timedelta(hours=24)  # nobody saved it: it is erased
@@ -44,6 +44,18 @@ class Safe:
         sealed = Sealed(record.key_id, record.nonce, record.box)
         clear = self._vault.open(sealed, kind=kind, secret_id=record.id, owner_id=record.owner_id, use=use)
         return Secret(clear.decode())
+
+    def reseal(
+        self, db: Connection, secret_id: UUID, clear: Secret, *, kind: Kind, use: Mapping[str, str | int]
+    ) -> None:
+        """Keep something new under the same id, bound as it was. Raises Unopenable when nothing lies there for this."""
+        record = secrets.get(db, secret_id)
+        if record is None:
+            raise Unopenable("This secret was erased.")
+        binding = Binding(kind=kind, secret_id=secret_id, owner_id=record.owner_id, use=use)
+        self._vault.open(Sealed(record.key_id, record.nonce, record.box), **binding)
+        box = self._vault.seal(clear.reveal().encode(), **binding)
+        secrets.reseal(db, secret_id, box.key_id, box.nonce, box.box)
 
     def check(self, db: Connection) -> None:
         """Remember a key that is used for the first time. Raises WrongKey when ours open nothing sealed here before."""

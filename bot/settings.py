@@ -22,6 +22,9 @@ from bot.store.engine import driver_url
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 MAX_PORT = 65535
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+_GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_GOOGLES = ".apps.googleusercontent.com"
 
 
 class SettingsError(Exception):
@@ -49,6 +52,14 @@ class Settings(BaseModel):
     slack_signing_secret: str = Field(default="", repr=False)
     slack_app_token: str = Field(default="", pattern=r"^(xapp-[A-Za-z0-9_-]+)?$", repr=False)
     slack_api_url: str = ""
+    microsoft_client_id: str = Field(default="", max_length=200)
+    microsoft_client_secret: str = Field(default="", repr=False)
+    microsoft_authority: str = ""
+    google_client_id: str = Field(default="", max_length=200)
+    google_client_secret: str = Field(default="", repr=False)
+    google_authority: str = ""
+    google_verified: Literal["yes", "no"] = "no"
+    graph_url: str = ""
     templates: Literal["on", "off"] = "off"
     template_limit: int = Field(default=100, ge=0, le=100_000)
     support_contact: str = ""
@@ -90,7 +101,10 @@ class Settings(BaseModel):
     def _postgres(cls, value: str) -> str:
         return driver_url(value) if value else ""
 
-    @field_validator("public_url", "privacy_url", "twilio_api_url", "slack_api_url", "playground_url")
+    @field_validator(
+        "public_url", "privacy_url", "twilio_api_url", "slack_api_url", "playground_url", "microsoft_authority",
+        "google_authority", "graph_url",
+    )  # fmt: skip
     @classmethod
     def _web_address(cls, value: str) -> str:
         parts = urlsplit(value)
@@ -98,6 +112,14 @@ class Settings(BaseModel):
         if value and (parts.scheme not in {"http", "https"} or not parts.hostname or parts.port == 0 or beyond):
             raise ValueError("it must be a web address such as https://bot.example.com")
         return value.rstrip("/")
+
+    @field_validator("microsoft_authority", "google_authority", "graph_url")
+    @classmethod
+    def _safe_way(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme == "http" and parts.hostname not in LOOPBACK:
+            raise ValueError("it must begin with https://; plain http is for this machine only")
+        return value
 
     @field_validator("slack_bot_token")
     @classmethod
@@ -153,7 +175,11 @@ class Settings(BaseModel):
             self._check_real_twilio()
         if self.real_slack:
             self._check_real_slack()
-        if self.bind not in {"127.0.0.1", "::1", "localhost"} and (self.playground_url or not self.real):
+        self._check_sign_in("MICROSOFT", self.microsoft_client_id, self.microsoft_client_secret)
+        self._check_sign_in("GOOGLE", self.google_client_id, self.google_client_secret)
+        self._check_real_microsoft()
+        self._check_real_google()
+        if self.bind not in LOOPBACK and (self.playground_url or not self.real):
             raise ValueError("BIND: without an account this is the playground, which listens on 127.0.0.1 only")
         return self
 
@@ -176,6 +202,31 @@ class Settings(BaseModel):
         }
         self._check_account("Slack", needed, "SLACK_API_URL", self.slack_api_url)
 
+    def _check_sign_in(self, name: str, client_id: str, client_secret: str) -> None:
+        """What signing in at a provider needs. Raises ValueError with one sentence."""
+        if bool(client_id) != bool(client_secret):
+            there, missing = ("ID", "SECRET") if client_id else ("SECRET", "ID")
+            raise ValueError(
+                f"{name}_CLIENT_{missing}: it is needed beside {name}_CLIENT_{there}; set both, or neither"
+            )
+        here = urlsplit(self.url)
+        if client_id and here.scheme != "https" and here.hostname not in LOOPBACK:
+            raise ValueError("PUBLIC_URL: it must begin with https://, because people come back to it from signing in")
+
+    def _check_real_microsoft(self) -> None:
+        if not self.microsoft_client_id or self.microsoft_authority:
+            return
+        if not _GUID.fullmatch(self.microsoft_client_id):
+            raise ValueError("MICROSOFT_CLIENT_ID: it must be the app's Application (client) ID, as Microsoft shows it")
+        if _GUID.fullmatch(self.microsoft_client_secret):
+            raise ValueError("MICROSOFT_CLIENT_SECRET: that is the secret's id; what is needed is its value")
+
+    def _check_real_google(self) -> None:
+        if self.google_verified == "yes" and not self.google_client_id:
+            raise ValueError("GOOGLE_VERIFIED: it says that the app of GOOGLE_CLIENT_ID is verified; set that, too")
+        if self.google_client_id and not self.google_authority and not self.google_client_id.endswith(_GOOGLES):
+            raise ValueError(f"GOOGLE_CLIENT_ID: it must end with {_GOOGLES}")
+
     def _check_account(self, whose: str, needed: Mapping[str, object], api_name: str, api_url: str) -> None:
         """What any real account needs. Raises ValueError with one sentence."""
         common = {
@@ -187,7 +238,7 @@ class Settings(BaseModel):
         missing = [name for name, value in {**needed, **common}.items() if not value]
         if missing:
             raise ValueError(f"{missing[0]}: it is needed with a {whose} account")
-        if api_url and urlsplit(api_url).hostname not in {"127.0.0.1", "localhost"}:
+        if api_url and urlsplit(api_url).hostname not in LOOPBACK:
             raise ValueError(f"{api_name}: it is for tests and the playground, on this machine only")
         if not api_url and not self.public_url.startswith("https://"):
             raise ValueError("PUBLIC_URL: it must begin with https://, because passwords are typed there")

@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
 from typing import Any
-from urllib.parse import quote
 
 import structlog
 
@@ -289,8 +288,3 @@ def _team(body: Body) -> str:
 
 def _last_speak(taken: Taken) -> Speak | None:
     return next((one for one in reversed(taken.effects) if isinstance(one, Speak)), None)
-
-
-def messages_url(team: str, app_id: str) -> str:
-    """The way to our direct messages: https://docs.slack.dev/interactivity/deep-linking."""
-    return f"slack://app?team={quote(team)}&id={quote(app_id)}&tab=messages"

@@ -98,6 +98,7 @@ UNNOTICED = frozenset(
         promises.MAIL_CODE,
         promises.WATCH,
         promises.WARN,
+        promises.PASSWORD_ENDS,
         promises.ADMIN_WARNING,
         promises.FOLLOW_UP,
         promises.SHOW_HOME,
@@ -360,7 +361,9 @@ class Turns:
     def _happened(self, db: Connection, held: Held, envelope: Envelope, event: Event, now: datetime) -> Envelope:
         """An event of the world, of which the transcript says nothing by itself."""
         standing = self._facts.read(db, held, envelope, now)
-        standing = replace(standing, facts=self._facts.about(standing.facts, envelope, standing.agency_host, event))
+        standing = replace(
+            standing, facts=self._facts.about(standing.facts, envelope, standing.agency_host, event, apps=standing.apps)
+        )
         return self._run(db, held, envelope, standing, Heard(event, ""), now).envelope
 
     def _run(
@@ -426,7 +429,9 @@ class Turns:
                 if answer is not None:
                     answers.append(answer)
             for answer in answers:
-                known = self._facts.about(standing.facts, turn.envelope, standing.agency_host, answer)
+                known = self._facts.about(
+                    standing.facts, turn.envelope, standing.agency_host, answer, apps=standing.apps
+                )
                 turn = turn.then(converse(turn.envelope, answer, known))
         return held, standing, turn
 

@@ -50,12 +50,14 @@ class About:
     cause: str = ""
 
 
-def warn(db: Connection, member_id: UUID, news: News, about: About, now: datetime) -> None:
-    """Promise a message to a member, by day; to nobody where nobody acts for them."""
+def warn(
+    db: Connection, member_id: UUID, news: News, about: About, now: datetime, *, earliest: datetime | None = None
+) -> None:
+    """Promise a message to a member, by day, and not before `earliest`; to nobody where nobody acts for them."""
     conversation_id = watches.best_conversation(db, member_id, now)
     if conversation_id is None:
         return
-    due = next_day_hour(now, _timezone(db, member_id))
+    due = next_day_hour(earliest or now, _timezone(db, member_id))
     payload = {
         "until": (due + TOO_LATE).isoformat(),
         "event": saved.dump(news),

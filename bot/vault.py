@@ -21,7 +21,19 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-Kind = Literal["mailbox.password", "mail.body", "mail.file", "case.file", "slack.bot", "key.check"]
+Kind = Literal[
+    "mailbox.password",
+    "mailbox.oauth.microsoft",
+    "mailbox.oauth.google",
+    "mailbox.access",
+    "oauth.client",
+    "oauth.way",
+    "mail.body",
+    "mail.file",
+    "case.file",
+    "slack.bot",
+    "key.check",
+]
 KINDS: frozenset[str] = frozenset(get_args(Kind))
 
 KEY_BYTES = 32  # AES-256

@@ -12,11 +12,12 @@ from uuid import UUID
 import structlog
 
 from bot.calendar import next_day_hour
-from bot.facts import on_the_wire
-from bot.handiwork import Again, Ended, Outcome, Tools, backoff, family_of, look, password_of
+from bot.credentials import try_account
+from bot.grants import NotNowError, OverError
+from bot.handiwork import Again, Ended, Outcome, Tools, backoff, look
 from bot.limits import Allowed, Exhausted
 from bot.live_tests import stored, told
-from bot.mail.wire.probe import Failed, test_login
+from bot.mail.wire.probe import Failed
 from bot.records import MAX_TOLD, RETEST_AFTER
 from bot.safe import WAITING
 from bot.store import conversations, mailboxes, people, promises, secrets, watches
@@ -53,13 +54,14 @@ def watch(tools: Tools, promise: Promise) -> Outcome:
     if isinstance(counted, Exhausted):
         return Again(backoff(0, counted.minutes * 60.0, 6 * 3600.0), "the limit of live tests")
     try:
-        secret = password_of(tools, account, row.secret_id)
+        result = try_account(tools, account, row.secret_id)
+    except OverError as over:
+        return Ended(words=str(over))  # it has its verdict, and its person is told
+    except NotNowError as away:
+        return Again(backoff(0, max(away.seconds, PAUSES[0].total_seconds())), str(away))
     except Unopenable as closed:
         _log.error("a stored password cannot be opened", mailbox=str(row.id))
         return Again(PAUSES[-1].total_seconds(), str(closed))
-    result = test_login(
-        on_the_wire(account), secret.reveal(), network=tools.network, provider=family_of(tools, account)
-    )
     if isinstance(result, Failed):
         return _failed(tools, promise, row, agency_id, result)
     return Ended(along=lambda db: mailboxes.worked(db, row.id, row.version, tools.clock.now()))

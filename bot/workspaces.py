@@ -11,8 +11,6 @@ token until its own end (up to two hours), then count the workspace as left, and
 installed again. Nothing else is lost: conversations, members and mailboxes are ours.
 """
 
-import time
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid5
@@ -24,9 +22,10 @@ from bot.channels import Later, Refused, SendError
 from bot.channels.slack.client import NoWorkspaceError, SlackApi
 from bot.channels.slack.install import authorize_url
 from bot.clock import Clock
+from bot.insist import insist
 from bot.safe import Safe
 from bot.store import people, promises, secrets, slack
-from bot.store.engine import Connection, DatabaseDown, Engine, Row, reading
+from bot.store.engine import Connection, Engine, Row, reading
 from bot.store.slack import RENEWED_EARLY
 from bot.tell import tell
 from bot.vault import Secret, Unopenable
@@ -34,7 +33,6 @@ from flows.words import SlackLeft
 
 RENEWAL = timedelta(seconds=60)  # within which one process asks Slack for a new token; a request ends after ten
 BUSY = 5.0  # seconds until a token that another process renews is there
-INSIST = 30.0  # seconds that Slack's answer waits for our database
 # What Slack says of a token that will never be taken again: the workspace is left.
 LOST = frozenset({"account_inactive", "token_revoked", "invalid_auth"})
 # What Slack says of a refresh token that was used, or is none.
@@ -189,7 +187,7 @@ class Workspaces:
         now = self._clock.now()
         if row.token_until is None:
             return self._open(team, row.token_id)
-        if row.token_until - now < RENEWED_EARLY and row.refresh_id is not None and self._may_renew(team, now):
+        if row.token_until - now < RENEWED_EARLY and row.refresh_id is not None and self._may_renew(row, now):
             return self._renewed(row)
         return self._old(row)
 
@@ -206,9 +204,9 @@ class Workspaces:
                 self._leave(db, team)
         raise NoWorkspaceError(team, "token_expired")
 
-    def _may_renew(self, team: str, now: datetime) -> bool:
+    def _may_renew(self, row: Row, now: datetime) -> bool:
         with self._engine.begin() as db:
-            return slack.claim_renewal(db, team, now, now + RENEWAL)
+            return slack.claim_renewal(db, row.team_id, row.refresh_id, now, now + RENEWAL)
 
     def _renewed(self, row: Row) -> str:
         """A new token in exchange for the refresh token, which is good once; the old one lasts until its own end."""
@@ -223,7 +221,7 @@ class Workspaces:
             )
         except SendError as failure:
             return self._not_renewed(row, failure)
-        if _insist(lambda: self._keep_renewed(row, answer)):
+        if insist(lambda: self._keep_renewed(row, answer)):
             return str(answer["access_token"])
         return self.token_of(row.team_id)
 
@@ -280,18 +278,6 @@ class Workspaces:
             return self._safe.take(db, secret_id, kind="slack.bot", use={"team": team}).reveal()
         except Unopenable:
             return None
-
-
-def _insist(write: Callable[[], bool]) -> bool:
-    """Write what nobody else knows, as soon as PostgreSQL answers again."""
-    until = time.monotonic() + INSIST
-    while True:
-        try:
-            return write()
-        except DatabaseDown:
-            if time.monotonic() > until:
-                raise
-            time.sleep(INSIST / 100)
 
 
 def owner(team: str) -> UUID:

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 
-from flows.facts import Facts, Teammate
+from flows import sign_in
+from flows.facts import Facts, Mailbox, Teammate, team_in_numbers
 from flows.flow import GO
 from flows.remedies import SECRET_CAUSES
 from flows.words import Code, Option, Say, Text, Values
@@ -74,17 +75,7 @@ def home(facts: Facts, page: int = 0) -> tuple[Part, ...]:
 
 def summary(facts: Facts) -> Say:
     """The agency in one sentence: how many can send, and how many cannot."""
-    states = Counter(one.state for one in facts.team)
-    counted: Values = {
-        "agency": facts.agency,
-        "all": len(facts.team),
-        "works": states["works"],
-        "waiting": states["waiting"],
-        "stuck": states["broken"],
-        "paused": states["off"],
-        "missing": states[""],
-    }
-    return Say("home.summary", counted)
+    return Say("home.summary", {"agency": facts.agency, **team_in_numbers(facts)})
 
 
 def _of_a_member(facts: Facts) -> Iterator[Part]:
@@ -107,7 +98,8 @@ def own(facts: Facts) -> Say:
     }
     if not facts.mailbox.cause or facts.mailbox.state not in {"broken", "waiting"}:
         return Say("home.own", known)
-    return Say("home.own_why", {**known, "why": Text(f"cause.{facts.mailbox.cause}")})
+    why = sign_in.why(facts.mailbox.cause, facts.mailbox.signed_in)
+    return Say("home.own_why", {**known, "why": Text(why)})
 
 
 def _own_buttons(facts: Facts) -> tuple[Option, ...]:
@@ -116,13 +108,28 @@ def _own_buttons(facts: Facts) -> tuple[Option, ...]:
     state, cause = facts.mailbox.state, facts.mailbox.cause
     write = (Option(f"{GO}compose", "menu.button.write"),) if state == "works" else ()
     mendable = state == "broken" and (not cause or cause in SECRET_CAUSES)
-    password = (Option(f"{GO}mailbox.password", "mailbox.button.password"),) if mendable else ()
+    anew = (_anew(facts.mailbox),) if mendable else _instead(facts.mailbox, facts)
     return (
         *write,
-        *password,
+        *anew,
         Option(f"{GO}mailbox.manage", "menu.button.mailbox"),
         Option(f"{GO}card", "menu.button.card"),
     )
+
+
+def _anew(saved: Mailbox) -> Option:
+    """The way to give once more what the provider did not take."""
+    if saved.signed_in:
+        return Option(f"{GO}mailbox.sign_in.{saved.signed_in}", "sign_in.button.again")
+    return Option(f"{GO}mailbox.password", "mailbox.button.password")
+
+
+def _instead(saved: Mailbox, facts: Facts) -> tuple[Option, ...]:
+    """Signing in instead of a password whose days are counted."""
+    provider = facts.provider
+    if provider is None or not provider.sign_in or saved.signed_in or _countdown(facts, facts.now.date()) is None:
+        return ()
+    return (sign_in.button(provider.sign_in, f"{GO}mailbox.sign_in.{provider.sign_in}"),)
 
 
 def _of_an_admin(facts: Facts, page: int) -> Iterator[Part]:
@@ -211,6 +218,8 @@ def _sorted(team: tuple[Teammate, ...]) -> list[Teammate]:
 def _described(one: Teammate) -> tuple[Say, ...]:
     """A member: who, and whether they can send; else why not, and below it for which address and who can act."""
     who: Values = {"mark": _mark(one.state), "name": one.name, "state": _state(one.state)}
+    if not one.cause and one.state == "works" and one.days_left is not None and one.days_left <= SOON:
+        return Say("home.member", who), Say("home.member_days", {"address": Code(one.address), "days": one.days_left})
     if not one.cause:
         return (Say("home.member", who),)
     waits = Text(f"home.who.{one.who}" if one.who else "home.who.user")

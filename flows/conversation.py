@@ -14,12 +14,14 @@ from flows import (
     integrate,
     invite,
     mailbox,
+    mailbox_states,
     menu,
     privacy,
     questions,
     reading,
     remedies,
     roles,
+    sign_in,
     team,
     welcome,
 )
@@ -27,7 +29,7 @@ from flows.facts import Facts, Pasted
 from flows.flow import GO, Flow, State
 from flows.questions import PERSON, READ
 from flows.reading import Command
-from flows.speech import MAX_CODE, Plain, has, label, render, texts
+from flows.speech import Plain, has, label, render, texts
 from flows.words import (
     LANGUAGES,
     AccessDecided,
@@ -55,6 +57,7 @@ from flows.words import (
     FileLost,
     FileShared,
     Filled,
+    GrantEnded,
     Input,
     Invited,
     Judged,
@@ -77,6 +80,7 @@ from flows.words import (
     NumberReissued,
     OpenCase,
     Option,
+    PasswordEnds,
     Record,
     Reminded,
     Said,
@@ -88,6 +92,7 @@ from flows.words import (
     SetLanguage,
     SetMessages,
     Shared,
+    SignInProvider,
     SlackAdded,
     SlackLeft,
     Speak,
@@ -97,6 +102,7 @@ from flows.words import (
     TellAdmins,
     TestSlow,
     Text,
+    Value,
     Values,
 )
 
@@ -123,6 +129,7 @@ SEEN_AT_THE_DESK = frozenset({"voice", "image", "video", "document", "sticker"})
 MAX_CHOICE = 2  # digits with which an option is chosen
 MISSES_BEFORE_A_PERSON = 3
 MAX_WITH_CHOICES = 960  # of WhatsApp's 1,024 characters; the rest is for what the channel adds to set values apart
+MAX_WITHOUT_CHOICES = 1_500  # of its 1,600
 LINK_LENGTH = 120  # a one-time link is not longer
 FIX = "fix:"  # an option that asks for one answer of this flow again: "fix:host"
 # Options below news that are done on the spot, whatever flow goes on: somebody is let in or not, or all is well.
@@ -220,7 +227,12 @@ def understand(
 
 def awaits_secret(envelope: Envelope) -> bool:
     """Whether what is typed now may be a secret: it is judged in memory, never written down."""
-    return isinstance(envelope.state, mailbox.AwaitingSecret | mailbox.ConfirmingSecret)
+    return _takes_secrets(envelope) or isinstance(envelope.state, sign_in.AwaitingSignIn)
+
+
+def _takes_secrets(envelope: Envelope) -> bool:
+    """Whether a secret that is typed now is used; where one signs in at the provider, it never is."""
+    return isinstance(envelope.state, mailbox_states.AwaitingSecret | mailbox_states.ConfirmingSecret)
 
 
 def _while_a_secret_is_awaited(envelope: Envelope, text: str, facts: Facts) -> Event | Secretive:
@@ -230,10 +242,12 @@ def _while_a_secret_is_awaited(envelope: Envelope, text: str, facts: Facts) -> E
         return Said(text)
     shape = facts.provider.shape if facts.provider else ""
     if reading.has_shape(text, shape) and not reading.has_ordinary_words(text):
-        return Secretive(taken=True)
+        return Secretive(taken=True) if _takes_secrets(envelope) else SecretLeaked()
     language = reading.looks_like_a_sentence(text) or _is_a_clear_question(text, facts)
     if language or len(text) > reading.MAX_SECRET or not text.strip():
         return SecretLeaked() if reading.looks_like_a_leak(text) else Said(text)
+    if not _takes_secrets(envelope):
+        return Said(text) if reading.says_done(text) else SecretLeaked()
     return Secretive(taken=False)
 
 
@@ -256,7 +270,7 @@ def _takes_any_text(envelope: Envelope) -> bool:
 
 def _asks_an_address(envelope: Envelope) -> bool:
     match envelope.state:
-        case mailbox.Collecting(_, "address") | compose.Collecting(_, "to"):
+        case mailbox_states.Collecting(_, "address") | compose.Collecting(_, "to"):
             return True
     return False
 
@@ -305,7 +319,7 @@ def _heard(envelope: Envelope, event: Event, facts: Facts) -> Turn:
             return Turn(envelope, (_unread(kind, envelope, facts),), ask=True)
         case Filled():
             return _step(envelope, event, facts) or Turn(envelope, (Say("talk.closed"),), ask=True)
-        case SecretTyped(secret_id) | SecretSuspected(secret_id) if not awaits_secret(envelope):
+        case SecretTyped(secret_id) | SecretSuspected(secret_id) if not _takes_secrets(envelope):
             return Turn(envelope, (EraseSecret(secret_id),)).then(_leaked(envelope))
         case SecretLeaked():
             return _leaked(envelope)
@@ -319,7 +333,8 @@ def takes_files(envelope: Envelope, facts: Facts) -> bool:
 
 
 def _leaked(envelope: Envelope) -> Turn:
-    return Turn(envelope, (EraseAtProvider(), Say("talk.leaked")), ask=True)
+    signing_in = isinstance(envelope.state, sign_in.AwaitingSignIn)
+    return Turn(envelope, (EraseAtProvider(), Say("sign_in.typed" if signing_in else "talk.leaked")), ask=True)
 
 
 def _happened(envelope: Envelope, event: Event, facts: Facts) -> Turn:
@@ -672,11 +687,12 @@ def _told(envelope: Envelope, said: questions.Reply) -> Turn:
 
 def _explained(envelope: Envelope, pasted: Pasted, facts: Facts) -> Turn:
     """What an error text means, whoever it came from, and the one step that mends it; then the pending question."""
-    said: list[Effect] = [*([EraseAtProvider()] if pasted.secretive else []), Say(f"cause.{pasted.cause}")]
+    means = Say(sign_in.why(pasted.cause, facts.mailbox.signed_in if facts.mailbox else ""))
+    said: list[Effect] = [*([EraseAtProvider()] if pasted.secretive else []), means]
     about, host = subject(envelope)
     known = about or (facts.mailbox.account.address if facts.mailbox else "")
     if pasted.who in {"agency_admin", "provider"} and known and has(f"forward.{pasted.cause}"):
-        said.append(Say(f"forward.{pasted.cause}", {"address": Code(known), "host": Code(host or known)}))
+        said += remedies.to_forward(pasted.cause, known, host or known)
     return Turn(envelope, tuple(said), ask=True, offer=_remedy(envelope, pasted.cause, facts))
 
 
@@ -689,10 +705,17 @@ def _remedy(envelope: Envelope, cause: str, facts: Facts) -> tuple[Option, ...]:
     if wrong and flow.reopen(envelope.state, wrong) is not None:
         return (Option(f"{FIX}{wrong}", f"mailbox.button.{'server' if wrong == 'host' else wrong}"),)
     if cause in remedies.SECRET_CAUSES and facts.mailbox is not None:
-        return (Option(f"{GO}mailbox.password", "mailbox.button.password"),)
+        return (_secret_anew(facts),)
     if facts.mailbox is not None:
         return (Option(f"{GO}mailbox.manage", "menu.button.mailbox"),)
     return () if flow.name == mailbox.FLOW.name else (Option(f"{GO}mailbox", "menu.button.setup"),)
+
+
+def _secret_anew(facts: Facts) -> Option:
+    """The way to give the secret of the saved mailbox once more: a password, or a sign-in."""
+    if facts.mailbox is not None and facts.mailbox.signed_in:
+        return Option(f"{GO}mailbox.sign_in.{facts.mailbox.signed_in}", "sign_in.button.again")
+    return Option(f"{GO}mailbox.password", "mailbox.button.password")
 
 
 # --- news -------------------------------------------------------------------------------------------------------------
@@ -705,6 +728,9 @@ def _news(envelope: Envelope, event: News, facts: Facts) -> Turn:
             accepted = Say("news.mail_accepted", {"to": Code(recipients)})
             partly = (Say("news.mail_partly", {"declined": Code(declined)}),) if declined else ()
             return Turn(envelope, (accepted, *partly), ask=True)
+        case MailRefused(signed_in=("microsoft" | "google") as provider, address=address):
+            said = Say("news.mail_refused", {"why": Text("sign_in.cause.wrong_credentials")})
+            return Turn(envelope, (said,), ask=True, offer=(_new_sign_in(provider, address, facts),))
         case MailRefused(cause=cause, retry=retry):
             said = Say("news.mail_refused", {"why": Text(f"cause.{cause}" if cause else "news.mailbox_changed")})
             offer = () if retry else (Option(f"{GO}mailbox.manage", "menu.button.mailbox"),)
@@ -720,6 +746,8 @@ def _news(envelope: Envelope, event: News, facts: Facts) -> Turn:
             return Turn(envelope, (Say("news.mail_waits", {"why": Text(f"cause.{cause}")}),), ask=True)
         case MailboxWorks() | MailboxWaits() | MailboxBroke():
             return _news_of_the_mailbox(envelope, event, facts)
+        case GrantEnded() | PasswordEnds():
+            return _news_of_signing_in(envelope, event, facts)
         case AdminNeeded() | MemberDiffers():
             return _news_for_an_admin(envelope, event)
         case AccessWanted() | MemberJoined() | MemberLeft() | MemberDeactivated() | NumberReissued():
@@ -735,7 +763,9 @@ def _news(envelope: Envelope, event: News, facts: Facts) -> Turn:
         case CaseLapsed() | CaseEnded():
             return _news_of_the_case(envelope, event, facts)
         case TestSlow():
-            return Turn(envelope, (Say("news.test_slow"),) if isinstance(envelope.state, mailbox.Testing) else ())
+            return Turn(
+                envelope, (Say("news.test_slow"),) if isinstance(envelope.state, mailbox_states.Testing) else ()
+            )
         case Lay():
             worth = FLOWS[envelope.flow].nudge and not envelope.silent
             return Turn(envelope, (Say("news.left_lying"),), ask=True) if worth else Turn(envelope)
@@ -748,11 +778,12 @@ def _news_of_the_mailbox(envelope: Envelope, event: MailboxWorks | MailboxWaits 
             said = Say("news.mailbox_works", {"address": Code(address)})
             return Turn(_unless_moot(envelope, address, facts), (said,), ask=True)
         case MailboxWaits(address, cause, worked=True):
-            broke: Values = {"address": Code(address), "why": Text(f"cause.{cause}")}
+            broke: Values = {"address": Code(address), "why": Text(sign_in.why(cause, _signed_in(address, facts)))}
             look = Option(f"{GO}mailbox.manage", "menu.button.mailbox")
-            return Turn(envelope, (Say("news.watch_broke", broke), Say("news.watch_waits")), ask=True, offer=(look,))
+            kept = Say("sign_in.i_keep_trying" if _signed_in(address, facts) else "news.watch_waits")
+            return Turn(envelope, (Say("news.watch_broke", broke), kept), ask=True, offer=(look,))
         case MailboxWaits(address, cause, who):
-            why: Values = {"address": Code(address), "why": Text(f"cause.{cause}")}
+            why: Values = {"address": Code(address), "why": Text(sign_in.why(cause, _signed_in(address, facts)))}
             admin = (TellAdmins(AdminNeeded(facts.name, address, cause)),) if who == "agency_admin" else ()
             return Turn(envelope, (*admin, Say("news.mailbox_waits", why)), ask=True)
     told: tuple[Say, ...] = (Say("news.waited_too_long", {"address": Code(event.address)}),)
@@ -760,10 +791,33 @@ def _news_of_the_mailbox(envelope: Envelope, event: MailboxWorks | MailboxWaits 
         told = _stopped(event)
     elif event.cause:
         told = (Say("news.mailbox_broke", {"address": Code(event.address), "why": Text(f"cause.{event.cause}")}),)
-    again = Option(f"{GO}mailbox.password", "mailbox.button.password")
-    if facts.several and (facts.mailbox is None or facts.mailbox.account.address != event.address):
-        again = Option(f"{GO}roles", "menu.button.roles")  # it is the mailbox of another of their agencies
+    again = _at_theirs(event.address, facts) or _secret_anew(facts)
     return Turn(_unless_moot(envelope, event.address, facts), told, ask=True, offer=(again,))
+
+
+def _at_theirs(address: str, facts: Facts) -> Option | None:
+    """The way to the agency that this mailbox of theirs belongs to, where it is another one than they act for."""
+    here = facts.mailbox is not None and facts.mailbox.account.address == address
+    return Option(f"{GO}roles", "menu.button.roles") if facts.several and not here else None
+
+
+def _signed_in(address: str, facts: Facts) -> str:
+    """Through whom the person signed in for this address; empty: there is a password, or it is not the saved one."""
+    saved = facts.mailbox
+    return saved.signed_in if saved is not None and saved.account.address == address else ""
+
+
+def _news_of_signing_in(envelope: Envelope, event: GrantEnded | PasswordEnds, facts: Facts) -> Turn:
+    """One tap leads to the provider's own page; what is saved stays until the new sign-in has proved itself."""
+    about: dict[str, Value] = {**sign_in.brand(event.provider), "address": Code(event.address)}
+    said = Say("news.grant_ended", about)
+    if isinstance(event, PasswordEnds):
+        said = Say("news.password_ends", {**about, "day": event.day, "days": event.days})
+    return Turn(envelope, (said,), ask=True, offer=(_new_sign_in(event.provider, event.address, facts),))
+
+
+def _new_sign_in(provider: SignInProvider, address: str, facts: Facts) -> Option:
+    return _at_theirs(address, facts) or sign_in.button(provider, f"{GO}mailbox.sign_in.{provider}")
 
 
 def _stopped(event: MailboxBroke) -> tuple[Say, ...]:
@@ -775,7 +829,7 @@ def _stopped(event: MailboxBroke) -> tuple[Say, ...]:
 
 def _unless_moot(envelope: Envelope, address: str, facts: Facts) -> Envelope:
     """The one exception from "news never moves a flow": what to do about a failure that is over is no question."""
-    moot = isinstance(envelope.state, mailbox.Stuck) and envelope.state.account.address == address
+    moot = isinstance(envelope.state, mailbox_states.Stuck) and envelope.state.account.address == address
     return _at_home(envelope, facts) if moot else envelope
 
 
@@ -783,27 +837,19 @@ def _news_for_an_admin(envelope: Envelope, event: AdminNeeded | MemberDiffers) -
     if isinstance(event, MemberDiffers):
         about: Values = {"name": event.name, "address": Code(event.address), "host": Code(event.host)}
         return Turn(envelope, (Say("news.member_asks" if event.asks else "news.member_differs", about),), ask=True)
-    first, *more = _in_pieces(event.addresses)
+    first, *more = remedies.in_pieces(event.addresses)
+    if event.cause == remedies.CONSENT:
+        needed = Say("news.consent_needed", {"name": event.name, "addresses": Code(first)})
+        return Turn(envelope, (needed, *remedies.to_forward(event.cause, event.addresses, url=event.url)), ask=True)
     said = [Say("news.watch_admin", {"addresses": Code(first)})]
     if event.name:
         said = [Say("news.admin_needed", {"name": event.name, "addresses": Code(first)})]
-    said += [Say("news.watch_also", {"addresses": Code(one)}) for one in more]
+    if event.cause != remedies.SWITCHED_OFF:  # whose lines to copy name them all
+        said += [Say("news.watch_also", {"addresses": Code(one)}) for one in more]
     if has(f"forward.{event.cause}"):
-        said.append(Say(f"forward.{event.cause}", {"address": Code(first), "host": ""}))
+        said += remedies.to_forward(event.cause, event.addresses)
     done = Option(f"{GO}menu.switched_on", "menu.button.switched_on")
     return Turn(envelope, tuple(said), ask=True, offer=(done,))
-
-
-def _in_pieces(addresses: str) -> list[str]:
-    """Addresses with commas between them, so that none is cut where they are shown."""
-    pieces = [""]
-    for one in addresses.split(", "):
-        longer = f"{pieces[-1]}, {one}" if pieces[-1] else one
-        if len(longer) > MAX_CODE and pieces[-1]:
-            pieces.append(one)
-        else:
-            pieces[-1] = longer
-    return pieces
 
 
 def _news_of_somebody(
@@ -870,7 +916,13 @@ def _news_of_the_case(envelope: Envelope, event: CaseLapsed | CaseEnded, facts: 
 
 # --- support leads the talk -------------------------------------------------------------------------------------------
 
-_WITH_A_LINK = (mailbox.AwaitingSecret, mailbox.ConfirmingSecret, mailbox.Stuck)
+_WITH_A_LINK = (
+    mailbox_states.AwaitingSecret,
+    mailbox_states.ConfirmingSecret,
+    mailbox_states.Stuck,
+    sign_in.AwaitingSignIn,
+    sign_in.SignInStuck,
+)
 
 
 def places(envelope: Envelope) -> tuple[str, ...]:
@@ -912,7 +964,7 @@ def _placed_at(envelope: Envelope, at: str, facts: Facts) -> Turn | None:
             return None
         case "menu":
             return Turn(_at_home(envelope, facts), ask=True)
-        case "test" if isinstance(envelope.state, mailbox.Stuck):
+        case "test" if isinstance(envelope.state, mailbox_states.Stuck):
             return _step(envelope, Chose("again"), facts)
         case "link" if isinstance(envelope.state, _WITH_A_LINK):
             return _step(envelope, Chose("new_link"), facts)
@@ -966,7 +1018,7 @@ def close(turn: Turn, facts: Facts) -> Closed:
     others = tuple(effect for effect in turn.effects if not isinstance(effect, Say) and not _is_record(effect))
     envelope = turn.envelope
     if not turn.ask or envelope.silent:
-        return Closed(envelope, (*_speak(says), *others))
+        return Closed(envelope, (*_speak(says, facts), *others))
     asked = _question(envelope, facts)
     options = turn.offer[:MAX_BUTTONS] if turn.briefly else _with_offers(asked.options, turn.offer, facts)
     question = asked.question if "." in asked.question else f"{envelope.flow}.{asked.question}"
@@ -977,7 +1029,7 @@ def close(turn: Turn, facts: Facts) -> Closed:
     speak = Speak((*says, ask), question, options, () if envelope.doubt else _inputs(envelope))
     if facts.workspace or _fits(speak, facts.language):  # a message in a workspace holds as much as it has to
         return Closed(envelope, (speak, *others))
-    return Closed(envelope, (*_speak(says), replace(speak, parts=(ask,)), *others))
+    return Closed(envelope, (*_speak(says, facts), replace(speak, parts=(ask,)), *others))
 
 
 def _with_offers(options: tuple[Option, ...], offers: tuple[Option, ...], facts: Facts) -> tuple[Option, ...]:
@@ -990,8 +1042,20 @@ def _with_offers(options: tuple[Option, ...], offers: tuple[Option, ...], facts:
     return (*options[: MAX_OPTIONS - len(besides)], *besides)
 
 
-def _speak(says: tuple[Say, ...]) -> tuple[Speak, ...]:
-    return (Speak(says),) if says else ()
+def _speak(says: tuple[Say, ...], facts: Facts) -> tuple[Speak, ...]:
+    """One message, or as many as it takes: what is to be copied from it must never be cut."""
+    messages: list[Speak] = []
+    for say in says:
+        longer = Speak((*messages[-1].parts, say)) if messages else None
+        if longer is not None and (facts.workspace or _length(longer, facts.language) <= MAX_WITHOUT_CHOICES):
+            messages[-1] = longer
+        else:
+            messages.append(Speak((say,)))
+    return tuple(messages)
+
+
+def _length(speak: Speak, language: Language) -> int:
+    return len(render(speak, language, Plain(), lambda _: "-" * LINK_LENGTH).body)
 
 
 def _fits(speak: Speak, language: Language) -> bool:
@@ -1017,8 +1081,8 @@ def merged(waiting: Speak, later: Speak, language: Language) -> Speak | None:
         last.options,
         last.inputs,
     )
-    size = len(render(together, language, Plain(), lambda _: "-" * LINK_LENGTH).body)
-    return together if _fits(together, language) and size <= MAX_WITH_CHOICES else None
+    fits = _fits(together, language) and _length(together, language) <= MAX_WITH_CHOICES
+    return together if fits else None
 
 
 def _inputs(envelope: Envelope) -> tuple[Input, ...]:

@@ -1,10 +1,11 @@
 """What a step may know beside state and event: read in the same transaction, never saved."""
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Literal
 
-from flows.words import Account, FileShared, Language, Server
+from flows.words import Account, FileShared, Language, Server, SignInProvider
 
 Demand = Literal["password", "app_password", "sign_in_only", "impossible"]
 MailboxState = Literal["waiting", "works", "broken", "off"]
@@ -18,6 +19,8 @@ class Provider:
     `hint` names what has to be known about it before a secret is made. `access_url`: where access for other programs
     is switched on. `admin_may_allow`: its administrator may allow what the provider does not take by itself. `old`:
     all this was not looked up for three months. `certified`: mail with legal force, which nobody sends as a test.
+    `sign_in`: through whom this installation (or the agency's own app) lets its people sign in instead of giving a
+    password; empty: nobody. `consent_url`: where an administrator allows that once for all.
     """
 
     id: str
@@ -32,16 +35,23 @@ class Provider:
     admin_may_allow: bool = False
     old: bool = False
     certified: bool = False
+    sign_in: SignInProvider | Literal[""] = ""
+    consent_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Mailbox:
-    """The member's saved mailbox and its verdict; `cause` says why when it does not work."""
+    """The member's saved mailbox and its verdict; `cause` says why when it does not work.
+
+    `signed_in`: through whom its person signed in; empty: there is a password. `imap`: we may look into it.
+    """
 
     account: Account
     state: MailboxState
     cause: str = ""
     secret_id: str = ""
+    signed_in: SignInProvider | Literal[""] = ""
+    imap: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +92,7 @@ class Teammate:
     """A member of the agency, as its admin sees them. `state`: of the mailbox; empty: none yet.
 
     `who`: can do something about the cause. `mails`: how many of theirs are still waiting to be sent. `me`: the admin.
+    `days_left`: their password works for so many more days (None: for ever, or they signed in).
     """
 
     id: str
@@ -93,6 +104,7 @@ class Teammate:
     who: str = ""
     mails: int = 0
     me: bool = False
+    days_left: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +143,7 @@ class Facts:
     """All facts of one turn. `agency` is empty while the contact is nobody's member.
 
     `about`, `shared`: the account, the file that a flow is begun with. `differs`: the server at hand is another one
-    than the agency's. `team`: the agency's members by name, for its admin while the flow `team` goes on,
+    than the agency's. `team`: the agency's members by name, for its admin while the flow `team` or `integrate` goes on,
     `invited`: for how many people invitations are still open.
     `workspace`: they write from a workspace of the agency, where people can be picked.
     `case`: the number of their open case, 0 without. `away_until`: support works again on that day, at `away_hour`;
@@ -161,3 +173,16 @@ class Facts:
     case: int = 0
     away_until: date | None = None
     away_hour: str = ""
+
+
+def team_in_numbers(facts: Facts) -> dict[str, int]:
+    """How many members there are, and how many of them can send, wait, are stuck, paused, or have no mailbox yet."""
+    states = Counter(one.state for one in facts.team)
+    return {
+        "all": len(facts.team),
+        "works": states["works"],
+        "waiting": states["waiting"],
+        "stuck": states["broken"],
+        "paused": states["off"],
+        "missing": states[""],
+    }

@@ -18,6 +18,9 @@ PLACES = {
     ("mailbox", "AwaitingLink"): "password",
     ("mailbox", "AwaitingSecret"): "password",
     ("mailbox", "ConfirmingSecret"): "password",
+    ("mailbox", "AwaitingSignInLink"): "signing_in",
+    ("mailbox", "AwaitingSignIn"): "signing_in",
+    ("mailbox", "SignInStuck"): "signing_in",
     ("mailbox", "Testing"): "sign_in",
     ("mailbox", "Stuck"): "sign_in",
 }

@@ -1,4 +1,7 @@
-"""The agency's one mail server, as Ally demands it: an admin sets it, beginning with an address, or changes it."""
+"""The agency's one mail server, as Ally demands it: an admin sets it, beginning with an address, or changes it.
+
+At Microsoft 365 an administrator prepares it first: approves that people sign in, and switches sending on for them.
+"""
 
 from dataclasses import dataclass
 
@@ -6,7 +9,10 @@ from flows.facts import Facts
 from flows.fields import HOSTS, PERSON, PORTS, address, host, port, security_of
 from flows.flow import Flow, Step
 from flows.forms import Answers, Field, Form
+from flows.remedies import SWITCHED_OFF, in_powershell
+from flows.sign_in import administered
 from flows.words import (
+    Account,
     AddressDoubted,
     AddressRefused,
     Ask,
@@ -25,6 +31,7 @@ from flows.words import (
     Option,
     Said,
     Say,
+    SeeTeam,
     Server,
     ServerAnswered,
     ServerFound,
@@ -33,7 +40,9 @@ from flows.words import (
     ServerWeighed,
     SetAgencyServer,
     Start,
+    TeamSeen,
     TestsExhausted,
+    Text,
     Values,
     WeighServer,
 )
@@ -44,6 +53,13 @@ FORM = Form("integrate", (Field("address", address), Field("host", host, HOSTS),
 @dataclass(frozen=True, slots=True)
 class Managing:
     """We wait for what is to be done with the agency's server."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preparing:
+    """The three steps at Microsoft 365 are shown, in their order; we wait for the third, the test of this account."""
+
+    account: Account
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +102,18 @@ class Confirming:
     touched: int = 0
 
 
-State = Managing | Collecting | Finding | Checking | Silent | Confirming | Done
+State = Managing | Preparing | Collecting | Finding | Checking | Silent | Confirming | Done
 
 
-def start(_entry: str, facts: Facts) -> tuple[State, list[Effect]]:
-    """An admin whose agency has no server yet sets up their own mailbox: when that works, it is the agency's server."""
+def start(entry: str, facts: Facts) -> tuple[State, list[Effect]]:
+    """An admin whose agency has no server yet sets up their own mailbox: when that works, it is the agency's server.
+
+    `steps`: what has to be done at Microsoft 365 before the account that the flow is begun with can be tested.
+    """
     if facts.role != "admin":
         return Done(), [Say("integrate.only_admins")]
+    if entry == "steps" and facts.about is not None:
+        return Preparing(facts.about), [SeeTeam()]
     if facts.agency_server is not None:
         return Managing(), []
     if facts.mailbox is not None and facts.mailbox.state == "works":
@@ -111,7 +132,15 @@ def step(state: State, event: Event, facts: Facts) -> Step:
             return Done(), [SetAgencyServer(None), Say("integrate.removed")]
         case Managing(), Chose("menu"):
             return Done(), []
-        case ((Collecting() | Silent() | Confirming()), Chose("person")):
+        case Managing(), Chose("steps") if facts.mailbox is not None:
+            return Preparing(facts.mailbox.account), [SeeTeam()]
+        case Preparing(account), Chose("mine"):
+            return Done(), [Start("mailbox", "sign_in.microsoft", account)]
+        case Preparing(account), Chose("lines"):
+            return state, [*in_powershell(_senders(account, facts))]
+        case Preparing(), TeamSeen():
+            return state, []
+        case ((Preparing() | Collecting() | Silent() | Confirming()), Chose("person")):
             return state, [OpenCase("stuck")]
         case Collecting(answers, "host"), Chose("unknown"):
             return state, [Say("mailbox.ask_around", {"address": Code(answers["address"])})]
@@ -136,6 +165,13 @@ def step(state: State, event: Event, facts: Facts) -> Step:
         case Confirming(), Chose("no"):
             return Done(), [Say("integrate.kept")]
     return Declined()
+
+
+def _senders(account: Account, facts: Facts) -> tuple[str, ...]:
+    """Who is to send: those of the same domain who are registered here, and all whom Microsoft refused for this."""
+    domain = account.address.rpartition("@")[2]
+    registered = (one for one in facts.team if one.address.endswith(f"@{domain}") or one.cause == SWITCHED_OFF)
+    return account.address, *(one.address for one in registered)
 
 
 def _collected(answers: Answers) -> Step:
@@ -191,7 +227,10 @@ def ask(state: State, facts: Facts) -> Ask:
         case Managing() if facts.agency_server is not None:
             values: Values = {"agency": facts.agency, **_shown(facts.agency_server)}
             options = (Option("change", "integrate.button.change"), Option("none", "integrate.button.none"))
-            return Ask("manage", "integrate.manage", values, (*options, Option("menu", "button.menu")))
+            more = (Option("steps", "integrate.button.steps"),) if facts.mailbox and _by_microsoft(facts) else ()
+            return Ask("manage", "integrate.manage", values, (*options, *more, _MENU))
+        case Preparing(account):
+            return _ask_steps(account, facts)
         case Managing():
             return Ask("manage", "integrate.none", {}, (Option("change", "integrate.button.change"), _MENU))
         case Collecting(answers, asking):
@@ -208,13 +247,25 @@ def ask(state: State, facts: Facts) -> Ask:
     return Ask("busy", "mailbox.busy")
 
 
+def _by_microsoft(facts: Facts) -> bool:
+    """Whether the agency's people sign in at Microsoft, and an administrator decides about that."""
+    return administered(facts.provider) and facts.provider is not None and facts.provider.sign_in == "microsoft"
+
+
+def _ask_steps(account: Account, facts: Facts) -> Ask:
+    url = facts.provider.consent_url if facts.provider is not None else ""
+    shown: Values = {"address": Code(account.address), "url": url or Text("admin.in_entra")}
+    options = (Option("mine", "integrate.button.mine"), Option("lines", "integrate.button.lines"), PERSON)
+    return Ask("steps", "admin.steps", shown, options)
+
+
 _MENU = Option("menu", "button.menu")
 
 
 def reopen(state: State, field: str) -> State | None:
     """The same with one answer to be given again."""
     match state, field:
-        case ((Collecting() | Silent() | Confirming()), "address"):
+        case ((Preparing() | Collecting() | Silent() | Confirming()), "address"):
             return Collecting({}, "address")
         case Collecting(answers, _), "host" | "port" if "host" in answers:
             kept = {name: value for name, value in answers.items() if name in {"address", "host"} and name != field}
@@ -234,9 +285,11 @@ def inputs(state: State) -> tuple[Input, ...]:
     return ()
 
 
-def subject(state: State) -> str:
-    """The address that a state is about; empty when there is none."""
+def subject(state: State) -> str | Account:
+    """The address or account that a state is about; empty when there is none."""
     match state:
+        case Preparing(account):
+            return account
         case Collecting(answers):
             return answers.get("address", "")
         case Finding(about) | Checking(about) | Silent(about):
@@ -246,12 +299,12 @@ def subject(state: State) -> str:
 
 FLOW = Flow(
     "integrate",
-    (Managing, Collecting, Finding, Checking, Silent, Confirming),
+    (Managing, Preparing, Collecting, Finding, Checking, Silent, Confirming),
     start,
     step,
     ask,
     world=(Finding, Checking),
-    back=(Managing, Collecting, Silent),
+    back=(Managing, Preparing, Collecting, Silent),
     fields=("port", "host", "address"),
     reopen=reopen,
     subject=subject,

@@ -1,15 +1,49 @@
 """The set-up of a member's mailbox: address, server, secret, live test, saved - and what one does with it later."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from flows.facts import Facts, Mailbox, MailboxState, Provider
 from flows.fields import HOSTS, PERSON, PORTS, address, host, port, security_of, under
 from flows.flow import Flow, Step
 from flows.forms import Answers, Field, Form, Problem
+from flows.mailbox_states import (
+    AskingForMail,
+    AwaitingLink,
+    AwaitingSecret,
+    Collecting,
+    Confirming,
+    ConfirmingRemoval,
+    ConfirmingSecret,
+    Finding,
+    Hosting,
+    Managing,
+    Signed,
+    State,
+    Stuck,
+    Suggesting,
+    Testing,
+)
 from flows.questions import is_asked
 from flows.reading import address as read_address
 from flows.reading import command
-from flows.remedies import SECRET_CAUSES, SECRET_KINDS, next_steps
+from flows.remedies import SECRET_CAUSES, SECRET_KINDS, SWITCHED_OFF, next_steps_of, to_forward
+from flows.sign_in import (
+    BRANDS,
+    AwaitingSignIn,
+    AwaitingSignInLink,
+    Signing,
+    SignInStuck,
+    administered,
+    ask_sign_in,
+    begin,
+    brand,
+    button,
+    may_give_password,
+    removed,
+    signing_in,
+    takes_password,
+    why,
+)
 from flows.speech import has
 from flows.words import (
     Account,
@@ -54,6 +88,7 @@ from flows.words import (
     ServerFound,
     ServerUnknown,
     SetAgencyServer,
+    SignedIn,
     Start,
     SwitchMailbox,
     TellAdmins,
@@ -86,153 +121,47 @@ FORM = Form(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Collecting:
-    """We wait for the address, or for a part of the server that nobody could find."""
-
-    answers: Answers
-    asking: str
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """The server of this address is being looked up."""
-
-    address: str
-
-
-@dataclass(frozen=True, slots=True)
-class Suggesting:
-    """We wait for whether another address was meant."""
-
-    address: str
-    suggestion: str
-
-
-@dataclass(frozen=True, slots=True)
-class Hosting:
-    """We wait for the name of the company that is paid for the e-mail of this address."""
-
-    address: str
-
-
-@dataclass(frozen=True, slots=True)
-class Confirming:
-    """We wait for a yes to go on with this account; each of the `doubts` is asked about, the first one now.
-
-    `server`: it does not visibly belong to the address. `barred`: the provider takes a password only where an
-    administrator allowed it. `warn`, `strict`: the agency has another server, and this is its rule for that.
-    """
-
-    account: Account
-    doubts: tuple[str, ...] = ("server",)
-
-
-@dataclass(frozen=True, slots=True)
-class AwaitingLink:
-    """A one-time link is being opened. `tries`: secrets refused so far."""
-
-    account: Account
-    tries: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class AwaitingSecret:
-    """We wait for the secret, given on the page behind the link."""
-
-    account: Account
-    link_id: str
-    tries: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class ConfirmingSecret:
-    """Something typed in the chat is kept sealed for a few minutes; we wait for the word that it is the secret."""
-
-    account: Account
-    link_id: str
-    secret_id: str
-    tries: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class AskingForMail:
-    """We wait for whether a certified mail, which has legal force, may be sent as the proof."""
-
-    account: Account
-    secret_id: str
-    tries: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Testing:
-    """The live test runs."""
-
-    account: Account
-    secret_id: str
-    tries: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Stuck:
-    """The test failed for a reason that another password would not mend; the secret is kept."""
-
-    account: Account
-    secret_id: str
-    cause: str
-    better: Server | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Managing:
-    """We wait for what is to be done with the saved mailbox."""
-
-
-@dataclass(frozen=True, slots=True)
-class ConfirmingRemoval:
-    """We wait for the yes to remove the mailbox."""
-
-
-State = (
-    Collecting
-    | Suggesting
-    | Finding
-    | Hosting
-    | Confirming
-    | AwaitingLink
-    | AwaitingSecret
-    | ConfirmingSecret
-    | Testing
-    | Stuck
-    | Managing
-    | ConfirmingRemoval
-    | Done
-)
-
-
 def start(entry: str, facts: Facts) -> tuple[State, list[Effect]]:
-    """Set-up from the beginning or with an address; or with a saved mailbox: `manage`, `password`, `test`, `remove`."""
+    """Set-up from the beginning or with an address; or with a saved mailbox: `manage`, `password`, `test`, `remove`.
+
+    `sign_in`, `sign_in.<provider>`: a new sign-in for the account at hand, else for the saved one.
+    """
     if "@" in entry:
         return Finding(entry), [Discover(entry)]
+    wanted, _, named = entry.partition(".")
+    if wanted == "sign_in" and facts.about is not None:
+        return _signing_in_anew(facts.about, named, facts)
     if facts.mailbox is None:
         return Collecting({}, "address"), [Say("mailbox.none_yet")] if entry else []
-    match entry:
+    match wanted:
+        case "sign_in":
+            return _signing_in_anew(facts.mailbox.account, named, facts)
+        case "password" if facts.mailbox.signed_in:
+            return begin(facts.mailbox.account, facts.mailbox.signed_in)
         case "password":
             return AwaitingLink(facts.mailbox.account), [OpenLink(facts.mailbox.account)]
         case "remove":
             return ConfirmingRemoval(), []
         case "test" if facts.mailbox.secret_id:
-            tested = _test(facts.mailbox.account, facts.mailbox.secret_id, 0, facts)
+            tested = _test_saved(facts.mailbox, facts)
             return tested if not isinstance(tested, Declined) else (Managing(), [])
         case "manage" | "test":
             return Managing(), _why_not(facts.mailbox)
     return Collecting({}, "address"), []
 
 
+def _signing_in_anew(account: Account, named: str, facts: Facts) -> tuple[State, list[Effect]]:
+    """At the provider that is named, else where they signed in or could; the saved mailbox stays as it is meanwhile."""
+    saved = facts.mailbox.signed_in if facts.mailbox is not None else ""
+    offered = facts.provider.sign_in if facts.provider is not None else ""
+    provider = next((one for one in BRANDS if one == named), saved or offered)
+    return begin(account, provider) if provider else (AwaitingLink(account), [OpenLink(account)])
+
+
 def _why_not(saved: Mailbox) -> list[Effect]:
     """Why nothing can be sent from a mailbox, and who can act."""
     known = saved.state in {"waiting", "broken"} and has(f"cause.{saved.cause}")
-    return [Say(f"cause.{saved.cause}")] if known else []
+    return [Say(why(saved.cause, saved.signed_in))] if known else []
 
 
 def step(state: State, event: Event, facts: Facts) -> Step:
@@ -246,6 +175,8 @@ def step(state: State, event: Event, facts: Facts) -> Step:
             return _confirmed(state, event, facts)
         case AwaitingLink() | AwaitingSecret() | ConfirmingSecret():
             return _towards_the_secret(state, event, facts)
+        case AwaitingSignInLink() | AwaitingSignIn() | SignInStuck():
+            return _towards_the_grant(state, event, facts)
         case AskingForMail() | Testing() | Stuck():
             return _towards_working(state, event, facts)
         case Managing() | ConfirmingRemoval():
@@ -321,7 +252,7 @@ def _found(state: Finding, event: Event, facts: Facts) -> Step:
 def _demanded(account: Account, facts: Facts, *, confirm: bool) -> Step:
     """What the provider demands comes before anything else: perhaps there is no way at all."""
     provider = facts.provider
-    if provider is not None and provider.demand in {"sign_in_only", "impossible"} and not provider.admin_may_allow:
+    if not _may_sign_in(facts) and not takes_password(provider) and provider and not provider.admin_may_allow:
         said = Say(f"hint.{provider.hint}", _hint_values(account, provider))
         return Collecting({}, "address"), [said, *_aged(facts)]
     if not account.user:
@@ -331,12 +262,28 @@ def _demanded(account: Account, facts: Facts, *, confirm: bool) -> Step:
 
 
 def _judged(account: Account, facts: Facts, doubts: tuple[str, ...], differs: str) -> Step:
-    if facts.provider is not None and facts.provider.demand == "sign_in_only":
+    if facts.provider is not None and facts.provider.demand == "sign_in_only" and not _may_sign_in(facts):
         doubts = (*doubts, "barred")
     doubts = (*doubts, *((differs,) if differs else ()))
     if not doubts:
-        return _towards_the_page(account, facts)
+        return _let_in(account, facts)
     return Confirming(account, doubts), _aged(facts) if "barred" in doubts else []
+
+
+def _may_sign_in(facts: Facts) -> bool:
+    """Whether this installation lets people sign in at the provider at hand."""
+    return facts.provider is not None and facts.provider.sign_in != ""
+
+
+def _let_in(account: Account, facts: Facts, *before: Effect) -> Step:
+    """Signing in comes before any password; where all depends on an administrator, before that what they have to do."""
+    provider = facts.provider
+    if provider is None or not provider.sign_in:
+        return _towards_the_page(account, facts, *before)
+    first = facts.role == "admin" and facts.mailbox is None and facts.agency_server is None
+    if first and provider.sign_in == "microsoft" and administered(provider):
+        return Done(), [*before, Start("integrate", "steps", account)]
+    return begin(account, provider.sign_in, *before)
 
 
 def _towards_the_page(account: Account, facts: Facts, *before: Effect) -> Step:
@@ -373,7 +320,7 @@ def _confirmed(state: Confirming, event: Event, facts: Facts) -> Step:
             differs: list[Effect] = [TellAdmins(_differing(account, facts))] if doubt == "warn" else []
             if left:
                 return Confirming(account, left), differs
-            return _towards_the_page(account, facts, *differs)
+            return _let_in(account, facts, *differs)
         case Chose("no") if doubt == "server":
             return Collecting({"address": account.address}, "host"), []
         case Said(text) if (another := read_address(text)) is not None:
@@ -425,6 +372,8 @@ def _towards_the_secret(state: State, event: Event, facts: Facts) -> Step:
         ) is not None:
             kept = [EraseSecret(waiting.secret_id)] if isinstance(waiting, ConfirmingSecret) else []
             return Finding(another), [*kept, Discover(another)]
+        case AwaitingSecret(account), Chose("sign_in") if facts.provider and facts.provider.sign_in:
+            return begin(account, facts.provider.sign_in)
         case AwaitingSecret(account), Chose("without"):
             return Done(), [Start("card", "without", account)]
         case AwaitingSecret(), Chose("forgotten"):
@@ -434,52 +383,85 @@ def _towards_the_secret(state: State, event: Event, facts: Facts) -> Step:
     return Declined()
 
 
-def _test(account: Account, secret_id: str, tries: int, facts: Facts, *before: Effect) -> Step:
+def _towards_the_grant(state: Signing, event: Event, facts: Facts) -> Step:
+    """Out of signing in: with what was granted, or on another way; everything else is `signing_in`'s."""
+    match state, event:
+        case AwaitingSignIn(account, provider, mine, tries), SignedIn(secret_id, link_id) if mine == link_id:
+            return _test(account, secret_id, tries, facts, signed_in=provider)
+        case (AwaitingSignIn() | SignInStuck()) as waiting, Said(text) if (another := read_address(text)) is not None:
+            return Finding(another), [Discover(another)]
+        case (AwaitingSignIn() | SignInStuck()) as waiting, Chose("password") if may_give_password(
+            waiting.account, facts
+        ):
+            return _towards_the_page(waiting.account, facts)
+    return signing_in(state, event, facts)
+
+
+def _test(account: Account, secret_id: str, tries: int, facts: Facts, *before: Effect, signed_in: Signed = "") -> Step:
     if facts.provider is not None and facts.provider.certified:
-        return AskingForMail(account, secret_id, tries), [*before]
-    return _run(TestLogin(account, secret_id, mail=True), tries, *before)
+        return AskingForMail(account, secret_id, tries, signed_in), [*before]
+    return _run(TestLogin(account, secret_id, mail=True), tries, *before, signed_in=signed_in)
 
 
-def _run(test: TestLogin, tries: int, *before: Effect) -> Step:
+def _test_saved(saved: Mailbox, facts: Facts) -> Step:
+    return _test(saved.account, saved.secret_id, 0, facts, signed_in=saved.signed_in)
+
+
+def _run(test: TestLogin, tries: int, *before: Effect, signed_in: Signed) -> Step:
     testing = Say("mailbox.testing", {"address": Code(test.account.address)})
-    return Testing(test.account, test.secret_id, tries), [*before, testing, test]
+    return Testing(test.account, test.secret_id, tries, signed_in), [*before, testing, test]
 
 
 def _towards_working(state: State, event: Event, facts: Facts) -> Step:
     match state, event:
-        case AskingForMail(account, secret_id, tries), Chose("yes" | "no" as answer):
-            return _run(TestLogin(account, secret_id, mail=answer == "yes"), tries)
-        case Testing(_, secret_id), LoginWorked(account, repaired) as worked:
-            said = [*([Say("mailbox.repaired")] if repaired else []), *_proven(worked, facts)]
-            works = Say("mailbox.works", {"address": Code(account.address)})
-            became = _becomes_the_agencys(account, facts)
-            return Done(), [
-                SaveMailbox(account, secret_id, size=worked.size),
-                works,
-                *said,
-                *became,
-                Start("card", account=account),
-            ]
+        case AskingForMail(account, secret_id, tries, signed_in), Chose("yes" | "no" as answer):
+            return _run(TestLogin(account, secret_id, mail=answer == "yes"), tries, signed_in=signed_in)
+        case Testing() as tested, LoginWorked(account) as worked:
+            saved = SaveMailbox(account, tested.secret_id, size=worked.size)
+            return Done(), [saved, *_works(tested, worked, facts), Start("card", account=account)]
         case Testing() as tested, LoginFailed() as failure:
             return _failed(tested, failure, facts)
-        case Testing(account, _, tries), SecretGone():
-            return AwaitingLink(account, tries), [Say("mailbox.secret_gone"), OpenLink(account)]
-        case Testing(account, secret_id), TestsExhausted(minutes):
-            return Stuck(account, secret_id, "rate_limited"), [Say("mailbox.too_many_tests", {"minutes": minutes})]
-        case Stuck(account, secret_id), Chose("again"):  # support wants it, whatever the cause was
-            return _test(account, secret_id, 0, facts)
-        case Stuck(account, secret_id), Chose("new_link"):
-            return AwaitingLink(account), [EraseSecret(secret_id), OpenLink(account)]
-        case Stuck() as stuck, Chose(wish) if wish in next_steps(stuck.cause, stuck.better):
+        case Testing(account, _, tries, signed_in), SecretGone():
+            gone = Say("sign_in.gone" if signed_in else "mailbox.secret_gone")
+            return _anew(account, signed_in, tries, gone)
+        case Testing(account, secret_id, _, signed_in), TestsExhausted(minutes):
+            wait = Say("mailbox.too_many_tests", {"minutes": minutes})
+            return Stuck(account, secret_id, "rate_limited", signed_in=signed_in), [wait]
+        case Stuck(account, secret_id, _, _, signed_in), Chose("again"):  # support wants it, whatever the cause was
+            return _test(account, secret_id, 0, facts, signed_in=signed_in)
+        case Stuck(account, secret_id, _, _, signed_in), Chose("new_link"):
+            return _anew(account, signed_in, 0, EraseSecret(secret_id))
+        case Stuck() as stuck, Chose(wish) if wish in _steps(stuck, facts):
             return _next(stuck, wish, facts)
     return Declined()
 
 
-def _proven(worked: LoginWorked, facts: Facts) -> list[Effect]:
+def _steps(stuck: Stuck, facts: Facts) -> tuple[str, ...]:
+    offered = facts.provider.sign_in if facts.provider is not None else ""
+    return next_steps_of(stuck.cause, stuck.better, stuck.account, stuck.signed_in, offered)
+
+
+def _anew(account: Account, signed_in: Signed, tries: int, *before: Effect) -> Step:
+    """The secret once more, in the way in which it was given before."""
+    if signed_in:
+        return begin(account, signed_in, *before, tries=tries)
+    return AwaitingLink(account, tries), [*before, OpenLink(account)]
+
+
+def _works(tested: Testing, worked: LoginWorked, facts: Facts) -> list[Effect]:
+    """What was proven, what is not known, and what follows from it."""
+    works = Say("mailbox.works", {"address": Code(worked.account.address)})
+    repaired: list[Effect] = [Say("mailbox.repaired")] if worked.repaired else []
+    return [works, *repaired, *_proven(worked, tested.signed_in, facts), *_becomes_the_agencys(worked.account, facts)]
+
+
+def _proven(worked: LoginWorked, signed_in: Signed, facts: Facts) -> list[Effect]:
     """What is known of the mail to oneself: accepted, arrived, copy - three facts, told apart."""
     if not worked.proof:
         return [Say("proof.none_certified")] if facts.provider is not None and facts.provider.certified else []
     said: list[Effect] = [Say("proof.arrived" if worked.arrived else f"proof.{worked.proof}")]
+    if signed_in and not worked.arrived and worked.copy in {"", "no_imap"}:
+        return [*said, Say("sign_in.look_yourself", brand(signed_in))]
     return [*said, Say(f"copy.{worked.copy}")] if worked.copy else said
 
 
@@ -495,14 +477,15 @@ def _next(state: Stuck, wish: str, facts: Facts) -> Step:
     account, secret_id = state.account, state.secret_id
     match wish:
         case "retry":
-            return _test(account, secret_id, 0, facts)
+            return _test(account, secret_id, 0, facts, signed_in=state.signed_in)
         case "better" if state.better is not None:
             # A secret is sealed for the one server that its person saw: for another one it is given again.
             other = replace(account, server=state.better)
             return AwaitingLink(other), [EraseSecret(secret_id), OpenLink(other)]
+        case "graph":  # the secret stays: what is saved waits on for the administrator until the other way is proven
+            return _other_way(account)
         case "forward":
-            values: Values = {"address": Code(account.address), "host": Code(account.server.host)}
-            return state, [Say(f"forward.{state.cause}", values)]
+            return state, [*to_forward(state.cause, account.address, account.server.host)]
         case "server":
             return Collecting({"address": account.address}, "host"), [EraseSecret(secret_id)]
         case "address":
@@ -510,40 +493,60 @@ def _next(state: Stuck, wish: str, facts: Facts) -> Step:
     return state, [OpenCase("stuck")]
 
 
+def _other_way(account: Account) -> tuple[State, list[Effect]]:
+    """Microsoft sends the mail for us itself, whatever its administrator switched off for other programs."""
+    return begin(replace(account, transport="graph"), "microsoft", Say("sign_in.one_more", brand("microsoft")))
+
+
 def _failed(state: Testing, failure: LoginFailed, facts: Facts) -> Step:
-    said = _why(failure, facts)
-    if failure.cause in SECRET_CAUSES and not failure.retry:
+    account, signed_in = state.account, state.signed_in
+    said = _why(failure, state, facts)
+    useless = failure.cause in SECRET_CAUSES and not failure.retry
+    over = failure.cause == "oauth_required_basic_auth_disabled"
+    if useless or (over and signed_in):
         tries = state.tries + 1
         offer: list[Effect] = [Say("talk.offer_person")] if tries >= TRIES_BEFORE_A_PERSON else []
-        return AwaitingLink(state.account, tries), [
-            EraseSecret(state.secret_id),
-            *said,
-            *offer,
-            OpenLink(state.account),
-        ]
-    if failure.cause == "oauth_required_basic_auth_disabled":
+        return _anew(account, signed_in, tries, EraseSecret(state.secret_id), *said, *offer)
+    if over and facts.provider is not None and facts.provider.sign_in:
+        sign_in = facts.provider.sign_in
+        return begin(account, sign_in, EraseSecret(state.secret_id), Say("sign_in.passwords_over", brand(sign_in)))
+    if over:
         return Done(), [EraseSecret(state.secret_id), *said, Say("talk.offer_person")]
-    # A mailbox that works is not given up for another one that has to wait.
-    spare = facts.mailbox is None or facts.mailbox.state != "works" or facts.mailbox.account == state.account
     saved: list[Effect] = []
-    if (failure.retry or failure.who == "agency_admin") and spare:
-        saved = [SaveMailbox(state.account, state.secret_id, failure.cause, failure.who)]
-        said.append(Say("mailbox.i_keep_trying"))
+    if (failure.retry or failure.who == "agency_admin") and _spare(state, facts.mailbox):
+        saved = [SaveMailbox(account, state.secret_id, failure.cause, failure.who)]
+        said.append(Say("sign_in.i_keep_trying" if signed_in else "mailbox.i_keep_trying"))
         if failure.who == "agency_admin":
-            saved.append(TellAdmins(AdminNeeded(facts.name, state.account.address, failure.cause)))
-    return Stuck(state.account, state.secret_id, failure.cause, failure.better), [*saved, *said]
+            saved.append(TellAdmins(AdminNeeded(facts.name, account.address, failure.cause)))
+    better = None if signed_in else failure.better
+    if "graph" in _steps(Stuck(account, state.secret_id, failure.cause, better, signed_in), facts):
+        said.append(Say("sign_in.other_way", brand("microsoft")))
+    return Stuck(account, state.secret_id, failure.cause, better, signed_in), [*saved, *said]
 
 
-def _why(failure: LoginFailed, facts: Facts) -> list[Effect]:
+def _spare(state: Testing, saved: Mailbox | None) -> bool:
+    """Whether what is saved may give way. A mailbox that works is not given up for one that has to wait.
+
+    Nor is a password that works for a sign-in that does not, at the same address.
+    """
+    if saved is None or saved.state != "works":
+        return True
+    return saved.account == state.account and (not state.signed_in or saved.secret_id == state.secret_id)
+
+
+def _why(failure: LoginFailed, state: Testing, facts: Facts) -> list[Effect]:
     """Why it failed, as precisely as it is known; at a provider of app passwords "wrong" means the wrong kind."""
+    signed_in = state.signed_in
+    if signed_in and failure.cause in {*SECRET_CAUSES, "oauth_required_basic_auth_disabled"}:
+        return [Say(why("wrong_credentials", signed_in))]
     wants_app = facts.provider is not None and facts.provider.demand == "app_password"
-    name = f"cause.{failure.cause}"
+    name = why(failure.cause, signed_in)
     if failure.detail and has(f"detail.{failure.detail}"):
         name = f"detail.{failure.detail}"
     elif failure.cause == "wrong_credentials" and wants_app:
         name = "detail.wrong_app_password"
     better: list[Effect] = []
-    if failure.better is not None:
+    if failure.better is not None and not signed_in:
         better = [Say("mailbox.better", {"host": Code(failure.better.host), "port": str(failure.better.port)})]
     return [Say(name), *better]
 
@@ -554,14 +557,18 @@ SWITCHES: dict[str, MailboxState] = {"on": "off", "off": "works"}
 
 def _with_the_saved_one(state: State, event: Event, facts: Facts) -> Step:
     match state, event:
-        case _, Chose("password" | "on" | "off" | "remove" | "yes") if facts.mailbox is None:
+        case _, Chose("password" | "sign_in" | "graph" | "on" | "off" | "remove" | "yes") if facts.mailbox is None:
             return Collecting({}, "address"), [Say("mailbox.none_yet")]  # it was removed meanwhile
         case Managing(), Chose("password") if facts.mailbox:
-            return AwaitingLink(facts.mailbox.account), [OpenLink(facts.mailbox.account)]
+            return _with_a_password(facts.mailbox.account)
+        case Managing(), Chose("sign_in") if facts.mailbox:
+            return _signing_in_anew(facts.mailbox.account, "", facts)
+        case Managing(), Chose("graph") if facts.mailbox and _has_other_way(facts.mailbox):
+            return _other_way(facts.mailbox.account)
         case Managing(), Chose("retry") if (
             facts.mailbox and facts.mailbox.state == "waiting" and facts.mailbox.secret_id
         ):
-            return _test(facts.mailbox.account, facts.mailbox.secret_id, 0, facts)
+            return _test_saved(facts.mailbox, facts)
         case Managing(), Chose("change"):
             return Collecting({}, "address"), []
         case Managing(), Chose("on" | "off" as wish) if facts.mailbox and facts.mailbox.state != SWITCHES[wish]:
@@ -570,6 +577,8 @@ def _with_the_saved_one(state: State, event: Event, facts: Facts) -> Step:
             return Done(), [SwitchMailbox(on=wish == "on"), Say(f"mailbox.switched_{wish}")]
         case Managing(), Chose("remove"):
             return ConfirmingRemoval(), []
+        case ConfirmingRemoval(), Chose("yes") if facts.mailbox and facts.mailbox.signed_in:
+            return Done(), [RemoveMailbox(), removed(facts.mailbox.signed_in, facts)]
         case ConfirmingRemoval(), Chose("yes"):
             return Done(), [RemoveMailbox(), Say("mailbox.removed")]
         case ConfirmingRemoval(), Chose("no"):
@@ -577,6 +586,18 @@ def _with_the_saved_one(state: State, event: Event, facts: Facts) -> Step:
         case Managing(), Chose("menu"):
             return Done(), []
     return Declined()
+
+
+def _with_a_password(account: Account) -> tuple[State, list[Effect]]:
+    """A new password; who signed in until now gives one for the way that takes one."""
+    by_password = replace(account, transport="smtp")
+    return AwaitingLink(by_password), [OpenLink(by_password)]
+
+
+def _has_other_way(saved: Mailbox) -> bool:
+    """Whether the saved mailbox waits for a switch that Microsoft's other way does not need."""
+    switched_off = saved.signed_in == "microsoft" and saved.cause == SWITCHED_OFF
+    return switched_off and saved.account.transport == "smtp"
 
 
 def ask(state: State, facts: Facts) -> Ask:
@@ -601,17 +622,19 @@ def ask(state: State, facts: Facts) -> Ask:
             return Ask(
                 "suspected", "mailbox.was_that_it", {}, _yes_no("mailbox.button.was_it", "mailbox.button.was_not")
             )
+        case AwaitingSignInLink() | AwaitingSignIn() | SignInStuck():
+            return ask_sign_in(state, facts)
         case AskingForMail():
             return Ask("proof", "mailbox.may_mail", {}, _yes_no("mailbox.button.may_mail", "mailbox.button.no_mail"))
-        case Stuck(_, _, cause, better):
-            steps = (
-                PERSON if one == "person" else Option(one, f"mailbox.button.{one}") for one in next_steps(cause, better)
-            )
-            return Ask("stuck", "mailbox.stuck", {}, tuple(steps))
+        case Stuck():
+            steps = tuple(LABELS.get(one) or Option(one, f"mailbox.button.{one}") for one in _steps(state, facts))
+            return Ask("stuck", "mailbox.stuck", {}, steps)
         case Managing():
             return _ask_manage(facts)
         case ConfirmingRemoval():
-            return Ask("removal", "mailbox.sure_to_remove", {}, _yes_no("mailbox.button.remove", "mailbox.button.keep"))
+            signed_in = facts.mailbox.signed_in if facts.mailbox else ""
+            name, whose = ("sign_in.sure_to_remove", brand(signed_in)) if signed_in else ("mailbox.sure_to_remove", {})
+            return Ask("removal", name, whose, _yes_no("mailbox.button.remove", "mailbox.button.keep"))
     return Ask("busy", "mailbox.busy")
 
 
@@ -644,7 +667,10 @@ def _ask_secret(account: Account, link_id: str, facts: Facts) -> Ask:
     if facts.provider is not None:
         values["provider"] = facts.provider.name
     values["domain"] = Code(facts.house.domain)
-    options = (Option("forgotten", "button.dont_know"), Option("without", "mailbox.button.without"), PERSON)
+    without = Option("without", "mailbox.button.without")
+    if facts.provider is not None and facts.provider.sign_in:
+        without = button(facts.provider.sign_in)
+    options = (Option("forgotten", "button.dont_know"), without, PERSON)
     return Ask("secret", f"mailbox.{kind}", values, options)
 
 
@@ -655,13 +681,33 @@ def _ask_manage(facts: Facts) -> Ask:
         )
     again = ["retry"] if facts.mailbox.state == "waiting" and facts.mailbox.secret_id else []
     toggle = [wish for wish, verdict in SWITCHES.items() if verdict == facts.mailbox.state]
-    options = [Option(value, f"mailbox.button.{value}") for value in (*again, "password", "change", *toggle, "remove")]
+    ways = _ways(facts.mailbox, facts)
+    options = [*_labelled(*again), *ways, *_labelled("change", *toggle, "remove")]
     values: Values = {
         "address": Code(facts.mailbox.account.address),
         "host": Code(facts.mailbox.account.server.host),
         "state": Text(f"mailbox.state.{facts.mailbox.state}"),
     }
     return Ask("manage", "mailbox.manage", values, (*options, Option("menu", "button.menu")))
+
+
+def _labelled(*values: str) -> tuple[Option, ...]:
+    return tuple(Option(value, f"mailbox.button.{value}") for value in values)
+
+
+def _ways(saved: Mailbox, facts: Facts) -> tuple[Option, ...]:
+    """How the secret is given anew, or in another way than until now."""
+    offered = facts.provider.sign_in if facts.provider is not None else ""
+    if not saved.signed_in:
+        return (*((button(offered),) if offered else ()), *_labelled("password"))
+    other = (LABELS["graph"],) if _has_other_way(saved) else ()
+    # What is switched off is so for a password, too.
+    instead = not other and may_give_password(replace(saved.account, transport="smtp"), facts)
+    password = (Option("password", "sign_in.button.password"),) if instead else ()
+    return (*other, Option("sign_in", "sign_in.button.again"), *password)
+
+
+LABELS = {"person": PERSON, "graph": Option("graph", "sign_in.button.graph")}
 
 
 def reopen(state: State, field: str) -> State | None:
@@ -671,6 +717,8 @@ def reopen(state: State, field: str) -> State | None:
             (Collecting() | Suggesting() | Hosting() | Confirming() | AwaitingSecret() | AskingForMail() | Stuck()),
             "address",
         ):
+            return Collecting({}, "address")
+        case ((AwaitingSignIn() | SignInStuck()), "address"):
             return Collecting({}, "address")
         case Collecting(answers, _), "host" | "port" if "host" in answers:
             kept = {name: value for name, value in answers.items() if name in {"address", "host"} and name != field}
@@ -708,6 +756,9 @@ def subject(state: State) -> str | Account:
             | AwaitingLink(account)
             | AwaitingSecret(account)
             | ConfirmingSecret(account)
+            | AwaitingSignInLink(account)
+            | AwaitingSignIn(account)
+            | SignInStuck(account)
             | AskingForMail(account)
             | Testing(account)
             | Stuck(account)
@@ -727,6 +778,9 @@ FLOW = Flow(
         AwaitingLink,
         AwaitingSecret,
         ConfirmingSecret,
+        AwaitingSignInLink,
+        AwaitingSignIn,
+        SignInStuck,
         AskingForMail,
         Testing,
         Stuck,
@@ -736,7 +790,7 @@ FLOW = Flow(
     start,
     step,
     ask,
-    world=(Finding, AwaitingLink, Testing),
+    world=(Finding, AwaitingLink, AwaitingSignInLink, Testing),
     back=(Collecting, Suggesting, Hosting, Confirming, Managing),
     fields=("port", "host", "address"),  # the narrower first: "the server's address is wrong" is about the server
     reopen=reopen,

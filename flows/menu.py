@@ -33,6 +33,7 @@ from flows.words import (
 QUESTION = "menu.choosing"
 OFTEN = ("setup", "write", "mailbox", "integrate", "team", "person")
 SELDOM = ("card", "roles", "language", "privacy")  # choices that need not be in sight where there is a place for more
+AGAIN = (15, 60)  # minutes: what is switched on at Microsoft holds after up to an hour
 LANGUAGE_OPTIONS = (Option("en", words="English"), Option("pt", words="Português"), Option("es", words="Español"))
 
 
@@ -52,7 +53,8 @@ State = Choosing | ChoosingLanguage
 def start(entry: str, _facts: Facts) -> tuple[State, list[Effect]]:
     """The menu itself, its question for the language, or (`switched_on`) an admin's word that something was changed."""
     if entry == "switched_on":
-        return Choosing(), [RetryWaiting(), Say("menu.retrying")]
+        first, last = AGAIN
+        return Choosing(), [RetryWaiting(AGAIN), Say("menu.retrying", {"first": first, "last": last})]
     return (ChoosingLanguage() if entry == "language" else Choosing()), []
 
 

@@ -285,6 +285,17 @@ def surely_language(text: str) -> bool:
     return plain(text) in YES | NO or (looks_like_a_sentence(text) and not looks_like_a_leak(text))
 
 
+_DONE = frozenset({
+    "done", "ready", "i did", "signed in", "i signed in", "pronto", "feito", "ja", "ja fiz", "entrei", "fiz", "listo",
+    "lista", "hecho", "ya", "ya esta", "entre", "hola", "oi", "hi", "hello",
+})  # fmt: skip
+
+
+def says_done(text: str) -> bool:
+    """Whether this only says that something is done, yes or no, or hello: nobody's secret."""
+    return plain(text) in _DONE | YES | NO
+
+
 _NAMES = frozenset({"password", "passwd", "pwd", "passcode", "senha", "contrasena", "clave"})
 # What may stand between "password" and the password: "a nova senha do meu gmail é Girafa#22".
 _LINKS = frozenset({

@@ -1,7 +1,13 @@
 """What can be done about a failure: which causes another secret or server cures, and what a person is offered next."""
 
-from flows.words import Server
+from collections.abc import Sequence
 
+from flows.powershell import reading_back, switching_on
+from flows.speech import MAX_CODE
+from flows.words import Account, Code, Say, Server, SignInProvider
+
+SWITCHED_OFF = "smtp_auth_disabled_tenant_or_mailbox"
+CONSENT = "sign_in_consent"  # no failure of a mailbox: an administrator has to approve that people sign in
 # Another secret than the one that its person signs in with, by hint; else it is the password of the mailbox.
 SECRET_KINDS = {
     "app_password": "secret_app",
@@ -46,3 +52,51 @@ def next_steps(cause: str, better: Server | None) -> tuple[str, ...]:
     """What the person is offered after a failure; three at most fit under a message as buttons."""
     steps = NEXT_STEPS.get(cause, ("retry", "server", "person"))
     return ("better", steps[0], "person") if better is not None else steps
+
+
+def next_steps_of(
+    cause: str, better: Server | None, account: Account, signed_in: str, offered: SignInProvider | str
+) -> tuple[str, ...]:
+    """The same where people sign in: a sign-in holds at its own provider only, so that another server is no way.
+
+    `signed_in`, `offered`: through whom this person did, or could. Microsoft has a way round what is switched off.
+    """
+    if cause == SWITCHED_OFF and "microsoft" in {signed_in, offered} and account.transport == "smtp":
+        return "graph", "forward", "person"
+    steps = next_steps(cause, None if signed_in else better)
+    return tuple(one for one in steps if one != "server") if signed_in else steps
+
+
+def to_forward(cause: str, addresses: str, host: str = "", url: str = "") -> list[Say]:
+    """Words for whoever can change it, with all that they need for exactly these addresses (commas between them)."""
+    if cause == CONSENT:
+        return [Say(f"forward.{CONSENT}", {"url": url}) if url else Say("forward.sign_in_allowed")]
+    said = [Say(f"forward.{cause}", {"address": Code(in_pieces(addresses)[0]), "host": Code(host) if host else ""})]
+    return [*said, *in_powershell(addresses.split(", "))] if cause == SWITCHED_OFF else said
+
+
+def in_pieces(addresses: str) -> list[str]:
+    """Addresses with commas between them, so that none is cut where they are shown."""
+    pieces = [""]
+    for one in addresses.split(", "):
+        longer = f"{pieces[-1]}, {one}" if pieces[-1] else one
+        if len(longer) > MAX_CODE and pieces[-1]:
+            pieces.append(one)
+        else:
+            pieces[-1] = longer
+    return pieces
+
+
+def in_powershell(addresses: Sequence[str]) -> list[Say]:
+    """The lines that switch sending on for these addresses, and the one that shows what became of it."""
+    lines = switching_on(addresses)
+    if not lines:
+        return []
+    first, *more = (_line(one) for one in lines)
+    said = [Say("admin.switch_on", {"line": first}), *(Say("admin.line", {"line": one}) for one in more)]
+    return [*said, Say("admin.check", {"line": _line(reading_back(addresses))})]
+
+
+def _line(text: str) -> Code | str:
+    """A line is never cut: it would be another command."""
+    return Code(text) if len(text) <= MAX_CODE else text

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from flows.facts import Facts, Role
 from flows.flow import Flow, Step
 from flows.reading import plain
+from flows.sign_in import permissions
 from flows.words import (
     ActFor,
     Ask,
@@ -110,15 +111,16 @@ def _leaving(facts: Facts) -> Ask:
     options = (Option("yes", "roles.button.yes"), Option("no", "roles.button.no"))
     if facts.mailbox is None:
         return Ask("leave", "roles.leave", {"agency": facts.agency}, options)
-    url = facts.provider.app_password_url if facts.provider else ""
     values: Values = {
         "agency": facts.agency,
         "address": Code(facts.mailbox.account.address),
         "mails": next((role.mails for role in facts.roles if role.acting), 0),
         "own_smtp": Text("ally.own_smtp"),
     }
-    if url:
-        return Ask("leave", "roles.leave_app_password", {**values, "url": url}, options)
+    if facts.mailbox.signed_in == "microsoft":
+        return Ask("leave", "roles.leave_signed_in", {**values, "url": permissions(facts)}, options)
+    if facts.provider is not None and facts.provider.app_password_url and not facts.mailbox.signed_in:
+        return Ask("leave", "roles.leave_app_password", {**values, "url": facts.provider.app_password_url}, options)
     return Ask("leave", "roles.leave_mailbox", values, options)
 
 

@@ -17,10 +17,11 @@ from flows.conversation import FLOWS, Asked, Envelope
 from flows.flow import State
 from flows.words import Effect, Event
 
-VERSION = 3
+VERSION = 4
 UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
     1: lambda raw: raw,  # states got new fields, which all have a default
     2: lambda raw: {**raw, "topic": ""},
+    3: lambda raw: raw,  # accounts and states got new fields, which all have a default
 }
 MAX_BYTES = 32 * 1024
 _JSON = json.JSONEncoder(ensure_ascii=False)

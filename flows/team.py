@@ -1,11 +1,10 @@
 """The team: an admin sees who can send, who is stuck and why; invites, reminds, pauses, removes, and names admins."""
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from flows.facts import Facts, Teammate
+from flows.facts import Facts, Teammate, team_in_numbers
 from flows.flow import Flow, Step
 from flows.reading import LANGUAGE_OF, command, plain
 from flows.speech import texts
@@ -287,17 +286,7 @@ def _page(page: int, facts: Facts) -> int:
 
 
 def _list(page: int, facts: Facts) -> Ask:
-    states = Counter(one.state for one in facts.team)
-    values: Values = {
-        "agency": facts.agency,
-        "all": len(facts.team),
-        "works": states["works"],
-        "waiting": states["waiting"],
-        "stuck": states["broken"],
-        "paused": states["off"],
-        "missing": states[""],
-        "invited": facts.invited,
-    }
+    values: Values = {"agency": facts.agency, **team_in_numbers(facts), "invited": facts.invited}
     here = _members(facts)[page * PAGE : (page + 1) * PAGE]
     further = "more" if len(facts.team) > (page + 1) * PAGE else "first" if page else ""
     turns = (Option(further, f"team.button.{further}"),) if further else ()
@@ -335,6 +324,8 @@ def _described(shown: Teammate) -> tuple[str, Values]:
     if not shown.address:
         return "team.member_missing", who
     known: Values = {**who, "address": Code(shown.address), "state": Text(f"team.state.{shown.state or 'none'}")}
+    if not shown.cause and shown.state == "works" and shown.days_left is not None:
+        return "team.member_days", {**known, "days": shown.days_left}
     if not shown.cause:
         return "team.member", known
     return "team.member_why", {**known, "why": Text(f"cause.{shown.cause}")}

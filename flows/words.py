@@ -110,13 +110,21 @@ class Server:
     security: Security
 
 
+Transport = Literal["smtp", "graph"]
+SignInProvider = Literal["microsoft", "google"]
+
+
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What a secret is for: an address, the name it signs in with, and the server."""
+    """What a secret is for: an address, the name it signs in with, and the server.
+
+    `transport`: how mail leaves; `graph` is Microsoft's own way for those whose SMTP is switched off.
+    """
 
     address: str
     user: str
     server: Server
+    transport: Transport = "smtp"
 
 
 # --- events: what the person did -----------------------------------------------------------------------------------
@@ -362,6 +370,32 @@ class SecretStored:
 
 
 @dataclass(frozen=True, slots=True)
+class SignedIn:
+    """The person signed in at their provider, through this link; the grant is sealed under the id of a secret.
+
+    `imap`: it also lets us look into their mailbox.
+    """
+
+    secret_id: str
+    link_id: str
+    imap: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SignInFailed:
+    """Signing in at the provider came to nothing; the link is used up.
+
+    `reason`: `denied` (they said no), `other_account` (they signed in as `other`), `consent` (an administrator has to
+    allow the program first), `away` (the provider does not answer), `ours` (this installation is not set up right),
+    `other` (the provider refused it for a reason of its own).
+    """
+
+    reason: str
+    link_id: str
+    other: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class SecretGone:
     """The secret cannot be used any more (erased in time, or its key was lost): it has to be given again."""
 
@@ -490,12 +524,17 @@ class MailAccepted:
 
 @dataclass(frozen=True, slots=True)
 class MailRefused:
-    """The mail was not sent: the server refused it, or (without a cause) the mailbox is not as it was."""
+    """The mail was not sent: the server refused it, or (without a cause) the mailbox is not as it was.
+
+    `signed_in`: the provider whose sign-in for `address` has just ended; nothing else is the matter.
+    """
 
     mail_id: str
     cause: str
     who: str
     retry: bool
+    signed_in: SignInProvider | Literal[""] = ""
+    address: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -560,12 +599,34 @@ class MailboxBroke:
 
 
 @dataclass(frozen=True, slots=True)
+class GrantEnded:
+    """The provider does not let us in any more for this address (revoked, expired): one new sign-in mends it."""
+
+    address: str
+    provider: SignInProvider
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordEnds:
+    """Passwords stop working for this address on a day, in so many days: signing in now takes one tap."""
+
+    address: str
+    provider: SignInProvider
+    day: date
+    days: int
+
+
+@dataclass(frozen=True, slots=True)
 class AdminNeeded:
-    """To an admin: a member cannot send until something is changed for these addresses; several without a name."""
+    """To an admin: a member cannot send until something is changed for these addresses; several without a name.
+
+    `url`: where it is changed, where that is one page for all.
+    """
 
     name: str
     addresses: str
     cause: str
+    url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -745,6 +806,8 @@ Answer = (
     | LinkOpened
     | LinkRefused
     | SecretStored
+    | SignedIn
+    | SignInFailed
     | SecretGone
     | LoginWorked
     | LoginFailed
@@ -770,6 +833,8 @@ News = (
     | MailboxWorks
     | MailboxWaits
     | MailboxBroke
+    | GrantEnded
+    | PasswordEnds
     | AdminNeeded
     | MemberDiffers
     | AccessWanted
@@ -953,6 +1018,17 @@ class OpenLink:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenSignIn:
+    """Open a one-time link behind which the person signs in at their provider. LinkOpened or LinkRefused.
+
+    Then SignedIn or SignInFailed. What is asked for there follows from the account's transport.
+    """
+
+    account: Account
+    provider: SignInProvider
+
+
+@dataclass(frozen=True, slots=True)
 class FindHoster:
     """Find the server of an address by what the person calls the company they pay. ServerFound or HosterUnknown."""
 
@@ -991,7 +1067,12 @@ class TellAdmins:
 
 @dataclass(frozen=True, slots=True)
 class RetryWaiting:
-    """Test all mailboxes of the agency that have to wait, now: an admin has changed something."""
+    """Test all mailboxes of the agency that have to wait, now: an admin has changed something.
+
+    `again`: and once more after so many minutes each, for those that still wait: a change can take an hour to hold.
+    """
+
+    again: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -1182,6 +1263,7 @@ Record = (
     | SetLanguage
     | SetMessages
     | OpenLink
+    | OpenSignIn
     | FindHoster
     | Judge
     | WeighServer

@@ -1,7 +1,7 @@
 """Draws each flow from its own code: `python -m tests.draw_flows` writes flows/diagrams/<flow>.mmd.
 
 A flow is a table of `case state, event: return new state, effects`; its picture is read from those lines. What a case
-returns through another function is followed into that function.
+returns through another function is followed into that function, also in a file that is a part of the flow.
 """
 
 import ast
@@ -14,6 +14,8 @@ FLOWS = Path(__file__).parent.parent / "flows"
 DRAWN = FLOWS / "diagrams"
 END = "[*]"
 NAMES = ("welcome", "menu", "mailbox", "card", "integrate", "team", "invite", "roles", "compose", "privacy")
+
+PARTS = {"mailbox": ("sign_in",)}  # files that hold a part of a flow's story
 
 
 @dataclass
@@ -54,7 +56,7 @@ def _colon(labels: list[str]) -> str:
 
 def _read(name: str) -> Source:
     tree = ast.parse((FLOWS / f"{name}.py").read_text(encoding="utf-8"))
-    functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    functions = {**_functions_of_parts(name), **_functions(tree)}
     flow = next(node for node in ast.walk(tree) if isinstance(node, ast.Call) and _name(node.func) == "Flow")
     states = [_name(state) for state in flow.args[1].elts]
     source = Source(name, functions, states)
@@ -63,7 +65,24 @@ def _read(name: str) -> Source:
         served = _classes(case.pattern)
         if set(served) <= set(states):
             source.scope |= {called: served for called in _calls(case) if called in functions}
+    for serving, served in list(source.scope.items()):
+        source.scope |= {called: served for called in _goes_on(functions[serving]) if called in functions}
     return source
+
+
+def _functions(tree: ast.Module) -> dict[str, ast.FunctionDef]:
+    return {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+
+
+def _functions_of_parts(name: str) -> dict[str, ast.FunctionDef]:
+    paths = (FLOWS / f"{part}.py" for part in PARTS.get(name, ()))
+    return {called: node for path in paths for called, node in _functions(ast.parse(path.read_text())).items()}
+
+
+def _goes_on(function: ast.FunctionDef) -> list[str]:
+    """What decides about the same state and event where no case of this function does."""
+    last = function.body[-1]
+    return [_name(last.value.func)] if isinstance(last, ast.Return) and isinstance(last.value, ast.Call) else []
 
 
 def _arrows(source: Source) -> Iterator[Arrow]:

@@ -4,14 +4,13 @@ Each moment of a session has a reply: a string in which `{tag}` stands for the c
 SILENT, or a callable that gets the Conversation. `mail`, `commands`, `sign_ins` and `connections` tell what came in.
 """
 
-import base64
 import re
 import shlex
 from collections.abc import Iterable, Mapping
 from email.parser import BytesHeaderParser
 from typing import Any
 
-from tests.faulty_smtp import Conversation, FaultySMTP
+from tests.faulty_smtp import Conversation, FaultySMTP, said
 
 PART = re.compile(r"<0\.(\d+)>")
 LITERAL = re.compile(rb"\{(\d+)\}$")
@@ -23,9 +22,10 @@ class FaultyIMAP(FaultySMTP):
 
     `folders` is what LIST answers, one line each; `mail` holds what is in them, by their names on the wire.
     `capabilities` is what is offered (inside TLS, where `security` is "starttls"). Replies by moment, in place of what
-    stands in brackets: greeting, capability, starttls, login [LOGIN and AUTHENTICATE], id, list, namespace, examine,
-    search (one reply or one a header), fetch, append [before the literal], appended [after it], logout. A reply to
-    `appended` given as `(stored, reply)` tells whether the mail is kept.
+    stands in brackets: greeting, capability, starttls, login [LOGIN and AUTHENTICATE], challenge (of XOAUTH2, before
+    it: what stands behind the +), id, list, namespace, examine, search (one reply or one a header), fetch, append
+    [before the literal], appended [after it], logout. A reply to `appended` given as `(stored, reply)` tells whether
+    the mail is kept.
     """
 
     def __init__(
@@ -116,8 +116,11 @@ class FaultyIMAP(FaultySMTP):
             given = [user, self._literal(conversation, line).decode()]
         else:
             conversation.say("+ ")
-            given = base64.b64decode(conversation.hear()).decode().split("\0")[1:]
+            given = said(conversation.hear())
         self.sign_ins.append((given[0], given[1]))
+        if "challenge" in self._replies and word == "AUTHENTICATE":
+            conversation.say(f"+ {self._replies['challenge']}")
+            self.after_challenge.append(conversation.hear().decode("latin-1"))
         self._say(conversation, "login", "{tag} OK in", tag)
 
     def _search(self, conversation: Conversation, folder: str, line: str, tag: str) -> None:

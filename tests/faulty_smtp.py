@@ -91,8 +91,9 @@ class FaultySMTP:
     """The server, as a context manager; `port` is free and on 127.0.0.1.
 
     `security`: "tls", "starttls", or "plain" (STARTTLS not offered). Replies by moment: greeting, ehlo (the lines that
-    EHLO answers, `ehlo_tls` those inside TLS after STARTTLS), starttls, auth (one reply or one a mechanism), mail_from,
-    rcpt_to (one reply or one an address), data, end, rset, quit.
+    EHLO answers, `ehlo_tls` those inside TLS after STARTTLS), starttls, auth (one reply or one a mechanism), challenge
+    (XOAUTH2's, before the reply: a line without 334), mail_from, rcpt_to (one reply or one an address), data, end,
+    rset, quit. `after_challenge` holds what a client says to a challenge.
     """
 
     def __init__(
@@ -105,6 +106,7 @@ class FaultySMTP:
         self.commands: list[str] = []
         self.messages: list[bytes] = []
         self.sign_ins: list[tuple[str, str]] = []
+        self.after_challenge: list[str] = []
         self.connections = 0
         self._listener = socket.create_server((address, 0))
         self.port: int = self._listener.getsockname()[1]
@@ -206,8 +208,11 @@ class FaultySMTP:
             given = [self._prompt(conversation, "VXNlcm5hbWU6"), self._prompt(conversation, "UGFzc3dvcmQ6")]
         else:
             blob = response[0] if response else self._prompt(conversation, "")
-            given = base64.b64decode(blob).decode().split("\0")[1:]
+            given = said(blob)
         self.sign_ins.append((given[0], given[1]))
+        if "challenge" in self._replies and mechanism == "XOAUTH2":
+            conversation.say(f"334 {self._replies['challenge']}")
+            self.after_challenge.append(conversation.hear().decode("latin-1"))
         self._answer(conversation, "auth", "235 2.7.0 Accepted", mechanism)
 
     def _prompt(self, conversation: Conversation, challenge: str) -> str:
@@ -228,6 +233,17 @@ class FaultySMTP:
             return
         address = line.partition("<")[2].partition(">")[0]
         self._answer(conversation, moment, "250 2.1.0 Ok", address)
+
+
+def said(blob: str | bytes) -> tuple[str, str]:
+    """User and secret in what PLAIN or XOAUTH2 says; AssertionError for any other form of the latter."""
+    text = base64.b64decode(blob, validate=True).decode()
+    if not text.startswith("user="):
+        return text.split("\0")[1], text.split("\0")[2]
+    user, bearer, *end = text.split("\1")
+    assert bearer.startswith("auth=Bearer ")
+    assert end == ["", ""]
+    return user.removeprefix("user="), bearer.removeprefix("auth=Bearer ")
 
 
 @contextmanager

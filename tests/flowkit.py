@@ -44,6 +44,7 @@ from flows.words import (
     MailQueued,
     OpenCase,
     OpenLink,
+    OpenSignIn,
     Record,
     RemoveMailbox,
     SaveMailbox,
@@ -58,6 +59,7 @@ from flows.words import (
     ServerWeighed,
     SetAgencyServer,
     SetLanguage,
+    SignedIn,
     Speak,
     SwitchMailbox,
     TestLogin,
@@ -74,6 +76,22 @@ HOUSE = House(
     domain="bot.example.test",
 )
 GMAIL = Provider("google", "Gmail", "app_password", date(2026, 3, 1), shape="google16", hint="app_password")
+MICROSOFT = Provider(
+    "microsoft365",
+    "Microsoft 365",
+    "password",
+    date(2026, 3, 1),
+    until=date(2026, 12, 31),
+    hint="password_until",
+    admin_may_allow=True,
+    sign_in="microsoft",
+    consent_url="https://login.microsoftonline.com/common/adminconsent",
+)
+OUTLOOK = replace(
+    MICROSOFT, id="outlook_com", name="Outlook.com", demand="sign_in_only", until=None, hint="oauth_only",
+    admin_may_allow=False, consent_url="",
+)  # fmt: skip
+WORKSPACE = replace(GMAIL, id="google_workspace", name="Google Workspace", sign_in="google")
 CODE = "ACDE-7FGH-JKMN"
 ADDRESS = "ana@agency.test"
 ANA = Account(ADDRESS, ADDRESS, Server("mail.agency.test", 465, "tls"))
@@ -151,6 +169,10 @@ class Player:
         """The person types the secret on the page behind the newest link."""
         return self.happens(SecretStored(self._number("secret"), self.envelope.state.link_id))
 
+    def sign_in(self, *, imap: bool = False) -> str:
+        """The person signs in at their provider, behind the newest link."""
+        return self.happens(SignedIn(self._number("grant"), self.envelope.state.link_id, imap))
+
     def happens(self, event: Event, ticket: int | None = None) -> str:
         """Something comes from the world; with a ticket, an answer that may be late."""
         before = len(self.messages)
@@ -222,14 +244,17 @@ class Player:
                 self.known = replace(self.known, agency_server=server)
             case SetLanguage(language):
                 self.known = replace(self.known, language=language)
-            case OpenLink():
+            case OpenLink() | OpenSignIn():
                 return LinkOpened(self._number("link"))
             case Judge(account, confirm):
                 return Judged(account, confirm, self.differs)
             case FindHoster(address, words):
                 return self.hosters.get(words) or ServerFound(account_of(address))
-            case SaveMailbox(account, _, cause):
-                self.known = replace(self.known, mailbox=Mailbox(account, "waiting" if cause else "works", cause))
+            case SaveMailbox(account, secret_id, cause):
+                known = self.providers.get(account.address.rpartition("@")[2])
+                signed_in = known.sign_in if known and secret_id.startswith("grant") else ""
+                kept = Mailbox(account, "waiting" if cause else "works", cause, signed_in=signed_in)
+                self.known = replace(self.known, mailbox=kept)
             case SwitchMailbox(on):
                 state = "works" if on else "off"
                 self.known = replace(self.known, mailbox=replace(self.known.mailbox, state=state))

@@ -121,18 +121,20 @@ ssl = required
 ssl_cert = <{home}/server.pem
 ssl_key = <{home}/server.key
 ssl_min_protocol = TLSv1.2
-auth_mechanisms = plain login
+auth_mechanisms = plain login{xoauth2}
 auth_failure_delay = 0
 mail_location = maildir:~/Maildir
 first_valid_uid = 1
 mail_max_userip_connections = 200
 passdb {{
   driver = passwd-file
+  {passwords_for}
   args = scheme=PLAIN {home}/users
 }}
+{tokens}
 userdb {{
   driver = static
-  args = uid=mail gid=mail home={home}/mail/%u
+  args = uid=mail gid=mail home={home}/mail/%u{everybody}
 }}
 lmtp_save_to_detail_mailbox = yes
 namespace inbox {{
@@ -170,6 +172,23 @@ service imap-login {{
 }}
 """
 
+# How Google and Microsoft sign in: an access token, about which the one who gave it is asked (RFC 7662). The token has
+# to be for the mailbox that is named beside it.
+TOKENS = """\
+passdb {{
+  driver = oauth2
+  mechanisms = xoauth2
+  args = {home}/tokens.conf
+}}
+"""
+TOKENS_CONF = """\
+introspection_url = {introspection_url}
+introspection_mode = post
+username_attribute = email
+active_attribute = active
+active_value = true
+"""
+
 # How hosters keep the mail that was sent: what stands in Dovecot's namespace. A flagged folder is the usual one.
 SENT_HABITS = {
     "flagged": "mailbox Sent {\n    auto = subscribe\n    special_use = \\Sent\n  }",
@@ -199,7 +218,7 @@ class MailServers:
     `.test` is refused (550 5.1.1), and an EHLO name without a dot is refused (504 5.5.2). Mail to other domains is
     accepted and dropped. `Sent` carries the `\\Sent` flag, or is what another of the SENT_HABITS makes of it; nobody
     but an IMAP client puts anything into it, unless the server `files_copies` as the large providers do. `imap_port`
-    demands STARTTLS.
+    demands STARTTLS. With `introspection_url` (`tests/oidc.py` has one) access tokens sign in, too, by XOAUTH2.
     """
 
     def __init__(
@@ -209,12 +228,14 @@ class MailServers:
         host: str = "mail.agencia.test",
         sent: str = "flagged",
         files_copies: bool = False,
+        introspection_url: str = "",
     ) -> None:
         """Prepare servers for `users` (address -> password; addresses lie below `.test`); nothing starts yet."""
         self.host = host
         self.smtps_port = self.submission_port = self.imaps_port = self.imap_port = 0
         self._sent = SENT_HABITS[sent]
         self._files_copies = files_copies
+        self._introspection_url = introspection_url
         self._users = dict(users or {})
         self._home = Path("/nonexistent")
         self._servers: dict[str, subprocess.Popen[bytes]] = {}
@@ -245,6 +266,12 @@ class MailServers:
     def ca_pem(self) -> Path:
         """The throw-away authority that signed the servers' certificate, as a PEM file."""
         return self._home / "ca.pem"
+
+    def tls(self) -> ssl.SSLContext:
+        """TLS as these servers speak it, for one more under the same name."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self._home / "server.pem", self._home / "server.key")
+        return context
 
     def add_user(self, address: str, password: str) -> None:
         """Make a mailbox for `address`, which signs in with `password`."""
@@ -345,6 +372,11 @@ class MailServers:
             "imaps": self.imaps_port,
             "imap": self.imap_port,
             "sent": self._sent,
+            "xoauth2": " xoauth2" if self._introspection_url else "",
+            "passwords_for": "mechanisms = plain login" if self._introspection_url else "",
+            # Else a mailbox is looked for where passwords are, and these are then for who signs in only.
+            "everybody": " allow_all_users=yes" if self._introspection_url else "",
+            "tokens": TOKENS.format(home=self._home) if self._introspection_url else "",
         }
         postfix = self._home / "postfix"
         (postfix / "main.cf").write_text(MAIN_CF.format(**values))
@@ -354,6 +386,7 @@ class MailServers:
         copies = "/^(.+)@(.+)$/ $1+Sent@$2\n" if self._files_copies else ""
         (postfix / "sender_copies").write_text(copies)
         (self._home / "dovecot.conf").write_text(DOVECOT_CONF.format(**values))
+        (self._home / "tokens.conf").write_text(TOKENS_CONF.format(introspection_url=self._introspection_url))
 
     def _write_users(self) -> None:
         mailboxes = "".join(f"{address} here\n" for address in self._users)
@@ -437,7 +470,11 @@ def mail_servers() -> Iterator[MailServers]:
 
 
 def started_mail_servers(
-    users: Mapping[str, str] | None = None, *, sent: str = "flagged", files_copies: bool = False
+    users: Mapping[str, str] | None = None,
+    *,
+    sent: str = "flagged",
+    files_copies: bool = False,
+    introspection_url: str = "",
 ) -> MailServers:
     """Servers ready to be entered with `with`; skips the test where they cannot run, fails it in CI (CI=true)."""
     reason = MailServers.missing()
@@ -445,7 +482,7 @@ def started_mail_servers(
         pytest.fail(reason)
     if reason:
         pytest.skip(reason)
-    return MailServers(users, sent=sent, files_copies=files_copies)
+    return MailServers(users, sent=sent, files_copies=files_copies, introspection_url=introspection_url)
 
 
 def is_open(port: int) -> bool:

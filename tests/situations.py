@@ -7,10 +7,12 @@ from pathlib import Path
 from bot.mail.knowledge.explain import causes
 from flows import compose, integrate, invite, mailbox
 from flows.facts import Mailbox, Role, Teammate
+from flows.remedies import SWITCHED_OFF
 from flows.saved import VERSION, load_envelope
+from flows.sign_in import STEPS, SignInStuck
 from flows.team import ConfirmingExclusion, Listing, Showing
 from flows.words import Person, Server
-from tests.flowkit import ADDRESS, ANA, GMAIL, WORKS, facts
+from tests.flowkit import ADDRESS, ANA, GMAIL, MICROSOFT, OUTLOOK, WORKS, WORKSPACE, facts
 
 SAVED = Path(__file__).parent / "saved" / f"v{VERSION}"
 TEAM = (
@@ -21,6 +23,7 @@ TEAM = (
     Teammate("m4", "Eva", "member", "eva@agency.test", "off"),
     *(Teammate(f"m{number}", f"Fulana {number}", "member") for number in range(5, 9)),
 )
+SIGNED_IN = Mailbox(ANA, "waiting", SWITCHED_OFF, "s1", signed_in="microsoft")
 
 
 def situations():
@@ -33,6 +36,9 @@ def situations():
         facts(several=True, mailbox=WORKS, roles=(Role("m1", "Agency", acting=True), Role("m2", "Another"))),
         facts(mailbox=WORKS, provider=replace(GMAIL, app_password_url="https://provider.test/apps")),
         *(facts(role="admin", team=team) for team in (TEAM, TEAM[:1], TEAM * 2)),
+        facts(provider=MICROSOFT, mailbox=WORKS, role="admin", agency_server=ANA.server),
+        *(facts(provider=one, mailbox=SIGNED_IN) for one in (MICROSOFT, OUTLOOK, WORKSPACE)),
+        facts(provider=WORKSPACE, mailbox=WORKS),
     ]
     for path in sorted(SAVED.glob("*.json")):
         envelope = load_envelope(json.loads(path.read_text(encoding="utf-8")))
@@ -43,6 +49,8 @@ def situations():
     more = [mailbox.Confirming(ANA, (doubt,)) for doubt in ("server", "barred", "warn", "strict")]
     more += [mailbox.Stuck(ANA, "s1", cause, better) for cause in causes() for better in (None, proved)]
     more += [mailbox.Collecting({"address": ADDRESS, "host": "mail.agency.test"}, "user")]
+    more += [mailbox.Stuck(ANA, "s1", cause, None, "microsoft") for cause in causes()]
+    more += [SignInStuck(ANA, "microsoft", reason) for reason in STEPS]
     files = compose.Correcting({"files": "f1 photo.jpg"})
     yield "files", "compose", files, facts(mailbox=WORKS)
     yield "silent", "integrate", integrate.Silent(ADDRESS, ANA.server, proved), facts(role="admin")
@@ -54,4 +62,5 @@ def situations():
         yield "team", "team", Listing(page), admin
     yield "invite", "invite", invite.Previewing((Person("U1", "Ana"),), 3, 1), facts(role="admin")
     for state in more:
-        yield str(state), "mailbox", state, facts(provider=GMAIL)
+        for provider in (GMAIL, MICROSOFT):
+            yield str(state), "mailbox", state, facts(provider=provider)

@@ -153,6 +153,8 @@ def all_news() -> tuple[words.News, ...]:
         ),
         *(words.MailWaits("m", cause) for cause in causes()),
         words.MailUnknown("m"),
+        words.GrantEnded("ana@agency.test", "microsoft"),
+        words.PasswordEnds("ana@agency.test", "microsoft", date(2026, 12, 31), 35),
         *(words.FileLost("foto.jpg", reason) for reason in ("type", "size", "gone")),
         *(
             words.CopyMissing("m", "cliente@example.test", state)

@@ -1095,8 +1095,19 @@ def test_an_admin_reads_whom_it_is_about_and_the_words_to_forward_and_can_say_th
     said = player.happens(AdminNeeded("Bia", "bia@agency.test, caio@agency.test", TENANT.cause))
     assert "Bia" in said
     assert "bia@agency.test, caio@agency.test: Microsoft 365" in said
-    assert player.tap("go:menu.switched_on").startswith(texts("en")["menu.retrying"])
-    assert RetryWaiting() in player.effects
+    assert "$people = 'bia@agency.test', 'caio@agency.test'" in said
+    assert player.tap("go:menu.switched_on").startswith(texts("en")["menu.retrying"].format(first=15, last=60))
+    assert RetryWaiting((15, 60)) in player.effects
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_lines_for_many_are_told_in_as_many_messages_as_it_takes_and_none_is_cut(language):
+    player = member(role="admin", language=language)
+    many = [f"somebody.with.a.name.{number}@agency-example.test" for number in range(20)]
+    said = player.happens(AdminNeeded("", ", ".join([*many, "+3"]), TENANT.cause))
+    assert all(f"'{one}'" in said for one in many)
+    assert "+3" not in said
+    assert max(len(message.body) for message in player.messages) <= 1_500
 
 
 def test_an_admin_is_needed_for_something_without_words_to_forward():

@@ -1,13 +1,17 @@
 """The agency's server: from an address to a server that answered, was confirmed, and holds for all."""
 
+from dataclasses import replace
+
 import pytest
 
+from flows.facts import Teammate
 from flows.integrate import (
     Checking,
     Collecting,
     Confirming,
     Finding,
     Managing,
+    Preparing,
     Silent,
     ask,
     reopen,
@@ -15,6 +19,9 @@ from flows.integrate import (
     step,
     subject,
 )
+from flows.powershell import switching_on
+from flows.remedies import SWITCHED_OFF, in_powershell
+from flows.sign_in import AwaitingSignIn
 from flows.words import (
     Account,
     AddressDoubted,
@@ -28,6 +35,7 @@ from flows.words import (
     OpenCase,
     Said,
     Say,
+    SeeTeam,
     Server,
     ServerAnswered,
     ServerFound,
@@ -36,10 +44,12 @@ from flows.words import (
     ServerWeighed,
     SetAgencyServer,
     Start,
+    TeamSeen,
     TestsExhausted,
+    Text,
     WeighServer,
 )
-from tests.flowkit import ADDRESS, ANA, WORKS, asked_for_the_secret, facts, member
+from tests.flowkit import ADDRESS, ANA, MICROSOFT, OUTLOOK, WORKS, Player, asked_for_the_secret, facts, member
 
 SERVER = ANA.server
 OTHER = Server("smtp.agency.test", 587, "starttls")
@@ -215,3 +225,85 @@ def test_the_whole_way_of_a_change():
     assert "465" in player.write(ADDRESS).split("\n---\n")[-1]
     assert "mail.agency.test" in player.tap("yes")
     assert player.known.agency_server == SERVER
+
+
+# --- what has to be done at Microsoft 365 first -----------------------------------------------------------------------
+
+BY_MICROSOFT = facts(role="admin", provider=MICROSOFT)
+PREPARING = Preparing(ANA)
+
+
+def lines_for(*addresses):
+    return [Say("admin.switch_on", {"line": Code(switching_on(addresses)[0])}), *in_powershell(addresses)[1:]]
+
+
+def test_the_first_admin_at_microsoft_reads_the_three_steps_before_anything_is_tested():
+    player = Player(known=facts(role="admin"), providers={"agency.test": MICROSOFT})
+    player.write("hi")
+    player.tap("setup")
+    said = player.write(ADDRESS)
+    assert player.envelope.state == PREPARING
+    assert MICROSOFT.consent_url in said
+    assert said.index("1.") < said.index("2.") < said.index("3.")
+    assert f"Set-CASMailbox -Identity '{ADDRESS}'" in player.tap("lines")
+    player.tap("mine")
+    assert isinstance(player.envelope.state, AwaitingSignIn)
+    player.sign_in()
+    assert player.known.mailbox.state == "works"
+    assert player.known.agency_server == SERVER
+
+
+@pytest.mark.parametrize(
+    ("state", "event", "expected"),
+    [
+        (PREPARING, Chose("mine"), (Done(), [Start("mailbox", "sign_in.microsoft", ANA)])),
+        (PREPARING, Chose("lines"), (PREPARING, lines_for(ADDRESS))),
+        (PREPARING, Chose("person"), (PREPARING, [OpenCase("stuck")])),
+        (PREPARING, TeamSeen(), (PREPARING, [])),
+        (PREPARING, Said("hm"), Declined()),
+        (Managing(), Chose("steps"), Declined()),
+    ],
+)
+def test_the_steps_are_taken_as_told(state, event, expected):
+    assert step(state, event, BY_MICROSOFT) == expected
+
+
+def test_the_lines_are_for_exactly_those_who_send():
+    team = (
+        Teammate("m1", "Bia", "member", "bia@agency.test", "works"),
+        Teammate("m2", "Caio", "member"),
+        Teammate("m3", "Davi", "member", "davi@gmail.com", "works"),
+        Teammate("m4", "Eva", "member", "eva@other.test", "waiting", SWITCHED_OFF),
+    )
+    said = step(PREPARING, Chose("lines"), replace(BY_MICROSOFT, team=team))[1]
+    assert said == in_powershell([ADDRESS, "bia@agency.test", "eva@other.test"])
+
+
+def test_the_steps_are_found_again_where_the_server_is_managed():
+    known = replace(BY_MICROSOFT, agency_server=SERVER, mailbox=WORKS)
+    assert "steps" in [one.value for one in ask(Managing(), known).options]
+    assert step(Managing(), Chose("steps"), known) == (PREPARING, [SeeTeam()])
+    for other in (replace(known, mailbox=None), replace(known, provider=OUTLOOK), replace(known, provider=None)):
+        assert "steps" not in [one.value for one in ask(Managing(), other).options]
+
+
+def test_the_steps_are_begun_with_an_account():
+    assert start("steps", replace(BY_MICROSOFT, about=ANA)) == (PREPARING, [SeeTeam()])
+    assert start("steps", BY_MICROSOFT) == (Done(), [Say("integrate.by_your_own"), Start("mailbox")])
+    assert start("steps", facts(about=ANA)) == (Done(), [Say("integrate.only_admins")])
+
+
+def test_without_a_page_to_approve_it_the_steps_say_where_that_is_done():
+    assert ask(PREPARING, BY_MICROSOFT).values["url"] == MICROSOFT.consent_url
+    assert ask(PREPARING, facts(role="admin")).values["url"] == Text("admin.in_entra")
+    assert subject(PREPARING) == ANA
+    assert reopen(PREPARING, "address") == AT_ADDRESS
+
+
+def test_a_member_and_a_second_admin_sign_in_at_once():
+    for known in (facts(), facts(role="admin", agency_server=SERVER)):
+        player = Player(known=known, providers={"agency.test": MICROSOFT})
+        player.write("hi")
+        player.tap("setup")
+        player.write(ADDRESS)
+        assert isinstance(player.envelope.state, AwaitingSignIn)

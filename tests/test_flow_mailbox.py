@@ -34,7 +34,7 @@ from flows.mailbox import (
     subject,
 )
 from flows.mailbox import Testing as Running  # pytest takes a class called Test... for a test
-from flows.remedies import SECRET_KINDS, next_steps
+from flows.remedies import SECRET_KINDS, in_powershell, next_steps
 from flows.speech import has
 from flows.words import (
     AddressDoubted,
@@ -420,7 +420,8 @@ STORY = {
                 Say(
                     "forward.smtp_auth_disabled_tenant_or_mailbox",
                     {"address": Code(ADDRESS), "host": Code("mail.agency.test")},
-                )
+                ),
+                *in_powershell([ADDRESS]),
             ],
         ),
     ),

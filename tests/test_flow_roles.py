@@ -98,6 +98,14 @@ def test_the_other_agencies_are_offered_and_the_way_out():
             {"mailbox": WORKS, "provider": replace(GMAIL, app_password_url="https://p.test/apps")},
             "roles.leave_app_password",
         ),
+        (
+            {
+                "mailbox": replace(WORKS, signed_in="google"),
+                "provider": replace(GMAIL, app_password_url="https://p.test"),
+            },
+            "roles.leave_mailbox",
+        ),
+        ({"mailbox": replace(WORKS, signed_in="microsoft"), "provider": GMAIL}, "roles.leave_signed_in"),
     ],
 )
 def test_leaving_says_what_ends_and_what_only_they_can_do(changes, name):

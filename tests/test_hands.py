@@ -14,6 +14,7 @@ import sqlalchemy.exc
 import trustme
 from structlog.testing import capture_logs
 
+import bot.credentials
 import bot.hands
 import bot.proofs
 from bot.channels import Later, Refused, Status, Unclear
@@ -659,7 +660,8 @@ def failing(monkeypatch, function="test_login", /, **failed):
         "stage": "connect", "cause": "connection_timeout_or_blocked_port", "who": "wait", "retry": True, "raw": "",
         "code": None, "answered": False, "blames_secret": False, "server": WireServer("localhost", 465, "tls"),
     }  # fmt: skip
-    monkeypatch.setattr(bot.hands, function, lambda *_args, **_more: Failed(**{**usual, **failed}))
+    room = bot.hands if function == "check_server" else bot.credentials
+    monkeypatch.setattr(room, function, lambda *_args, **_more: Failed(**{**usual, **failed}))
 
 
 def told(kit):
@@ -794,7 +796,7 @@ def test_the_sign_is_not_shown_for_ever(at):
 
 
 def test_a_test_that_raises_stops_the_sign_too(kit, monkeypatch):
-    monkeypatch.setattr(bot.hands, "test_login", lambda *_args, **_more: 1 / 0)
+    monkeypatch.setattr(bot.credentials, "test_login", lambda *_args, **_more: 1 / 0)
     timers = timed(kit)
     (promise,) = under_test(kit).claim("work")
     with pytest.raises(ZeroDivisionError):
@@ -956,6 +958,21 @@ def test_a_mailbox_that_waits_is_tested_after_a_quarter_of_an_hour_an_hour_and_t
         kit.clock.move(seconds=1)
         kit.work()
         assert len(kit.server.auths) == count + 1
+
+
+def test_a_mailbox_that_waits_is_tested_at_the_times_that_its_admin_was_promised(at):
+    kit = waiting(at)
+    now = kit.clock.now()
+    with kit.engine.begin() as db:
+        again = [now + timedelta(minutes=15), now + timedelta(minutes=60)]
+        promises.hurry(db, kit.agency, promises.RETEST, now, again)
+    kit.work()
+    for minutes in (15, 60):
+        due = the_retest(kit).due_at - now
+        assert timedelta(minutes=minutes) <= due <= timedelta(minutes=minutes) * 1.25
+        kit.clock.time = the_retest(kit).due_at
+        kit.work()
+    assert the_retest(kit).due_at - kit.clock.now() >= timedelta(hours=6)
 
 
 def test_the_first_test_of_a_mailbox_that_waits_is_not_put_off_by_chance(at):
@@ -1182,7 +1199,7 @@ def test_an_admin_who_switched_something_on_has_it_tested_at_once(at):
     said = len(kit.bodies())
     kit.tap("go:menu.switched_on", BIA)
     kit.work()
-    assert EN["menu.retrying"] in kit.bodies(BIA)[-1]
+    assert EN["menu.retrying"].format(first=15, last=60) in kit.bodies(BIA)[-1]
     (told,) = kit.bodies()[said:]
     assert words("news.mailbox_works") in told
 

@@ -84,7 +84,8 @@ SCHEMA = {
             "hint": {"enum": list(get_args(Hint))},
             "sent_copy": {"enum": ["auto", "auto_by_default", "never", "unknown"]},
             "from_must_match": {"type": "string"},
-            "certified": {"const": True},
+            "sign_in": {"enum": ["microsoft", "google"]},
+                    "certified": {"const": True},
             "limits": {"type": "object", "additionalProperties": {"type": "integer", "minimum": 1}, "minProperties": 1},
             "checked": {},
             "uncertain": WORDS,
@@ -274,6 +275,45 @@ def test_blanks_are_taken_out_only_where_the_provider_shows_groups(providers):
 )
 def test_only_the_exact_shape_fits(providers, address, text, fits):
     assert providers.for_address(address, TODAY).secret_shape.fits(text) is fits
+
+
+def test_people_of_google_and_microsoft_may_sign_in_there():
+    signing_in = {row.id: row.sign_in for row in _loaded().all(TODAY) if row.sign_in}
+    assert signing_in == {
+        "gmail": "google",
+        "google_workspace": "google",
+        "microsoft365": "microsoft",
+        "outlook_com": "microsoft",
+    }
+
+
+def test_a_token_may_go_to_its_providers_own_servers_and_to_nobody_elses():
+    providers = _loaded()
+    google, microsoft = providers.token_hosts("google"), providers.token_hosts("microsoft")
+    assert {"smtp.gmail.com", "imap.gmail.com"} <= google
+    assert {"smtp.office365.com", "smtp-mail.outlook.com", "outlook.office365.com"} <= microsoft
+    assert "smtp-relay.gmail.com" not in google
+    owned = (
+        ".gmail.com",
+        ".googlemail.com",
+        ".office365.com",
+        ".office.com",
+        ".outlook.com",
+        ".live.com",
+        ".hotmail.com",
+    )
+    assert all(host.endswith(owned) for host in google | microsoft)
+    assert not google & microsoft
+
+
+def test_an_operator_may_let_another_server_take_tokens(tmp_path):
+    extra = tmp_path / "extra.yaml"
+    extra.write_text(
+        "providers:\n- {id: own, family: own, name: Own, domains: [own.test], checked: 2026-11-23,\n"
+        "   sign_in: microsoft, servers: [{host: smtp.own.test, port: 587, security: starttls}]}\n"
+    )
+    assert "smtp.own.test" in Providers.load(extra).token_hosts("microsoft")
+    assert "smtp.own.test" not in Providers.load().token_hosts("microsoft")
 
 
 def test_an_operator_adds_a_provider_and_corrects_one(tmp_path):

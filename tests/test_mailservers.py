@@ -136,6 +136,19 @@ def test_the_server_refuses(servers, sender, recipient, code, text):
     assert text in refused.value.recipients[recipient][1]
 
 
+def test_tokens_are_taken_only_where_somebody_can_be_asked_about_them(servers, oidc):
+    with smtps(servers) as client:
+        client.ehlo()
+        assert "XOAUTH2" not in client.esmtp_features["auth"]
+    with started_mail_servers({ANA: PASSWORD}, introspection_url=oidc.introspection_url) as asking:
+        with smtps(asking) as client:
+            client.ehlo()
+            assert client.esmtp_features["auth"].split() == ["PLAIN", "LOGIN", "XOAUTH2"]
+            sign_in(client, ANA, PASSWORD)
+            client.send_message(mail("beside", ANA, ANA))
+        assert asking.wait_for_mail(ANA, "beside")["From"] == ANA
+
+
 def test_nobody_sends_without_signing_in(servers):
     with smtps(servers) as client, pytest.raises(smtplib.SMTPException, match="not logged in"):
         client.send_message(mail("unsigned"))

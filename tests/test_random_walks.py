@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from datetime import date
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -12,11 +13,13 @@ from flows.conversation import FLOWS, awaits_secret
 from flows.facts import Mailbox
 from flows.reading import COMMANDS
 from flows.saved import MAX_BYTES
+from flows.sign_in import AwaitingSignIn
 from flows.speech import texts
 from flows.words import (
     LANGUAGES,
     AddressRefused,
     Discover,
+    GrantEnded,
     Lay,
     LinkRefused,
     LoginFailed,
@@ -25,17 +28,20 @@ from flows.words import (
     MailRefused,
     MailsExhausted,
     MailUnknown,
+    PasswordEnds,
     SecretGone,
     SecretStored,
     ServerFound,
     ServerUnknown,
+    SignedIn,
+    SignInFailed,
     Speak,
     TestLogin,
     TestsExhausted,
     TestSlow,
     TurnFailed,
 )
-from tests.flowkit import ADDRESS, CODE, ELSEWHERE, GMAIL, WORKS, Player, account_of, facts, shown
+from tests.flowkit import ADDRESS, CODE, ELSEWHERE, GMAIL, MICROSOFT, OUTLOOK, WORKS, Player, account_of, facts, shown
 
 CAUSES = sorted(name.removeprefix("cause.") for name in texts("en") if name.startswith("cause."))
 SEARCH = Search()
@@ -60,6 +66,8 @@ NEWS = [
     Lay(),
     TurnFailed(),
     MailsExhausted(5),
+    GrantEnded(ADDRESS, "microsoft"),
+    PasswordEnds(ADDRESS, "microsoft", date(2026, 12, 31), 35),
 ]
 
 failures = st.builds(
@@ -85,9 +93,9 @@ anything = st.one_of(
 class Walker:
     """One person who does anything, and what must hold after each of their steps."""
 
-    def __init__(self, language, mailbox):
-        known = facts(language=language, mailbox=mailbox)
-        self.player = Player(known=known, hold=True, providers={"agency.test": GMAIL}, search=SEARCH)
+    def __init__(self, language, mailbox, provider=GMAIL, **changes):
+        known = facts(language=language, mailbox=mailbox, **changes)
+        self.player = Player(known=known, hold=True, providers={"agency.test": provider}, search=SEARCH)
         self.read = 0
 
     def write(self, text):
@@ -118,6 +126,17 @@ class Walker:
         if link:
             self.player.happens(SecretStored(self.player._number("secret"), link))
             assert self.player.waiting
+
+    def provider(self, reason):
+        """What the provider says of whoever opened the newest link, or an older one."""
+        state = self.player.envelope.state
+        if isinstance(state, AwaitingSignIn):
+            link = "older" if reason == "older" else state.link_id
+            granted = SignedIn(self.player._number("grant"), link)
+            failed = None if reason in {"", "older"} else SignInFailed(reason, link, "bia@agency.test")
+            before = len(self.player.messages)
+            self.player.happens(failed or granted)
+            assert len(self.player.messages) > before
 
     def news(self, event):
         before = self.player.envelope
@@ -173,6 +192,17 @@ class Walker:
         assert self.player.last.buttons
 
 
+REASONS = ["", "", "", "denied", "other_account", "consent", "away", "ours", "older", "eclipse"]
+while_signing_in = st.one_of(
+    st.tuples(st.just("secret"), st.sampled_from(SECRETS)),
+    st.tuples(st.just("write"), st.sampled_from(["help", "link", "back", "done", "again", "is it safe?", ADDRESS])),
+    st.tuples(st.just("tap"), st.integers(0, 2)),
+    st.tuples(st.just("provider"), st.sampled_from(REASONS)),
+    st.tuples(st.just("answer"), st.tuples(st.integers(0, 1), found, logins)),
+    st.tuples(st.just("news"), st.sampled_from(NEWS)),
+)
+
+
 def within_whatsapp_s_limits(speak):
     for language in LANGUAGES:
         message = shown(speak, language)
@@ -216,6 +246,18 @@ in_a_set_up = st.one_of(
 @given(st.lists(in_a_set_up, max_size=25))
 def test_a_random_set_up_keeps_every_promise(walk):
     walked(asked_for_the_secret(), walk)
+
+
+@bounded
+@given(
+    st.lists(while_signing_in, max_size=25), st.sampled_from([MICROSOFT, OUTLOOK]), st.sampled_from(["member", "admin"])
+)
+def test_a_random_sign_in_keeps_every_promise(walk, provider, role):
+    walker = Walker("en", None, provider, role=role)
+    for step in ("hi", "1", ADDRESS):
+        walker.write(step)
+    walker.player.release()
+    walked(walker, walk)
 
 
 WRITTEN = [

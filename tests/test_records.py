@@ -1,7 +1,7 @@
 """What a turn writes into our own tables, record by record."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import get_args
 from uuid import UUID, uuid4
 
@@ -491,6 +491,15 @@ def test_an_admin_has_all_that_wait_in_their_agency_tested_at_once(kit):
     later = kit.clock.now() + RETEST_AFTER[0]
     performed(kit, RetryWaiting(), BIA)
     assert due(kit) == {ana.id: kit.clock.now(), carla.id: kit.clock.now(), stranger.id: later}
+
+
+def test_what_still_waits_then_is_tested_once_more_at_the_times_that_were_promised(kit):
+    kit.join(ANA)
+    kit.join(BIA, role="admin")
+    waits(kit, ANA, ADDRESS)
+    performed(kit, RetryWaiting((15, 60)), BIA)
+    at = [datetime.fromisoformat(one) - kit.clock.now() for one in retests(kit)[0].payload["again"]]
+    assert at == [timedelta(minutes=15), timedelta(minutes=60)]
 
 
 def test_a_member_who_is_no_admin_hurries_nobody(kit):

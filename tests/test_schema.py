@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from alembic import command
-from sqlalchemy import inspect
+from sqlalchemy import inspect, select
 
 from bot.store import limits, schema, tables
 from bot.store.engine import connect, driver_url
@@ -181,3 +181,10 @@ def test_no_bound_value_stands_in_the_words_of_a_database_error(engine):
     with pytest.raises(Exception, match="NotNullViolation") as error, engine.begin() as db:
         db.execute(tables.agency.insert().values(id=None, name="girafa-azul"))
     assert "girafa" not in str(error.value).partition("DETAIL")[0]
+
+
+def test_after_all_migrations_the_database_says_the_number_that_the_code_knows(database_url):
+    engine = connect(database_url, pool=1)
+    with engine.begin() as db:
+        assert db.execute(select(tables.compatible.c.schema)).scalar_one() == SCHEMA
+    engine.dispose()

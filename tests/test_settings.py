@@ -108,6 +108,19 @@ WRONG = [
     ("SLACK_CLIENT_ID", "123.456.789"),
     ("SLACK_APP_TOKEN", "xoxb-girafa"),
     ("SLACK_API_URL", "localhost"),
+    ("MICROSOFT_CLIENT_ID", "x" * 201),
+    ("MICROSOFT_CLIENT_ID", "no-secret-with-it"),
+    ("MICROSOFT_CLIENT_SECRET", "girafa-without-an-id"),
+    ("MICROSOFT_AUTHORITY", "login.example.com"),
+    ("MICROSOFT_AUTHORITY", "http://login.example.com"),
+    ("GOOGLE_CLIENT_ID", "no-secret-with-it"),
+    ("GOOGLE_CLIENT_SECRET", "girafa-without-an-id"),
+    ("GOOGLE_AUTHORITY", "http://192.0.2.1:8080"),
+    ("GOOGLE_AUTHORITY", "https://user:girafa@login.example.com"),
+    ("GOOGLE_VERIFIED", "perhaps"),
+    ("GOOGLE_VERIFIED", "yes"),
+    ("GRAPH_URL", "http://graph.example.com"),
+    ("GRAPH_URL", "graph"),
     ("OPERATOR_NAME", "x" * 61),
     ("SMTP_ALLOW_NETWORKS", "10.0.0.0/33"),
     ("SMTP_ALLOW_NETWORKS", "10.0.0.1/8"),
@@ -381,3 +394,45 @@ def test_every_line_of_env_example_is_explained_and_what_it_says_is_right():
     text = (ROOT / "deploy" / "env.example").read_text(encoding="utf-8")
     values = dict(line.split("=", 1) for line in text.splitlines() if re.match(r"[A-Z_]+=", line))
     load(values)
+
+
+# --- signing in at Microsoft and Google -------------------------------------------------------------------------------
+
+MICROSOFT = {
+    "MICROSOFT_CLIENT_ID": "11111111-2222-4333-8444-555555555555", "MICROSOFT_CLIENT_SECRET": "girafa~value",
+    "PUBLIC_URL": "https://bot.example.com",
+}  # fmt: skip
+GOOGLE = {
+    "GOOGLE_CLIENT_ID": "1-girafa.apps.googleusercontent.com", "GOOGLE_CLIENT_SECRET": "girafa-value",
+    "PUBLIC_URL": "https://bot.example.com",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("values", [MICROSOFT, GOOGLE, {**MICROSOFT, **GOOGLE}, {**GOOGLE, "GOOGLE_VERIFIED": "yes"}])
+def test_an_app_with_its_secret_starts(values):
+    look_over(load(values))
+
+
+def test_the_id_of_a_secret_is_not_its_value():
+    sentence = wrong(**{**MICROSOFT, "MICROSOFT_CLIENT_SECRET": MICROSOFT["MICROSOFT_CLIENT_ID"]})
+    assert sentence.startswith("MICROSOFT_CLIENT_SECRET: that is the secret's id")
+
+
+def test_the_name_of_an_app_is_not_its_id():
+    assert wrong(**{**MICROSOFT, "MICROSOFT_CLIENT_ID": "Ally mail"}).startswith("MICROSOFT_CLIENT_ID")
+    assert wrong(**{**GOOGLE, "GOOGLE_CLIENT_ID": "ally-mail"}).startswith("GOOGLE_CLIENT_ID")
+
+
+def test_nobody_comes_back_from_signing_in_over_plain_http_but_on_this_machine():
+    assert wrong(**{**MICROSOFT, "PUBLIC_URL": "http://bot.example.com"}).startswith("PUBLIC_URL")
+    look_over(load({**MICROSOFT, "PUBLIC_URL": "http://localhost:8000"}))
+
+
+def test_another_provider_than_the_real_one_names_its_apps_as_it_likes():
+    settings = load({**MICROSOFT, "MICROSOFT_CLIENT_ID": "app-1", "MICROSOFT_AUTHORITY": "http://127.0.0.1:9/"})
+    assert settings.microsoft_authority == "http://127.0.0.1:9"
+
+
+def test_a_secret_of_an_app_is_not_printed():
+    assert "girafa~value" not in repr(load(MICROSOFT))
+    assert "girafa-value" not in repr(load(GOOGLE))

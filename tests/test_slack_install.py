@@ -451,6 +451,12 @@ def refreshed(kit):
     return [one for one in kit.called("oauth.v2.access") if one.arguments.get("grant_type") == "refresh_token"]
 
 
+def claimed(kit, db):
+    """Another process begins to renew."""
+    now = kit.clock.now()
+    return slack_store.claim_renewal(db, SOL, kit.row().refresh_id, now, now + RENEWAL)
+
+
 def sweep(kit):
     """What the worker does once a minute, and what follows."""
     with kit.engine.begin() as db:
@@ -501,16 +507,33 @@ def test_two_that_need_a_token_at_once_renew_it_once(kit):
     kit.parts.slack.workspaces.api.call(SOL, "users.list")
 
 
+def test_who_looked_before_another_process_had_renewed_it_does_not_renew_it_again(kit, monkeypatch):
+    kit.installed()
+    kit.clock.move(hours=11)
+    look, waiting = slack_store.workspace, [True]
+
+    def workspace(db, team):
+        row = look(db, team)
+        if waiting and waiting.pop():
+            kit.token()  # the other one, between our look and our claim
+        return row
+
+    monkeypatch.setattr(slack_store, "workspace", workspace)
+    first = kit.token()
+    assert len(refreshed(kit)) == 1
+    assert kit.token() == first
+
+
 def test_nobody_else_asks_slack_while_one_process_renews(kit):
     kit.installed()
     first = kit.token()
     kit.clock.move(hours=11)
     with kit.engine.begin() as db:
-        assert slack_store.claim_renewal(db, SOL, kit.clock.now(), kit.clock.now() + RENEWAL)
+        assert claimed(kit, db)
     assert kit.token() == first
     kit.clock.move(hours=1, minutes=1)
     with kit.engine.begin() as db:
-        assert slack_store.claim_renewal(db, SOL, kit.clock.now(), kit.clock.now() + RENEWAL)
+        assert claimed(kit, db)
     with pytest.raises(Later):
         kit.token()  # ended, and about to be renewed by somebody else
     kit.clock.move(minutes=2)  # who died
@@ -591,11 +614,11 @@ def test_a_renewal_does_not_bring_back_a_workspace_that_was_left_meanwhile(kit):
 def test_slack_s_answer_waits_for_a_database_that_is_away(kit, monkeypatch):
     from sqlalchemy.exc import OperationalError
 
-    from bot import workspaces
+    from bot import insist
 
     kit.installed()
     kit.clock.move(hours=11)
-    monkeypatch.setattr(workspaces.time, "sleep", lambda _seconds: None)
+    monkeypatch.setattr(insist.time, "sleep", lambda _seconds: None)
     real, down = kit.parts.slack.workspaces._keep_renewed, [True, True]
 
     def away(*given):

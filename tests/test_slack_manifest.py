@@ -15,6 +15,7 @@ from slack_sdk.signature import SignatureVerifier
 
 from bot.channels.slack.scopes import SCOPES, missing
 from bot.slack_edge import HELP, JOIN, STATUS, SUBCOMMANDS
+from bot.vault import KINDS
 from tests.installkit import InstallKit
 
 ROOT = Path(__file__).parent.parent
@@ -138,7 +139,7 @@ def called():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
-    return {text for text in texts if method.fullmatch(text)}
+    return {text for text in texts if method.fullmatch(text)} - KINDS  # what the safe keeps is no method of Slack's
 
 
 def test_every_method_that_we_call_is_known_with_what_it_needs():

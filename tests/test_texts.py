@@ -220,7 +220,7 @@ JARGON = re.compile(
     re.IGNORECASE,
 )
 # What we understand, what Ally prints, what administrators are sent, and what answers those who use such words.
-RECOGNISED = ("field.", "ally.", "forward.", "article.")
+RECOGNISED = ("field.", "ally.", "forward.", "admin.", "article.")
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

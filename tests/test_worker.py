@@ -511,7 +511,7 @@ def test_somebody_without_an_agency_is_not_reminded_of_anything(kit):
 
 
 def kept_promises(kit):
-    return [one for one in kit.rows(tables.promise) if one.kind != promises.RECONCILE]
+    return [one for one in kit.rows(tables.promise) if one.conversation_id is not None]
 
 
 def swept(kit, **later):

@@ -21,7 +21,7 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import IO, TYPE_CHECKING, Any, Literal, Self
 from urllib.parse import parse_qs, quote, quote_plus, urlsplit
 
 import requests
@@ -126,7 +126,8 @@ def _pattern(name: str, language: Language) -> str:
 class World:
     """A fresh installation below `home`, on a migrated database of `postgres`; running while it is a context.
 
-    Addresses below `DOMAIN_IN_THE_TABLE` are known to its table of providers, all others are not.
+    Addresses below `DOMAIN_IN_THE_TABLE` are known to its table of providers, all others are not. What else it is set
+    up with is said before it is entered: `more` settings, and more `rows` of the table.
     """
 
     def __init__(self, home: Path, postgres: Embedded, database_url: str, mail: MailServers) -> None:
@@ -143,6 +144,8 @@ class World:
         self._agencies: set[str] = set()
         self._visits: list[Visit] = []
         self._stack = contextlib.ExitStack()
+        self.more: dict[str, str] = {}
+        self.rows: list[dict[str, Any]] = []
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
@@ -150,7 +153,7 @@ class World:
             stack.enter_context(self._dns)
             stack.enter_context(self.twilio)
             stack.callback(self._kill_all)
-            self._environment = self._settings()
+            self._environment = self._settings() | self.more
             self.start(*NAMES)
             self._stack = stack.pop_all()
         return self
@@ -214,15 +217,7 @@ class World:
         """Start processes; returns when web answers and the worker listens."""
         for name in names:
             with (self.home / f"{name}.log").open("ab") as log:
-                self._processes[name] = subprocess.Popen(
-                    [*GONE_WITH_US, sys.executable, "-m", "bot", name],
-                    env=self._environment,
-                    cwd=ROOT,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,
-                )
+                self._processes[name] = self._launched([sys.executable, "-m", "bot", name], log, {})
         self.wait(lambda: self._listens() and self._is_ready(), "web to answer and the worker to listen")
 
     def restart(self, how: signal.Signals) -> None:
@@ -240,6 +235,33 @@ class World:
         self._processes.clear()
         self.wait(lambda: not self._listens(), "PostgreSQL to see that the worker is gone")
         self.start(*NAMES)
+
+    @contextlib.contextmanager
+    def another_worker(self, *through: str, **settings: str) -> Iterator[subprocess.Popen[bytes]]:
+        """One more worker, killed at the end; `through`: a module that runs it. It listens when the context begins."""
+        before = self._listening()
+        with (self.home / "worker.log").open("ab") as log:
+            module = ["-m", through[0], "bot"] if through else ["-m", "bot"]
+            process = self._launched([sys.executable, *module, "worker"], log, settings)
+        try:
+            self.wait(lambda: self._listening() > before, "another worker to listen")
+            yield process
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait(STOP_SECONDS)
+            self.wait(lambda: self._listening() <= before, "PostgreSQL to see that the other worker is gone")
+
+    @contextlib.contextmanager
+    def without(self, name: Name) -> Iterator[None]:
+        """One of the processes is away for a while; it ends orderly and comes back at the end."""
+        process = self._processes.pop(name)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(STOP_SECONDS) == 0, self.last_lines()
+        try:
+            yield
+        finally:
+            self.start(name)
 
     def settle(self) -> None:
         """Wait until everything that is due is done."""
@@ -330,17 +352,32 @@ class World:
             "checked": datetime.now(UTC).date(),
         }
         file = self.home / "providers.yaml"
-        file.write_text(yaml.safe_dump({"providers": [row]}))
+        file.write_text(yaml.safe_dump({"providers": [row, *self.rows]}))
         return file
 
     def _unfinished(self) -> bool:
         with reading(self._engine) as db:
             return bool(promises.depth(db, datetime.now(UTC)))
 
+    def _launched(self, command: Sequence[str], log: IO[bytes], settings: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        """A process that is gone when ours is."""
+        return subprocess.Popen(
+            [*GONE_WITH_US, *command],
+            env={**self._environment, **settings},
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+
     def _listens(self) -> bool:
         """Whether a worker waits for wake-ups; from then on it also knows how to stop."""
+        return self._listening() > 0
+
+    def _listening(self) -> int:
         with reading(self._engine) as db:
-            return bool(db.execute(text(LISTENING)).scalar_one())
+            return int(db.execute(text(LISTENING)).scalar_one())
 
     def _is_ready(self) -> bool:
         with requests.Session() as session, contextlib.suppress(requests.ConnectionError):

@@ -11,6 +11,7 @@ from bot.store import (
     conversations,
     entrances,
     files,
+    grants,
     limits,
     mailboxes,
     people,
@@ -25,6 +26,8 @@ from bot.store.tables import audit, content, message
 KEEP_ENDED = timedelta(days=7)  # promises that ended: long enough to see what happened
 RECONCILE_EVERY = timedelta(minutes=5)
 LOOK_AROUND_EVERY = timedelta(days=1)
+LOOK_AT_GRANTS_EVERY = timedelta(days=1)
+LOOK_FOR_ENDS_EVERY = timedelta(hours=6)
 KEEP_LINKS = timedelta(days=1)
 KEEP_FILES = timedelta(days=7)  # a draft may wait so long
 
@@ -36,8 +39,13 @@ def sweep(db: Connection, now: datetime, retention: timedelta) -> None:
         promises.once(db, "work", promises.RENEW_TOKENS, now, now)
     if slack.all_workspaces(db):
         promises.once(db, "work", promises.LOOK_AROUND, now + LOOK_AROUND_EVERY, now)
+    promises.once(db, "work", promises.KEEP_GRANTS, now + LOOK_AT_GRANTS_EVERY, now)
+    promises.once(db, "work", promises.LOOK_FOR_ENDS, now + LOOK_FOR_ENDS_EVERY, now)
     slack.forget_states(db, now)
+    grants.forget_states(db, now)
     secrets.forget_expired(db, now)
+    if grants.any_leaving(db, now):
+        promises.once(db, "work", promises.REVOKE, now, now)
     promises.forget_ended(db, now - KEEP_ENDED)
     mailboxes.forget_links(db, now - KEEP_LINKS)
     limits.forget_expired(db, now)

@@ -10,7 +10,19 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from bot.store import files
 from bot.store.engine import Connection, Row
-from bot.store.tables import agency, contact, conversation, link, link_token, mailbox, member, membership, outgoing_mail
+from bot.store.tables import (
+    agency,
+    contact,
+    conversation,
+    link,
+    link_token,
+    mailbox,
+    member,
+    membership,
+    oauth_app,
+    oauth_grant,
+    outgoing_mail,
+)
 
 MAX_TOKENS_PER_LINK = 10  # a question asked again gives the same link another address
 _other, _their = member.alias("other"), agency.alias("their")
@@ -20,6 +32,13 @@ _roles = (
     .join(_other, _other.c.id == membership.c.member_id)
     .join(_their, _their.c.id == _other.c.agency_id)
     .where(membership.c.contact_id == bindparam("contact"), _other.c.removed_at.is_(None), _their.c.closed_at.is_(None))
+    .scalar_subquery()
+)
+# The apps of an agency's own: {provider: [client id, tenant]}.
+_apps = (
+    select(func.json_object_agg(oauth_app.c.provider, func.json_build_array(oauth_app.c.client_id, oauth_app.c.tenant)))
+    .where(oauth_app.c.agency_id == agency.c.id, oauth_app.c.secret_id.is_not(None))
+    .correlate(agency)
     .scalar_subquery()
 )
 _STANDING = (
@@ -45,10 +64,15 @@ _STANDING = (
         mailbox.c.version,
         mailbox.c.size,
         mailbox.c.secret_id,
+        mailbox.c.transport,
+        oauth_grant.c.provider.label("signed_in"),
+        oauth_grant.c.scopes,
+        _apps.label("apps"),
         _roles.label("roles"),
     )
     .join(agency, agency.c.id == member.c.agency_id)
     .join(mailbox, mailbox.c.member_id == member.c.id, isouter=True)
+    .join(oauth_grant, oauth_grant.c.secret_id == mailbox.c.secret_id, isouter=True)
     .where(member.c.id == bindparam("member"), member.c.removed_at.is_(None), agency.c.closed_at.is_(None))
 )
 
@@ -136,6 +160,12 @@ def warned(db: Connection, mailbox_id: UUID, at: datetime, since: datetime) -> b
     return db.execute(mine.values(warned_at=at)).rowcount == 1
 
 
+def ends_told(db: Connection, mailbox_id: UUID, before: str, note: str) -> bool:
+    """Note what its person is told of the day on which passwords end; False: somebody else has noted more."""
+    mine = (mailbox.c.id == mailbox_id, mailbox.c.ends_told == before)
+    return db.execute(update(mailbox).where(*mine).values(ends_told=note)).rowcount == 1
+
+
 def hosts_of(db: Connection, agency_id: UUID) -> list[str]:
     """The servers of all mailboxes of an agency, one for each mailbox."""
     query = select(mailbox.c.host).join(member, member.c.id == mailbox.c.member_id)
@@ -179,8 +209,8 @@ def remove(db: Connection, member_id: UUID) -> UUID | None:
 
 
 def open_link(db: Connection, *, conversation_id: UUID, member_id: UUID, account: Any, expires_at: datetime,
-              at: datetime) -> UUID:  # fmt: skip
-    """A new link; it has no address yet."""
+              at: datetime, provider: str = "") -> UUID:  # fmt: skip
+    """A new link; it has no address yet. With a `provider`: its person signs in there, and gives no password."""
     new = uuid4()
     db.execute(
         insert(link).values(
@@ -188,6 +218,8 @@ def open_link(db: Connection, *, conversation_id: UUID, member_id: UUID, account
             conversation_id=conversation_id,
             member_id=member_id,
             account=account,
+            kind="sign_in" if provider else "password",
+            provider=provider,
             expires_at=expires_at,
             created_at=at,
         )
@@ -214,17 +246,31 @@ def add_token(db: Connection, link_id: UUID, token_hash: str, expires_at: dateti
     return True
 
 
+_LINK = (
+    select(
+        link,
+        contact.c.language,
+        contact.c.id.label("contact_id"),
+        contact.c.channel,
+        contact.c.address.label("contact_address"),
+        member.c.name,
+        member.c.agency_id,
+    )
+    .join(conversation, conversation.c.id == link.c.conversation_id)
+    .join(contact, contact.c.id == conversation.c.contact_id)
+    .join(member, member.c.id == link.c.member_id)
+)
+
+
 def link_by_token(db: Connection, token_hash: str) -> Row | None:
     """The link behind an address, open or not, with whom it is for."""
-    query = (
-        select(link, contact.c.language, contact.c.id.label("contact_id"), member.c.name)
-        .join(link_token, link_token.c.link_id == link.c.id)
-        .join(conversation, conversation.c.id == link.c.conversation_id)
-        .join(contact, contact.c.id == conversation.c.contact_id)
-        .join(member, member.c.id == link.c.member_id)
-        .where(link_token.c.hash == token_hash)
-    )
+    query = _LINK.join(link_token, link_token.c.link_id == link.c.id).where(link_token.c.hash == token_hash)
     return db.execute(query).one_or_none()
+
+
+def link_by_id(db: Connection, link_id: UUID) -> Row | None:
+    """A link, open or not, with whom it is for."""
+    return db.execute(_LINK.where(link.c.id == link_id)).one_or_none()
 
 
 def close_link(db: Connection, link_id: UUID, now: datetime) -> bool:
@@ -256,6 +302,7 @@ def mail(db: Connection, mail_id: UUID) -> Row | None:
             mailbox.c.host,
             mailbox.c.port,
             mailbox.c.security,
+            mailbox.c.transport,
             mailbox.c.state.label("mailbox_state"),
             mailbox.c.version,
             mailbox.c.secret_id,

@@ -22,6 +22,7 @@ from bot.store.tables import (
     member,
     membership,
     message,
+    oauth_grant,
     outgoing_mail,
     question,
     secret,
@@ -86,9 +87,11 @@ def members(db: Connection, agency_id: UUID) -> list[Row]:
             mailbox.c.cause,
             mailbox.c.who,
             mailbox.c.host,
+            secret.c.kind.label("secret_kind"),
             _waiting.label("mails"),
         )
         .join(mailbox, mailbox.c.member_id == member.c.id, isouter=True)
+        .join(secret, secret.c.id == mailbox.c.secret_id, isouter=True)
         .where(member.c.agency_id == agency_id, member.c.removed_at.is_(None))
         .order_by(member.c.name)
     )
@@ -387,6 +390,11 @@ def everything_about(db: Connection, contact_id: UUID) -> dict[str, list[Row]]:
             access_request.c.at, access_request.c.agency, access_request.c.address, access_request.c.state
         ).where(access_request.c.conversation_id.in_(talks)),
         "secrets": select(*sealed).where(secret.c.owner_id == contact_id),
+        "sign_ins": select(
+            oauth_grant.c.provider, oauth_grant.c.account, oauth_grant.c.scopes, oauth_grant.c.refreshed_at
+        )
+        .join(secret, secret.c.id == oauth_grant.c.secret_id)
+        .where(secret.c.owner_id == contact_id, ~oauth_grant.c.leaving),
         "messages": select(message.c.at, message.c.direction, message.c.text)
         .where(message.c.conversation_id.in_(talks), message.c.direction != "us")
         .order_by(message.c.id),

@@ -57,6 +57,10 @@ TEMPLATE = "template"  # said in the words that WhatsApp approved
 LOOK_AROUND = "look_around"  # who has left the workspaces
 FOLLOW_UP = "follow_up"  # whether somebody who was invited has connected
 RENEW_TOKENS = "renew_tokens"  # of Slack's workspaces, where nobody needs one
+REVOKE = "revoke"  # at a provider: what people granted there and we gave up
+KEEP_GRANTS = "keep_grants"  # fresh: what nobody uses for long would end
+LOOK_FOR_ENDS = "look_for_ends"  # whose passwords end soon
+PASSWORD_ENDS = "password_ends"  # noqa: S105 - told to one person, by day
 SHOW_HOME = "show_home"  # what somebody has open in Slack, as it is now
 ERASE_AT_PROVIDER = "EraseAtProvider"  # the name of the talk's own effect
 SPEAK = "Speak"  # the same
@@ -217,10 +221,18 @@ def they_write(db: Connection, conversation_id: UUID, at: datetime) -> None:
     db.execute(update(promise).where(*mine, held_back(promise)).values(values))
 
 
+def drop_warnings(db: Connection, conversation_id: UUID, mailbox_id: UUID) -> None:
+    """Somebody has just heard what is the matter with their mailbox: it is not said once more."""
+    about = (promise.c.kind == WARN, promise.c.payload["mailbox"].astext == str(mailbox_id))
+    mine = (promise.c.conversation_id == conversation_id, in_state(promise, "todo"))
+    db.execute(update(promise).where(*mine, *about).values(state="dropped", payload={}))
+
+
 def held_back(promises: FromClause) -> ColumnElement[bool]:
     """Whether news wait for somebody to write: they were tried in vain, or are to be said unasked, by day."""
     warned = promises.c.kind == literal_column(f"'{WARN}'")
-    return or_(warned, and_(promises.c.kind == literal_column(f"'{TELL}'"), promises.c.attempt > literal_column("0")))
+    told = or_(*(promises.c.kind == literal_column(f"'{kind}'") for kind in (TELL, PASSWORD_ENDS)))
+    return or_(warned, and_(told, promises.c.attempt > literal_column("0")))
 
 
 def move(db: Connection, promise_id: int, due_at: datetime) -> None:
@@ -242,8 +254,11 @@ def note(db: Connection, promise_id: int, **facts: Any) -> None:
     db.execute(mine.values(payload=promise.c.payload.op("||")(cast(facts, JSONB))))
 
 
-def hurry(db: Connection, agency_id: UUID, kind: str, at: datetime) -> int:
-    """Make due at once what waits for a later time in the conversations of an agency's members; how many."""
+def hurry(db: Connection, agency_id: UUID, kind: str, at: datetime, again: Sequence[datetime] = ()) -> int:
+    """Make due at once what waits for a later time in the conversations of an agency's members; how many.
+
+    `again`: times at which it is done once more, noted in what the promise is about.
+    """
     theirs = (
         select(conversation.c.id)
         .join(membership, membership.c.contact_id == conversation.c.contact_id)
@@ -251,7 +266,9 @@ def hurry(db: Connection, agency_id: UUID, kind: str, at: datetime) -> int:
         .where(member.c.agency_id == agency_id)
     )
     waiting = (promise.c.kind == kind, in_state(promise, "todo"), promise.c.conversation_id.in_(theirs))
-    return db.execute(update(promise).where(*waiting).values(due_at=at)).rowcount
+    noted = cast({"again": [one.isoformat() for one in again]}, JSONB)
+    values = {"due_at": at, "payload": promise.c.payload.op("||")(noted)}
+    return db.execute(update(promise).where(*waiting).values(values)).rowcount
 
 
 def wake(db: Connection, lanes: Collection[str] = ()) -> None:

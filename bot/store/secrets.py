@@ -6,11 +6,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import ColumnElement, delete, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from bot.store.engine import Connection
-from bot.store.tables import file, key_check, mailbox, outgoing_mail, secret
+from bot.store.tables import file, key_check, mailbox, oauth_grant, outgoing_mail, secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +45,39 @@ def keep_until(db: Connection, secret_id: UUID, until: datetime | None) -> None:
     db.execute(update(secret).where(secret.c.id == secret_id).values(expires_at=until))
 
 
+def reseal(db: Connection, secret_id: UUID, key_id: str, nonce: bytes, box: bytes) -> None:
+    """Another box in the same place: what lies there was renewed."""
+    db.execute(update(secret).where(secret.c.id == secret_id).values(key_id=key_id, nonce=nonce, box=box))
+
+
 def erase(db: Connection, secret_ids: Iterable[UUID]) -> None:
-    """Erase records."""
-    db.execute(delete(secret).where(secret.c.id.in_(list(secret_ids))))
+    """Erase records; see `_erase`."""
+    _erase(db, secret.c.id.in_(list(secret_ids)))
 
 
 def erase_of(db: Connection, owners: Iterable[UUID]) -> None:
-    """Erase all records of these owners."""
-    db.execute(delete(secret).where(secret.c.owner_id.in_(list(owners))))
+    """Erase all records of these owners; see `_erase`."""
+    _erase(db, secret.c.owner_id.in_(list(owners)))
+
+
+def _erase(db: Connection, *which: ColumnElement[bool]) -> int:
+    """Erase records, with the access tokens of those that are grants; how many.
+
+    A grant that its provider takes back when asked stays sealed until that was done (`bot.grants.revoke`): nothing
+    signs in with it any more, and whose it was is forgotten at once.
+    """
+    ids = list(db.execute(select(secret.c.id).where(*which)).scalars())
+    if not ids:
+        return 0
+    mine = oauth_grant.c.secret_id.in_(ids)
+    tokens = list(db.execute(select(oauth_grant.c.access_id).where(mine).with_for_update()).scalars())
+    gone = update(oauth_grant).where(mine, oauth_grant.c.revocable).values(leaving=True, account="")
+    stays = set(db.execute(gone.returning(oauth_grant.c.secret_id)).scalars())
+    if stays:
+        db.execute(update(mailbox).where(mailbox.c.secret_id.in_(stays)).values(secret_id=None))
+        db.execute(update(secret).where(secret.c.id.in_(stays)).values(expires_at=None))
+    erased = [one for one in (*ids, *tokens) if one is not None and one not in stays]
+    return db.execute(delete(secret).where(secret.c.id.in_(erased))).rowcount
 
 
 def forget_expired(db: Connection, now: datetime) -> int:
@@ -66,8 +91,7 @@ def forget_expired(db: Connection, now: datetime) -> int:
     going = select(file.c.content_id).join(outgoing_mail, outgoing_mail.c.id == file.c.mail_id)
     with_it = going.where(file.c.content_id.is_not(None), to_be_sent)
     needed = (secret.c.id.not_in(used), secret.c.id.not_in(under_way), secret.c.id.not_in(with_it))
-    old = (secret.c.expires_at < now, *needed)
-    return db.execute(delete(secret).where(*old)).rowcount
+    return _erase(db, secret.c.expires_at < now, *needed)
 
 
 def checks(db: Connection) -> list[tuple[str, bytes, bytes]]:

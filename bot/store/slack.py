@@ -141,10 +141,11 @@ def cannot_renew(db: Connection, team: str) -> None:
     db.execute(update(slack_workspace).where(slack_workspace.c.team_id == team).values(refresh_id=None))
 
 
-def claim_renewal(db: Connection, team: str, now: datetime, until: datetime) -> bool:
-    """Whether we are the one process that renews a workspace's token now: its refresh token is good once."""
+def claim_renewal(db: Connection, team: str, refresh_id: UUID, now: datetime, until: datetime) -> bool:
+    """Whether we are the one process that uses this refresh token of a workspace now: it is good once."""
     free = or_(slack_workspace.c.renewing_until.is_(None), slack_workspace.c.renewing_until <= now)
-    mine = update(slack_workspace).where(slack_workspace.c.team_id == team, free)
+    unused = slack_workspace.c.refresh_id == refresh_id  # or else somebody has renewed it since we looked
+    mine = update(slack_workspace).where(slack_workspace.c.team_id == team, unused, free)
     return db.execute(mine.values(renewing_until=until)).rowcount == 1
 
 

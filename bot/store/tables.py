@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-SCHEMA = 10  # what this code writes; see `migrations/env.py` and `store.schema`
+SCHEMA = 11  # what this code writes; see `migrations/env.py` and `store.schema`
 
 metadata = MetaData(
     naming_convention={
@@ -254,9 +254,13 @@ link = Table(
     _of("conversation"),
     _of("member"),
     Column("account", JSONB, nullable=False),
+    # What is done behind it: a password is given, or (with its provider) its person signs in there.
+    Column("kind", String(8), nullable=False, server_default="password"),
+    Column("provider", String(16), nullable=False, server_default=""),
     Column("expires_at", Moment, nullable=False),
     Column("closed_at", Moment),
     Column("created_at", Moment, nullable=False),
+    CheckConstraint("kind in ('password', 'sign_in')", name="kind"),
     Index(None, "conversation_id"),
 )
 
@@ -279,7 +283,10 @@ mailbox = Table(
     Column("host", String(253), nullable=False),
     Column("port", Integer, nullable=False),
     Column("security", String(8), nullable=False),
-    Column("secret_id", Uuid, ForeignKey("secret.id", ondelete="SET NULL")),
+    # How mail leaves: `graph` is Microsoft's own way where its SMTP is switched off.
+    Column("transport", String(8), nullable=False, server_default="smtp"),
+    # A password, or what somebody who signed in at their provider granted: then it has a row in `oauth_grant`.
+    Column("secret_id", Uuid, ForeignKey("secret.id", ondelete="SET NULL"), index=True),
     Column("state", String(8), nullable=False),
     Column("cause", String(64), nullable=False, server_default=""),
     Column("who", String(16), nullable=False, server_default=""),
@@ -293,8 +300,68 @@ mailbox = Table(
     # What speaks against it since then, of which only a second time makes a verdict: its `secret`, or its `server`.
     Column("doubt", String(8), nullable=False, server_default=""),
     Column("doubted_at", Moment),
+    # The last that its person was told of the day on which passwords end: the day, and so many days before it.
+    Column("ends_told", String(16), nullable=False, server_default=""),
     CheckConstraint("state in ('waiting', 'works', 'broken', 'off')", name="state"),
+    CheckConstraint("transport in ('smtp', 'graph')", name="transport"),
     Index("ix_mailbox_worked", "worked_at", postgresql_where=text("state = 'works'")),
+)
+
+# An agency's own app at a provider: its people sign in through that one, not the installation's. Its secret is sealed.
+oauth_app = Table(
+    "oauth_app",
+    metadata,
+    _of("agency", primary=True),
+    Column("provider", String(16), primary_key=True),
+    Column("client_id", String(200), nullable=False),
+    Column("secret_id", Uuid, ForeignKey("secret.id", ondelete="SET NULL")),
+    Column("tenant", String(64), nullable=False, server_default=""),
+    Column("at", Moment, nullable=False),
+    CheckConstraint("provider in ('microsoft', 'google')", name="provider"),
+    Index(None, "client_id"),
+)
+
+# What somebody granted at their provider. Its key is the secret's, whose clear text is the refresh token: they go
+# together. The access token is another secret. One process at a time renews them, until `refreshing_until` at most.
+oauth_grant = Table(
+    "oauth_grant",
+    metadata,
+    Column("secret_id", Uuid, ForeignKey("secret.id", ondelete="CASCADE"), primary_key=True),
+    Column("provider", String(16), nullable=False),
+    Column("client_id", String(200), nullable=False),
+    Column("issuer", String(300), nullable=False),
+    Column("subject", String(300), nullable=False),
+    Column("account", String(320), nullable=False),
+    Column("scopes", Text, nullable=False),
+    Column("access_id", Uuid, ForeignKey("secret.id", ondelete="SET NULL")),
+    Column("access_until", Moment, nullable=False),
+    Column("refreshing_until", Moment),
+    Column("refreshed_at", Moment, nullable=False),
+    Column("generation", Integer, nullable=False, server_default="0"),
+    # Its provider takes it back when we ask: then its secret is not erased before that was done, or tried often enough.
+    Column("revocable", Boolean, nullable=False, server_default=text("false")),
+    Column("leaving", Boolean, nullable=False, server_default=text("false")),
+    Column("tries", Integer, nullable=False, server_default="0"),
+    Column("revoke_at", Moment),
+    CheckConstraint("provider in ('microsoft', 'google')", name="provider"),
+    Index("ix_oauth_grant_subject", "provider", "client_id", "subject"),
+    Index("ix_oauth_grant_refreshed", "refreshed_at", postgresql_where=text("not leaving")),
+    Index("ix_oauth_grant_leaving", "revoke_at", postgresql_where=text("leaving")),
+)
+
+# A way to a provider's page and back, good once: found by the hash of its state, for the browser that left, and gone
+# when it is used. What proves that the answer is for us (verifier, nonce) is sealed.
+sign_in = Table(
+    "sign_in",
+    metadata,
+    Column("hash", String(64), primary_key=True),
+    _of("link"),
+    Column("provider", String(16), nullable=False),
+    Column("client_id", String(200), nullable=False),
+    Column("browser_hash", String(64), nullable=False),
+    Column("sealed_id", Uuid, ForeignKey("secret.id", ondelete="SET NULL")),
+    Column("expires_at", Moment, nullable=False, index=True),
+    Index(None, "link_id"),
 )
 
 outgoing_mail = Table(

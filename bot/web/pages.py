@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 MAX_BODY = 64 * 1024  # bytes of a webhook; Twilio's are a few kilobytes
 MAX_PARTS = 200
+LOOKED_AT = frozenset({"secret_page", "sign_in"})
 # Seconds within which a case was answered (of working time), and resolved, as /metrics counts them.
 SOON = (300, 900, 1800, 3600, 7200, 14400, 28800, 86400)
 LATE = (900, 3600, 14400, 43200, 86400, 259200, 604800)
@@ -157,7 +158,7 @@ class _Pages:
 
     def few_looks(self) -> Response | None:
         """Bound the look-ups of one-time pages by their source: tokens cannot be guessed, and are not tried."""
-        if request.blueprint != "secret_page" or request.endpoint == "secret_page.static":
+        if request.blueprint not in LOOKED_AT or request.endpoint == "secret_page.static":
             return None
         counted = self._parts.limits.allow("page", source(request.remote_addr))
         if isinstance(counted, Exhausted):

@@ -5,7 +5,6 @@ one good submission closes the link, and whoever is to decide that is `Links.sub
 Unknown, expired and used links get the same bytes, so that nobody learns which of them a token is.
 """
 
-import hashlib
 import logging
 import re
 import unicodedata
@@ -16,14 +15,16 @@ from functools import partial
 from typing import Literal, Protocol
 
 from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
-from itsdangerous import BadSignature, Signer, URLSafeSerializer
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from werkzeug.wrappers import Response as Answer
 
 from bot.vault import Secret
+from bot.web.forms import Forms
+from bot.web.headers import CONTENT_POLICY
 from flows.reading import MAX_SECRET, SHAPES, has_shape
 from flows.words import LANGUAGES, Language
 
+SIGN_IN = "sign in"  # the name under which the forms of signing in at a provider are signed
 MAX_BODY = 4096  # bytes; 256 characters take at most 3,072 when they are percent-encoded
 MAX_TOKEN = 100
 CLOSED = 410  # Gone
@@ -48,6 +49,8 @@ class LinkView:
 
     `shape` names a form in `flows.reading.SHAPES` or is empty; `steps` are names in the texts; `chat_url` leads back
     to the chat and may be empty, like the provider's two pages. `sends_mail`: the test ends with a mail to oneself.
+    `sign_in`: the provider (google, microsoft) on whose page, `sign_in_page`, its person signs in instead of giving a
+    password here; `may_look_in`: what is asked for there lets us look into the mailbox, too.
     """
 
     language: Language
@@ -64,6 +67,9 @@ class LinkView:
     chat_url: str = ""
     steps: tuple[str, ...] = ()
     sends_mail: bool = True
+    sign_in: str = ""
+    sign_in_page: str = ""
+    may_look_in: bool = False
 
 
 class Links(Protocol):
@@ -106,7 +112,9 @@ def secret_page(
     `form_key` signs the forms and is the same in all processes. `operator` and `chat_url` (may be empty) stand on the
     pages that know no link. The blueprint guards its form itself and must be exempt from an app-wide CSRF check.
     """
-    page = _SecretPage(links, sentence, form_key, operator, chat_url, clock)
+    page = _SecretPage(
+        links, sentence, Forms(form_key, "secret page"), Forms(form_key, SIGN_IN), operator, chat_url, clock
+    )
     blueprint = Blueprint(
         "secret_page", __name__, template_folder="templates", static_folder="static", static_url_path="/s/static"
     )
@@ -140,25 +148,28 @@ def read_secret(typed: str, shape: str, *, anyway: bool) -> Secret | Problem:
 class _SecretPage:
     links: Links
     sentence: Sentence
-    form_key: bytes
+    forms: Forms
+    sign_in_forms: Forms
     operator: str
     chat_url: str
     clock: Callable[[], datetime]
 
     def show(self, token: str) -> Response:
         view = self._open(token)
+        if view and view.sign_in:
+            return self._offer(token, view)
         return self._form(token, view) if view else self._closed()
 
     def take(self, token: str) -> Answer:
         view = self._open(token)
-        if view is None:
+        if view is None or view.sign_in:
             return self._closed()
         request.max_content_length = MAX_BODY
         try:
             form = request.form
         except RequestEntityTooLarge:
             return self._form(token, view, "too_long", TOO_LARGE)
-        if not self._is_ours(token, form.get("proof", "")):
+        if not self.forms.is_ours(token, form.get("proof", "")):
             return self._form(token, view, "expired_form", FORGED)
         secret = read_secret(form.get("secret", ""), view.shape, anyway="anyway" in form)
         if not isinstance(secret, Secret):
@@ -166,13 +177,13 @@ class _SecretPage:
         if self.links.submit(token, secret, request.remote_addr or "") == "closed":
             return self._closed()
         # a redirect, so that the browser does not keep the password to submit it again on reload
-        return redirect(url_for(".done", way=self._ways().dumps([view.language, view.chat_url])), 303)
+        return redirect(url_for(".done", way=self.forms.way([view.language, view.chat_url])), 303)
 
     def done(self, way: str) -> Response:
-        try:
-            language, chat_url = self._ways().loads(way)
-        except BadSignature:
+        said = self.forms.read(way)
+        if said is None:
             return self._closed()
+        language, chat_url = said
         return self._page("done", language, chat_url)
 
     def trouble(self, error: Exception) -> Response | HTTPException:
@@ -186,13 +197,12 @@ class _SecretPage:
         return view if view and view.state == "open" else None
 
     def _form(self, token: str, view: LinkView, problem: Problem | None = None, status: int = 200) -> Response:
-        left = view.expires_at - self.clock()
         values = {
             "address": view.address,
             "host": view.host,
             "user": view.user,
             "provider": view.provider_name or view.host,
-            "minutes": str(max(1, left // timedelta(minutes=1))),
+            "minutes": self._minutes(view),
         }
         return self._page(
             "form",
@@ -202,9 +212,26 @@ class _SecretPage:
             values,
             view=view,
             problem=problem,
-            proof=self._proofs().get_signature(token).decode("ascii"),
+            proof=self.forms.proof(token),
             pattern=SHAPES[view.shape] if view.shape else "",
         )
+
+    def _offer(self, token: str, view: LinkView) -> Response:
+        """To the provider's page. From there an organisation may lead on to any page of its own."""
+        provider = {"microsoft": "Microsoft", "google": "Google"}[view.sign_in]
+        values = {"address": view.address, "provider": provider, "page": view.sign_in_page,
+                  "operator": self.operator, "minutes": self._minutes(view)}  # fmt: skip
+        answer = self._page(
+            "offer", view.language, view.chat_url, 200, values, folder="sign_in", view=view, token=token,
+            proof=self.sign_in_forms.proof(token),
+        )  # fmt: skip
+        leads = "https:" if ":" not in view.sign_in_page else f"https: http://{view.sign_in_page}"
+        policy = CONTENT_POLICY.replace("form-action 'self'", f"form-action 'self' {leads}")
+        answer.headers["Content-Security-Policy"] = policy
+        return answer
+
+    def _minutes(self, view: LinkView) -> str:
+        return str(max(1, (view.expires_at - self.clock()) // timedelta(minutes=1)))
 
     def _closed(self) -> Response:
         return self._page("closed", _browser_language(), self.chat_url, CLOSED)
@@ -216,11 +243,12 @@ class _SecretPage:
         chat_url: str,
         status: int = 200,
         values: dict[str, str] | None = None,
+        folder: str = "secret_page",
         **more: object,
     ) -> Response:
         text = partial(self.sentence, language=language, **(values or {}))
         html = render_template(
-            f"secret_page/{name}.html",
+            f"{folder}/{name}.html",
             text=text,
             language=language,
             operator=self.operator,
@@ -228,23 +256,6 @@ class _SecretPage:
             **more,
         )
         return make_response(html, status)
-
-    def _is_ours(self, token: str, proof: str) -> bool:
-        """Whether the form came from our own page for this very link.
-
-        The proof is bound to the link and not to a cookie: browsers inside chat apps block cookies, and the link is
-        all the right there is. Browsers that say so are also refused when another site submits.
-        """
-        elsewhere = request.headers.get("Sec-Fetch-Site") == "cross-site"
-        return not elsewhere and self._proofs().verify_signature(token, proof)
-
-    def _proofs(self) -> Signer:
-        return Signer(self.form_key, salt="secret page form", digest_method=hashlib.sha256)
-
-    def _ways(self) -> URLSafeSerializer:
-        """Signs the way back to the chat, so that the last page leads nowhere else."""
-        kwargs = {"digest_method": hashlib.sha256}
-        return URLSafeSerializer(self.form_key, salt="secret page done", signer_kwargs=kwargs)
 
 
 def _browser_language() -> Language:

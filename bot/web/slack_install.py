@@ -4,19 +4,18 @@ Looking uses nothing up: previews look, too. What leaves for Slack is a POST of 
 come to the browser that left, which is known by a cookie that only we can make for that state.
 """
 
-import hashlib
 from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
-from itsdangerous import BadSignature, Signer, URLSafeSerializer
 from werkzeug.wrappers import Response as Answer
 
 from bot.facts import language as known_language
 from bot.install import STATE_TIME, Installer, Trouble, Why
 from bot.limits import source
-from bot.slack_edge import messages_url
+from bot.way_back import messages_url
+from bot.web.forms import Forms
 from bot.web.headers import CONTENT_POLICY
 from bot.web.pages import browser_language
 from flows.speech import sentence
@@ -50,7 +49,8 @@ def slack_install(parts: "Parts") -> Blueprint:
 class _Install:
     def __init__(self, parts: "Parts") -> None:
         self._settings = parts.settings
-        self._form_key = parts.vault.subkey("forms")
+        key = parts.vault.subkey("forms")
+        self._forms, self._tickets = Forms(key, "slack install"), Forms(key, "slack install browser")
         self._installer: Installer | None = None
         if parts.slack is not None and parts.slack.workspaces.installable:
             uri = f"{parts.settings.url}{PATH}/oauth_redirect"
@@ -73,7 +73,7 @@ class _Install:
         """To Slack's consent page."""
         request.max_content_length = MAX_BODY
         code, language = request.form.get("code", ""), browser_language()
-        if not self._is_ours(code, request.form.get("proof", "")):
+        if not self._forms.is_ours(code, request.form.get("proof", "")):
             return self._trouble(Trouble("state"))
         begun = self._used().begin(code, source(request.remote_addr), language)
         if isinstance(begun, Trouble):
@@ -81,7 +81,13 @@ class _Install:
         url, state = begun
         answer = redirect(url, 303)
         answer.set_cookie(
-            COOKIE, self._ticket(state), max_age=STATE_TIME, path=PATH, secure=True, httponly=True, samesite="Lax"
+            COOKIE,
+            self._tickets.proof(state),
+            max_age=STATE_TIME,
+            path=PATH,
+            secure=True,
+            httponly=True,
+            samesite="Lax",
         )
         return answer
 
@@ -94,17 +100,17 @@ class _Install:
         if isinstance(found, Trouble):
             answer: Answer = self._trouble(found)
         else:  # a redirect, so that code and state stand in no address bar, and a reload does no harm
-            way = self._ways().dumps([found.language, found.team, found.app_id, found.workspace])
+            way = self._forms.way([found.language, found.team, found.app_id, found.workspace])
             answer = redirect(url_for(".done", way=way), 303)
         answer.delete_cookie(COOKIE, path=PATH, secure=True, httponly=True, samesite="Lax")
         return answer
 
     def done(self, way: str) -> Response:
         """We are in the workspace."""
-        try:
-            language, team, app_id, workspace = self._ways().loads(way)
-        except (BadSignature, ValueError):
+        said = self._forms.read(way)
+        if said is None:
             return self._trouble(Trouble("state"))
+        language, team, app_id, workspace = said
         return self._page("done", language, workspace=workspace, slack_url=messages_url(team, app_id))
 
     # --- inside ---
@@ -115,7 +121,7 @@ class _Install:
         return self._installer
 
     def _offer(self, code: str, agency: str, language: Language) -> Response:
-        proof = self._proofs().get_signature(code).decode("ascii")
+        proof = self._forms.proof(code)
         answer = self._page("offer", language, code=code, proof=proof, agency=agency)
         # The form's answer leads to Slack, which leads on to the workspace's own host: browsers hold that against us.
         slack = f"{self._slack.scheme}://{self._slack.netloc} {self._slack.scheme}://*.{self._slack.netloc}"
@@ -138,24 +144,6 @@ class _Install:
         html = render_template(f"slack_install/{template}.html", text=text, language=language, name=name, **known)
         return make_response(html, status)
 
-    def _is_ours(self, code: str, proof: str) -> bool:
-        """Whether the form came from our own page for this invitation; see the secret page."""
-        elsewhere = request.headers.get("Sec-Fetch-Site") == "cross-site"
-        return not elsewhere and self._proofs().verify_signature(code, proof)
-
     def _left_from_here(self, state: str) -> bool:
         """Whether it was this browser that left with this state; nothing is used up by any other."""
-        return self._tickets().verify_signature(state, request.cookies.get(COOKIE, ""))
-
-    def _ticket(self, state: str) -> str:
-        return self._tickets().get_signature(state).decode("ascii")
-
-    def _proofs(self) -> Signer:
-        return Signer(self._form_key, salt="slack install form", digest_method=hashlib.sha256)
-
-    def _tickets(self) -> Signer:
-        return Signer(self._form_key, salt="slack install browser", digest_method=hashlib.sha256)
-
-    def _ways(self) -> URLSafeSerializer:
-        kwargs = {"digest_method": hashlib.sha256}
-        return URLSafeSerializer(self._form_key, salt="slack installed", signer_kwargs=kwargs)
+        return self._tickets.signed(state, request.cookies.get(COOKIE, ""))

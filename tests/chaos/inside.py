@@ -21,7 +21,7 @@ from unittest.mock import patch
 from sqlalchemy.engine.default import DefaultDialect
 
 import bot
-from bot import case_hands, case_thread, desk_test, hands, proofs, saying, worker
+from bot import case_hands, case_thread, desk_test, grants, hands, proofs, saying, worker
 from bot.clock import SystemClock
 from bot.mail.wire import sent_folder
 from bot.store import housekeeping
@@ -38,6 +38,7 @@ POINTS = "points"  # ... at which point they died
 SPEECH = "speech"  # ... what they were about to say: process, promise, time
 # In seconds. Far more than a hand needs here: nobody who is alive may be taken for dead.
 LEASES = {"speak": 5.0, "work": 5.0, "mail": 7.0}
+LEASE_OF_GRANTS = timedelta(seconds=4)  # ends before those of promises, as it does in earnest
 EVERY = timedelta(seconds=4)  # housekeeping, and the look for lost webhooks
 LONGEST_PAUSE = 3.0  # seconds between two tries
 READS = ("SELECT", "select")
@@ -48,6 +49,7 @@ def main() -> None:
     """Put the chaos in, then run the module that the command line names."""
     hands.LEASES.update({lane: timedelta(seconds=seconds) for lane, seconds in LEASES.items()})
     _shorten_pauses()
+    patch.object(grants, "LEASE", LEASE_OF_GRANTS).start()
     patch.object(housekeeping, "RECONCILE_EVERY", EVERY).start()
     patch.object(worker, "HOUSEKEEPING", EVERY).start()
     _put_clock_wrong()

@@ -62,6 +62,8 @@ SKEW = 1.0  # seconds by which a process's clock may be wrong
 JUMP_SECONDS = 20.0
 UNFINISHED = ("todo", "doing")
 WAITING = (
+    promises.KEEP_GRANTS,
+    promises.LOOK_FOR_ENDS,
     promises.NUDGE,
     promises.RECONCILE,
     promises.RETEST,

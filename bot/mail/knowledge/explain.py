@@ -2,7 +2,7 @@
 
 import smtplib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -29,6 +29,7 @@ _FOLDER = Path(__file__).parent
 _STRICT = ConfigDict(extra="forbid")
 # Replies that name the address of somebody whose server did not speak
 _NAMES_OTHERS = frozenset({"sender_not_allowed", "relay_denied_auth_required"})
+_NO_GOOD = "wrong_credentials"
 _MOST_LOOKS = 20  # at the same word in one text
 _MOST_CAUSES = 3  # exceptions that are told of, from one that was raised from another
 
@@ -71,12 +72,16 @@ class Explained(Diagnosis):
 
 @dataclass(frozen=True)
 class Failure:
-    """What is known of one failure: where, the reply's code, and the text (`provider` is a provider's family)."""
+    """What is known of one failure: where, the reply's code, and the text (`provider` is a provider's family).
+
+    `by_token`: who failed had signed in with an access token, not with a password.
+    """
 
     stage: Stage | None
     text: str
     code: int | None = None
     provider: str | None = None
+    by_token: bool = False
 
     @classmethod
     def of(cls, error: BaseException, stage: Stage, provider: str | None = None) -> "Failure":
@@ -179,7 +184,13 @@ def explain(failure: Failure) -> Diagnosis:
     """The most precise diagnosis that the rules have; where none applies, a passing trouble of the server."""
     text = unwrapped(failure.text)
     found = codes(text)
-    return _diagnosis(_rule(text, failure.stage, found._replace(code=failure.code or found.code), failure.provider))
+    rule = _rule(text, failure.stage, found._replace(code=failure.code or found.code), failure.provider)
+    return _of_token(_diagnosis(rule)) if failure.by_token else _diagnosis(rule)
+
+
+def _of_token(found: Diagnosis) -> Diagnosis:
+    """Servers refuse tokens in the words that they have for passwords; "make an app password" is no advice then."""
+    return replace(found, cause=_NO_GOOD, who=causes()[_NO_GOOD].who) if found.blames_secret else found
 
 
 def explain_text(

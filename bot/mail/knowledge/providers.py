@@ -22,6 +22,7 @@ from bot.mail.knowledge import names
 Security = Literal["tls", "starttls"]
 Demand = Literal["password", "app_password", "oauth_only", "cannot_work"]
 Username = Literal["full_address", "local_part", "local_part_dot_domain", "fixed", "same_as_secret", "asked"]
+SignIn = Literal["microsoft", "google"]
 Hint = Literal[
     "password",
     "app_password",
@@ -167,6 +168,7 @@ class Provider:
         "own_address", "own_or_alias", "own_or_send_as", "verified_sender", "rewritten", "unknown"
     ] = "unknown"
     certified: bool = False
+    sign_in: SignIn | None = None
     limits: Limits = Limits()
     app_password_url: str | None = None
     enable_access_url: str | None = None
@@ -298,6 +300,19 @@ class Providers:
                 row = row.on(today).filled({field: value for field, value in known.items() if value})
                 return _for_own_domain(row)
         return None
+
+    def token_hosts(self, sign_in: SignIn) -> frozenset[str]:
+        """The mail servers to which an access token of Microsoft's or Google's may be given: theirs, and nobody's else.
+
+        Names in ASCII and lower case; those of the operator's file are among them where its rows say `sign_in`.
+        """
+        return frozenset(
+            host
+            for row in self._rows.values()
+            if row.sign_in == sign_in
+            for host in (*(server.host for server in (*row.servers, *row.imap)), *row.other_hosts)
+            if "{" not in host
+        )
 
     def candidates(self, address: str, today: date) -> tuple[Candidate, ...]:
         """The servers that the tables know for an address or bare domain, best first, without the network."""

@@ -10,6 +10,7 @@ import re
 import socket
 import ssl
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Self, cast
 from urllib.parse import urljoin, urlsplit
 
@@ -93,6 +94,27 @@ class Web:
                     raise NotFetched(type(error).__name__) from None
 
 
+def secure_url(url: str) -> str:
+    """An address that a secret may be sent to, as it is: https, or plain http on this very machine.
+
+    Raises ValueError for any other.
+    """
+    parts = urlsplit(url)
+    secure = parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(parts.hostname or ""))
+    if not secure or not parts.hostname or parts.username is not None:
+        raise ValueError("not https")
+    if len(url) > _MAX_URL or not _URL.fullmatch(url):
+        raise ValueError("not an address of the web")
+    return url
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def _check(url: str) -> None:
     """Raise NotFetched for what is no URL; urlsplit and urljoin would drop line breaks in silence."""
     if len(url) > _MAX_URL or not _URL.fullmatch(url):
@@ -112,7 +134,7 @@ def _exchange(sock: ssl.SSLSocket, place: _Place, deadline: Deadline) -> tuple[b
     connection.sock = sock
     sock.settimeout(deadline.remaining())
     connection.request("GET", place.path, headers=_HEADERS)
-    with http.client.HTTPResponse(cast("socket.socket", _Incoming(sock, deadline)), method="GET") as response:
+    with http.client.HTTPResponse(cast("socket.socket", Incoming(sock, deadline)), method="GET") as response:
         response.begin()
         location = response.getheader("Location")
         if response.status in _MOVED and location:
@@ -127,10 +149,14 @@ def _exchange(sock: ssl.SSLSocket, place: _Place, deadline: Deadline) -> tuple[b
     return body, None
 
 
-class _Incoming(io.RawIOBase):
-    """What a web server sends: http.client's own timeout holds for one read only, this one for the whole."""
+class Incoming(io.RawIOBase):
+    """What a web server sends: http.client's own timeout holds for one read only, this one for the whole.
 
-    def __init__(self, sock: ssl.SSLSocket, deadline: Deadline) -> None:
+    Raises NotFetched for an answer of more than 128 KiB.
+    """
+
+    def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
+        """An answer on `sock`, which is to be here by `deadline`."""
         super().__init__()
         self._sock = sock
         self._deadline = deadline
@@ -141,9 +167,11 @@ class _Incoming(io.RawIOBase):
         return io.BufferedReader(self)
 
     def readable(self) -> bool:
+        """It is."""
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        """The next bytes, into `buffer`; how many there were."""
         if self._room <= 0:
             raise NotFetched("too large")
         self._sock.settimeout(self._deadline.remaining())

@@ -17,11 +17,15 @@ from imapclient import IMAPClient
 
 from bot.mail.knowledge.providers import Server
 from bot.mail.knowledge.redact import redact
+from bot.mail.wire import xoauth2
+from bot.mail.wire.account import Secret, Token
+from bot.mail.wire.account import plain as plain_text
 from bot.mail.wire.smtp import Deadline, Network, Track, wrapped
 
 MAX_LINE = 65_536
 MAX_BYTES = 4 * 1024 * 1024
 _CHUNK = 16_384
+_REFUSING = 2  # the second challenge of XOAUTH2: the first is the server's turn to ask
 _TELLING = 4  # letters of a secret that are not hidden wherever they stand: less would hide half of every text
 # NetEase refuses SELECT ("Unsafe Login") to who has not said its name (RFC 2971)
 _OUR_NAME = {"name": "Ally mail assistant", "vendor": "Ally"}
@@ -143,6 +147,25 @@ class Session(IMAPClient):  # type: ignore[misc]
         """What follows has until `deadline`, each wait at most `patience` seconds."""
         self._imap.deadline, self._imap.patience = deadline, patience
 
+    def oauth2_login(self, user: str, access_token: str) -> None:
+        """AUTHENTICATE XOAUTH2. imapclient's own says the token again where a refusal's challenge wants an empty line.
+
+        Raises Refusal with the server's text and what its challenge told.
+        """
+        told: list[bytes] = []
+
+        def answer(challenge: bytes) -> bytes | None:
+            told.append(challenge)
+            first = xoauth2.response(user, Token(access_token)).encode()
+            return first if len(told) == 1 else b"" if len(told) == _REFUSING else None
+
+        try:
+            self._imap.authenticate(xoauth2.MECHANISM, answer)
+        except Lost:
+            raise
+        except Refusal as error:
+            raise Refusal(_text(error) + (xoauth2.reason(told[-1]) if len(told) >= _REFUSING else "")) from None
+
     def leave(self, seconds: float) -> None:
         """LOGOUT and close. Nothing that goes wrong here matters: the result is known before."""
         with suppress(OSError, Refusal, *NONSENSE):
@@ -160,7 +183,7 @@ class Session(IMAPClient):  # type: ignore[misc]
 
 @contextmanager
 def imap_session(
-    server: Server, user: str, secret: str, network: Network, deadline: Deadline, track: Track | None = None
+    server: Server, user: str, secret: Secret, network: Network, deadline: Deadline, track: Track | None = None
 ) -> Iterator[Session]:
     """A session that has signed in inside verified TLS; it ends with the block.
 
@@ -169,7 +192,7 @@ def imap_session(
     server said no) or its kind Lost (it went away, said too much, or spoke no IMAP); so does what is done in the block.
     """
     track = track or Track()
-    with _telling(secret):
+    with _telling(plain_text(secret)):
         session = _open(server, network, deadline, track)
         try:
             track.enter("imap_login")
@@ -212,10 +235,15 @@ def _greeted(sock: socket.socket, server: Server, host: str, network: Network, d
         raise
 
 
-def _sign_in(session: Session, user: str, secret: str) -> None:
-    """By the one way that fits: PLAIN (RFC 4616, UTF-8), else LOGIN."""
+def _sign_in(session: Session, user: str, secret: Secret) -> None:
+    """By the one way that fits: XOAUTH2 for a token; PLAIN (RFC 4616, UTF-8), else LOGIN, for a password."""
     if session.welcome.startswith(b"* PREAUTH"):
         raise Refusal("PREAUTH: signed in as we do not know whom")
+    if isinstance(secret, Token):
+        if not session.has_capability(f"AUTH={xoauth2.MECHANISM}"):
+            raise Refusal(xoauth2.NOT_OFFERED)
+        session.oauth2_login(user, secret.value)
+        return
     if session.has_capability("AUTH=PLAIN"):
         session.plain_login(user, secret)
     elif not session.has_capability("LOGINDISABLED"):

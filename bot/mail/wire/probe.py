@@ -15,7 +15,7 @@ from bot.mail.knowledge.explain import Failure, Stage, Who, explain
 from bot.mail.knowledge.providers import Server
 from bot.mail.knowledge.redact import redact
 from bot.mail.wire import certificate
-from bot.mail.wire.account import Account, BadCredential, check_account
+from bot.mail.wire.account import Account, BadCredential, Secret, Token, check_account, plain
 from bot.mail.wire.addresses import BadAddress
 from bot.mail.wire.guard import Endpoint, GuardError
 from bot.mail.wire.smtp import (
@@ -72,7 +72,8 @@ class Failed:
 
     `raw` is the server's or the system's own text, redacted, for staff. `answered` = a mail server greeted us; before
     that a person is told no more than "no mail server answered there", or the test becomes a port scanner.
-    `blames_secret` = the secret is useless and has to be erased. `server` is what was tried last.
+    `blames_secret` = the password is useless and has to be erased. `token_refused` = the access token was: a fresh one
+    may do, else the person signs in at the provider again. `server` is what was tried last.
 
     `ours` = not even a host that always answers is reached at that port: our own network blocks it. `detail` = what
     is wrong about the certificate. `better_host` = another name of the same server, proved by a verified handshake;
@@ -94,17 +95,18 @@ class Failed:
     detail: certificate.Detail = ""
     better_host: str | None = None
     better_server: Server | None = None
+    token_refused: bool = False
 
 
 def test_login(
     account: Account,
-    secret: str,
+    secret: Secret,
     *,
     network: Network,
     provider: str | None,
     watch: Watch = unwatched,  # noqa: PT028 - no test of pytest's
 ) -> Worked | Failed:
-    """Test an account with the secret its person gave; `provider` is the provider's family, where known.
+    """Test an account with the password its person gave, or a token; `provider` is the provider's family, where known.
 
     Takes at most `network.timeouts.total` seconds (and `leave` for the answer to QUIT, and what `network.egress`
     takes); sends one AUTH command and no message. Raises nothing that a server, a network or a typed value could cause.
@@ -130,7 +132,7 @@ class _Test:
         provider: str | None,
         watch: Watch,
         account: Account | None = None,
-        secret: str = "",
+        secret: Secret = "",
     ) -> None:
         self._server = server
         self._account = account
@@ -196,17 +198,19 @@ class _Test:
     def _failed(self, error: Exception, track: Track, server: Server) -> Failed:
         """What an exception at the track's stage means."""
         track.fail()
-        failure = Failure.of(error, track.stage, self._provider)
+        by_token = isinstance(self._secret, Token)
+        failure = replace(Failure.of(error, track.stage, self._provider), by_token=by_token)
         found = explain(failure)
         return Failed(
             stage=track.stage,
             cause=found.cause,
             who=found.who,
             retry=found.retry,
-            raw=redact(failure.text, (self._secret,)),
+            raw=redact(failure.text, (plain(self._secret),)),
             code=failure.code,
             answered="greeting" in track.passed,
-            blames_secret=found.blames_secret,
+            blames_secret=found.blames_secret and not by_token,
+            token_refused=found.blames_secret and by_token,
             server=server,
             detail=certificate.detail(error),
         )

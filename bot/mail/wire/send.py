@@ -9,7 +9,7 @@ import re
 import smtplib
 import unicodedata
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -17,7 +17,7 @@ from email.policy import SMTP
 
 from bot.mail.knowledge.explain import Diagnosis, Failure, Stage, Who, causes, explain
 from bot.mail.knowledge.redact import redact
-from bot.mail.wire.account import Account, check_account
+from bot.mail.wire.account import Account, Secret, Token, check_account, plain
 from bot.mail.wire.addresses import normalise
 from bot.mail.wire.guard import GuardError
 from bot.mail.wire.smtp import PASSED, Deadline, Network, Session, Track, open_session, sign_in, stated_size
@@ -88,7 +88,11 @@ class Accepted:
 
 @dataclass(frozen=True)
 class Refused:
-    """Nothing was sent, and the same try would end the same way."""
+    """Nothing was sent, and the same try would end the same way.
+
+    `blames_secret` = the password is useless; `token_refused` = the access token was refused: once with a fresh one it
+    may go.
+    """
 
     stage: Stage
     cause: str
@@ -96,17 +100,22 @@ class Refused:
     raw: str
     blames_secret: bool
     declined: tuple[Declined, ...]
+    token_refused: bool = False
 
 
 @dataclass(frozen=True)
 class Later:
-    """Nothing was sent: the final dot never left us, or the server said no to it. Trying again later is safe."""
+    """Nothing was sent: the final dot never left us, or the server said no to it. Trying again later is safe.
+
+    `wait`: seconds that the server wants to be left alone; 0: it does not say.
+    """
 
     stage: Stage
     cause: str
     who: Who
     raw: str
     declined: tuple[Declined, ...]
+    wait: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -212,7 +221,7 @@ def check_recipients(recipients: Sequence[str]) -> tuple[str, ...]:
 
 def send(
     account: Account,
-    secret: str,
+    secret: Secret,
     message: EmailMessage,
     recipients: Sequence[str],
     *,
@@ -235,7 +244,7 @@ def send(
 
 
 class _Sending:
-    def __init__(self, account: Account, secret: str, network: Network, provider: str | None) -> None:
+    def __init__(self, account: Account, secret: Secret, network: Network, provider: str | None) -> None:
         self._account = account
         self._secret = secret
         self._network = network
@@ -308,7 +317,7 @@ class _Sending:
     def _judged(self, code: int, reply: bytes, on_accepted: Callable[[str], None]) -> Outcome:
         """What the reply to the final dot means."""
         kind = code // 100
-        text = redact(f"{code} {reply.decode('utf-8', 'replace')}", (self._secret,), keep_addresses=True)
+        text = redact(f"{code} {reply.decode('utf-8', 'replace')}", (plain(self._secret),), keep_addresses=True)
         if kind == 2:  # noqa: PLR2004 - RFC 5321 4.2.1
             on_accepted(text)
             return Accepted(text, self._declined)
@@ -322,7 +331,8 @@ class _Sending:
         return self._not_sent(error)
 
     def _not_sent(self, error: Exception) -> Refused | Later:
-        failure = Failure.of(error, self._track.stage, self._provider)
+        by_token = isinstance(self._secret, Token)
+        failure = replace(Failure.of(error, self._track.stage, self._provider), by_token=by_token)
         return self._verdict(explain(failure), self._redacted(failure.text))
 
     def _all_declined(self) -> Refused | Later:
@@ -339,10 +349,11 @@ class _Sending:
         stage, declined = self._track.stage, self._declined
         if found.retry:
             return Later(stage, found.cause, found.who, raw, declined)
-        return Refused(stage, found.cause, found.who, raw, found.blames_secret, declined)
+        refused, by_token = found.blames_secret, isinstance(self._secret, Token)
+        return Refused(stage, found.cause, found.who, raw, refused and not by_token, declined, refused and by_token)
 
     def _redacted(self, text: str) -> str:
-        return redact(text, (self._secret,))
+        return redact(text, (plain(self._secret),))
 
 
 def _size_option(session: Session, size: int) -> list[str]:

@@ -9,14 +9,14 @@ import time
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from imapclient import SEEN, imap_utf7
 
 from bot.mail.knowledge.explain import Failure, explain
 from bot.mail.knowledge.redact import redact
-from bot.mail.wire.account import Account, check_account
+from bot.mail.wire.account import Account, Secret, Token, check_account, plain
 from bot.mail.wire.guard import GuardError
 from bot.mail.wire.imap import NONSENSE, Lost, Refusal, Session, imap_session
 from bot.mail.wire.smtp import Deadline, Network, Track
@@ -86,13 +86,14 @@ class Copy:
 
     found: it is there; appended: we put it there; no_folder: there is no Sent folder; not_seen_yet: the server files
     it, or cannot show its folders today; failed: may succeed when tried again, or is to be told of (`cause`); no_imap:
-    the same sign-in would fail again.
+    the same sign-in would fail again (`token_refused`: a fresh access token may do).
     """
 
     state: State
     folder: str = ""
     cause: str = ""
     raw: str = ""
+    token_refused: bool = False
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,7 @@ def find_sent(session: Session) -> Folder | None:
 
 def prove(
     account: Account | None,
-    secret: str,
+    secret: Secret,
     content: bytes,
     message_id: str,
     *,
@@ -174,7 +175,7 @@ def prove(
 
 def arrived(
     account: Account,
-    secret: str,
+    secret: Secret,
     message_id: str,
     *,
     network: Network,
@@ -192,7 +193,7 @@ def arrived(
 
 def resolve_unknown(
     account: Account,
-    secret: str,
+    secret: Secret,
     message_id: str,
     *,
     network: Network,
@@ -214,7 +215,7 @@ class _Visit:
     def __init__(
         self,
         account: Account,
-        secret: str,
+        secret: Secret,
         network: Network,
         provider: str | None,
         waits: Sequence[float],
@@ -275,10 +276,12 @@ class _Visit:
         return False
 
     def _failed(self, error: Exception) -> Copy:
-        failure = Failure.of(error, self._track.stage, self._provider)
+        by_token = isinstance(self._secret, Token)
+        failure = replace(Failure.of(error, self._track.stage, self._provider), by_token=by_token)
         found = explain(failure)
         state = self._state(error, retry=found.retry)
-        return Copy(state, self._folder, found.cause, redact(failure.text, (self._secret,)))
+        raw = redact(failure.text, (plain(self._secret),))
+        return Copy(state, self._folder, found.cause, raw, token_refused=found.blames_secret and by_token)
 
     def _state(self, error: Exception, *, retry: bool) -> State:
         """Before sign-in only what passes by itself is worth another try; afterwards there is an IMAP account."""

@@ -20,6 +20,8 @@ from typing import Protocol
 
 from bot.mail.knowledge.explain import Stage
 from bot.mail.knowledge.providers import Server
+from bot.mail.wire import xoauth2
+from bot.mail.wire.account import Secret, Token
 from bot.mail.wire.egress import Egress
 from bot.mail.wire.guard import Endpoint, Guard
 
@@ -28,6 +30,7 @@ SIZE_DIGITS = 20  # RFC 1870 section 4
 MAX_BYTES = 65_536
 _CHUNK = 16_384
 _COMMAND_LINE = 510  # RFC 5321 4.5.3.1.4, without CRLF
+_AUTH_LINE = 12_286  # what RFC 4954 4 makes of it for AUTH, without CRLF: tokens are longer than a command
 _FQDN = re.compile(r"(?=.{4,253}$)(?:(?!-)[A-Za-z0-9-]{1,63}(?<!-)\.)+[A-Za-z][A-Za-z0-9-]*[A-Za-z0-9]")
 _LINE_START = re.compile(rb"(?m)^\.")
 _MECHANISM = re.compile(r"[A-Z0-9_-]{1,20}")  # RFC 4422 3.1
@@ -305,16 +308,19 @@ def methods(session: Session) -> tuple[str, ...]:
     return tuple(dict.fromkeys(word for word in words if _MECHANISM.fullmatch(word)))
 
 
-def sign_in(session: Session, user: str, secret: str) -> None:
-    """AUTH by the one mechanism that fits: PLAIN (RFC 4616, UTF-8), else LOGIN.
+def sign_in(session: Session, user: str, secret: Secret) -> None:
+    """AUTH by the one mechanism that fits: XOAUTH2 for a token; PLAIN (RFC 4616, UTF-8), else LOGIN, for a password.
 
     One AUTH command; a second one only after the server said that it does not know the first mechanism, because
-    accounts and addresses are locked after a few wrong ones. Raises SMTPAuthenticationError with the server's reply,
-    SMTPNotSupportedError when no password can be given, or OSError.
+    accounts and addresses are locked after a few wrong ones. Raises SMTPAuthenticationError with the server's reply
+    (and what its challenge told), SMTPNotSupportedError when the secret cannot be given, or OSError.
     """
     offered = methods(session)
     if not offered:
         raise smtplib.SMTPNotSupportedError("AUTH is not offered inside TLS")
+    if isinstance(secret, Token):
+        _sign_in_by_token(session, user, secret)
+        return
     fitting = [method for name, method in (("PLAIN", _plain), ("LOGIN", _login)) if name in offered]
     if not fitting:
         raise smtplib.SMTPNotSupportedError("No suitable authentication method found.")
@@ -324,6 +330,25 @@ def sign_in(session: Session, user: str, secret: str) -> None:
             break
     if code != SIGNED_IN:
         raise smtplib.SMTPAuthenticationError(code, reply)
+
+
+def _sign_in_by_token(session: Session, user: str, token: Token) -> None:
+    """AUTH XOAUTH2. A refusal comes as a challenge first, which is answered by an empty line."""
+    if xoauth2.MECHANISM not in methods(session):
+        raise smtplib.SMTPNotSupportedError(xoauth2.NOT_OFFERED)
+    response = _base64(xoauth2.response(user, token))
+    told = ""
+    if len(f"AUTH {xoauth2.MECHANISM} {response}") <= _AUTH_LINE:
+        code, reply = session.docmd("AUTH", f"{xoauth2.MECHANISM} {response}")
+    else:
+        code, reply = session.docmd("AUTH", xoauth2.MECHANISM)
+        if code == GO_ON:
+            code, reply = session.docmd(response)
+    if code == GO_ON:
+        told = xoauth2.encoded_reason(reply)
+        code, reply = session.docmd("")
+    if code != SIGNED_IN:
+        raise smtplib.SMTPAuthenticationError(code, reply + told.encode())
 
 
 def _plain(session: Session, user: str, secret: str) -> tuple[int, bytes]:

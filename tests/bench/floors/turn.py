@@ -28,6 +28,8 @@ from bot.store.tables import (
     member,
     membership,
     message,
+    oauth_app,
+    oauth_grant,
     promise,
 )
 
@@ -100,6 +102,12 @@ _roles = (
     .where(membership.c.contact_id == bindparam("contact"), _other.c.removed_at.is_(None), _their.c.closed_at.is_(None))
     .scalar_subquery()
 )
+_apps = (
+    select(func.json_object_agg(oauth_app.c.provider, func.json_build_array(oauth_app.c.client_id, oauth_app.c.tenant)))
+    .where(oauth_app.c.agency_id == agency.c.id, oauth_app.c.secret_id.is_not(None))
+    .correlate(agency)
+    .scalar_subquery()
+)
 STANDING = (
     select(
         member.c.id,
@@ -123,10 +131,15 @@ STANDING = (
         mailbox.c.version,
         mailbox.c.size,
         mailbox.c.secret_id,
+        mailbox.c.transport,
+        oauth_grant.c.provider.label("signed_in"),
+        oauth_grant.c.scopes,
+        _apps.label("apps"),
         _roles.label("roles"),
     )
     .join(agency, agency.c.id == member.c.agency_id)
     .join(mailbox, mailbox.c.member_id == member.c.id, isouter=True)
+    .join(oauth_grant, oauth_grant.c.secret_id == mailbox.c.secret_id, isouter=True)
     .where(member.c.id == bindparam("member"), member.c.removed_at.is_(None), agency.c.closed_at.is_(None))
 )
 SAVE = (

@@ -1,0 +1,77 @@
+"""`doctor`: whether what this installation depends on does its part. It changes nothing anywhere.
+
+The apps for signing in: a made-up code is exchanged. A provider that takes our id and secret finds fault with the code
+(`invalid_grant`); one that does not, with the client (`invalid_client`).
+"""
+
+import secrets
+from dataclasses import dataclass
+
+from bot.app import Parts
+from bot.mail.wire import oauth as wire
+from bot.oauth_apps import NAMES, App
+from bot.store import grants
+from bot.store.engine import reading
+from flows.words import SignInProvider
+
+TAKEN = frozenset({"invalid_grant"})
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at; `advice` is what an operator does about it."""
+
+    what: str
+    well: bool
+    said: str
+    advice: str = ""
+
+
+def examine(parts: Parts) -> list[Finding]:
+    """Look at everything that can be looked at from here."""
+    return [finding for app, whose in _apps(parts) for finding in _examined(parts, app, whose)]
+
+
+def _apps(parts: Parts) -> list[tuple[App, str]]:
+    """The installation's apps, and those of agencies, with whose they are."""
+    found = [(app, "") for app in parts.apps.own]
+    with reading(parts.engine) as db:
+        for row in grants.apps(db):
+            app = parts.apps.of_agency(db, row.agency_id, row.provider, personal=False)
+            if app is not None and app.client_id == row.client_id:
+                found.append((app, row.name))
+    return found
+
+
+def _examined(parts: Parts, app: App, whose: str) -> list[Finding]:
+    what = f"Sign in with {NAMES[app.provider]}" + (f", {whose}" if whose else "")
+    redirect = parts.apps.redirect_uri(app.provider)
+    registered = Finding(what, well=True, said=f"redirect address {redirect}", advice="it has to be registered there")
+    try:
+        client = parts.apps.client(app)
+    except (wire.Away, wire.Refused, ValueError) as failure:
+        advice = "look at the way out of this machine, and at the authority in the settings"
+        return [
+            registered,
+            Finding(what, well=False, said=f"it does not say where to sign in ({failure})", advice=advice),
+        ]
+    return [registered, _tried(what, app, client, redirect)]
+
+
+def _tried(what: str, app: App, client: wire.Client, redirect: str) -> Finding:
+    try:
+        wire.exchange(
+            client, code=secrets.token_urlsafe(24), verifier=secrets.token_urlsafe(48), redirect_uri=redirect, nonce="x"
+        )
+    except wire.Refused as refused:
+        if refused.error in TAKEN:
+            return Finding(what, well=True, said="the app's id and secret are taken")
+        return Finding(what, well=False, said=f"the app is refused ({refused})", advice=_advice(app.provider))
+    except wire.Away as away:
+        return Finding(what, well=False, said=f"no answer ({away})", advice="try again; look at the way out")
+    return Finding(what, well=False, said="a made-up code was taken", advice="that is no provider to be trusted")
+
+
+def _advice(provider: SignInProvider) -> str:
+    name = provider.upper()
+    return f"compare {name}_CLIENT_ID and {name}_CLIENT_SECRET with the app's page; secrets expire"
