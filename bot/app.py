@@ -33,7 +33,7 @@ from bot.mail.knowledge.providers import BadTable, Providers
 from bot.mail.wire.egress import Egress
 from bot.mail.wire.guard import Guard
 from bot.mail.wire.smtp import Network, tls_context
-from bot.oauth_apps import Apps
+from bot.oauth_apps import Apps, sign_in_pages
 from bot.records import Records
 from bot.safe import Safe
 from bot.screens import Screens
@@ -223,6 +223,7 @@ def house(settings: Settings) -> House:
         signup=settings.signup,
         desk=bool(settings.support_channel),
         answer_minutes=settings.support_answer_minutes,
+        sign_in_pages=sign_in_pages(settings),
     )
 
 

@@ -40,6 +40,12 @@ def use_of_app(provider: str, client_id: str, tenant: str) -> dict[str, str | in
     return {"provider": provider, "client": client_id, "tenant": tenant}
 
 
+def sign_in_pages(settings: Settings) -> dict[SignInProvider, str]:
+    """The names of the providers' own pages, as a person's browser shows them."""
+    given = {"microsoft": settings.microsoft_authority, "google": settings.google_authority}
+    return {provider: urlsplit(given[provider]).netloc or _PAGES[provider] for provider in PROVIDERS}
+
+
 class Apps:
     """Knows the apps. Safe to share between threads."""
 
@@ -54,6 +60,7 @@ class Apps:
             "microsoft": settings.microsoft_authority,
             "google": settings.google_authority,
         }
+        self._pages = sign_in_pages(settings)
         given: tuple[tuple[SignInProvider, str, str], ...] = (
             ("microsoft", settings.microsoft_client_id, settings.microsoft_client_secret),
             ("google", settings.google_client_id, settings.google_client_secret),
@@ -76,7 +83,7 @@ class Apps:
 
     def page_of(self, provider: SignInProvider) -> str:
         """The name of the provider's page, as a person's browser shows it."""
-        return urlsplit(self._authority[provider]).netloc or _PAGES[provider]
+        return self._pages[provider]
 
     # --- whose ---
 

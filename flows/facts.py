@@ -1,7 +1,8 @@
 """What a step may know beside state and event: read in the same transaction, never saved."""
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Literal
 
@@ -122,7 +123,8 @@ class Role:
 class House:
     """What this installation is: who runs it, how long things are kept, and how a person is reached.
 
-    `desk`: persons answer in this very chat, within so many minutes of their working time.
+    `desk`: persons answer in this very chat, within so many minutes of their working time. `sign_in_pages`: the names
+    of the providers' own pages, which a person is to look for before they type a password.
     """
 
     operator: str
@@ -136,6 +138,7 @@ class House:
     signup: Literal["ask", "closed"] = "ask"
     desk: bool = False
     answer_minutes: int = 30
+    sign_in_pages: Mapping[SignInProvider, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

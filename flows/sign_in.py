@@ -40,8 +40,6 @@ from flows.words import (
 
 TRIES_BEFORE_A_PERSON = 3
 BRANDS: dict[SignInProvider, str] = {"microsoft": "Microsoft", "google": "Google"}
-# Where the provider's own page is: the person is to look for it before typing a password.
-SITES: dict[SignInProvider, str] = {"microsoft": "login.microsoftonline.com", "google": "accounts.google.com"}
 # Where a person takes back themselves what they allowed: Microsoft offers no way to do that for them.
 PERMISSIONS = {"work": "https://myapps.microsoft.com", "personal": "https://account.live.com/consent/Manage"}
 # What is offered after a reason for which a new link alone would not help.
@@ -186,7 +184,7 @@ def ask_sign_in(state: Signing, facts: Facts) -> Ask:
                 **brand(provider),
                 "address": Code(account.address),
                 "domain": Code(facts.house.domain),
-                "site": Code(SITES[provider]),
+                "site": Code(facts.house.sign_in_pages[provider]),
                 "link": Link(link_id),
             }
             options = _options(("trouble", "password", "person"), facts, account)

@@ -74,6 +74,7 @@ HOUSE = House(
     retention_days=90,
     support_contact="+1 555 0100",
     domain="bot.example.test",
+    sign_in_pages={"microsoft": "login.microsoftonline.com", "google": "accounts.google.com"},
 )
 GMAIL = Provider("google", "Gmail", "app_password", date(2026, 3, 1), shape="google16", hint="app_password")
 MICROSOFT = Provider(
