@@ -58,7 +58,7 @@ from bot.worker import Worker
 from bot.workspaces import Workspaces
 from flows.facts import House
 from flows.speech import sentence
-from flows.words import Language
+from flows.words import Language, SignInProvider
 
 WEB_POOL = 10
 IPV6 = 6
@@ -223,7 +223,14 @@ def house(settings: Settings) -> House:
         signup=settings.signup,
         desk=bool(settings.support_channel),
         answer_minutes=settings.support_answer_minutes,
+        sites=_sites(settings),
     )
+
+
+def _sites(settings: Settings) -> dict[SignInProvider, str]:
+    """Where people sign in at a provider, if that is not its usual page."""
+    given: dict[SignInProvider, str] = {"microsoft": settings.microsoft_authority, "google": settings.google_authority}
+    return {provider: urlsplit(authority).netloc for provider, authority in given.items() if authority}
 
 
 def network(settings: Settings) -> Network:

@@ -1,7 +1,8 @@
 """What a step may know beside state and event: read in the same transaction, never saved."""
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Literal
 
@@ -122,7 +123,8 @@ class Role:
 class House:
     """What this installation is: who runs it, how long things are kept, and how a person is reached.
 
-    `desk`: persons answer in this very chat, within so many minutes of their working time.
+    `desk`: persons answer in this very chat, within so many minutes of their working time. `sites`: where people sign
+    in at a provider, if that is not its usual page.
     """
 
     operator: str
@@ -136,6 +138,7 @@ class House:
     signup: Literal["ask", "closed"] = "ask"
     desk: bool = False
     answer_minutes: int = 30
+    sites: Mapping[SignInProvider, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

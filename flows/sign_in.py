@@ -186,7 +186,7 @@ def ask_sign_in(state: Signing, facts: Facts) -> Ask:
                 **brand(provider),
                 "address": Code(account.address),
                 "domain": Code(facts.house.domain),
-                "site": Code(SITES[provider]),
+                "site": Code(facts.house.sites.get(provider, SITES[provider])),
                 "link": Link(link_id),
             }
             options = _options(("trouble", "password", "person"), facts, account)
