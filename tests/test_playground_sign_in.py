@@ -178,6 +178,12 @@ def test_where_an_administrator_has_to_approve_nobody_is_let_in(client, identity
     assert (told.cause, told.hint) == (("consent", "AADSTS90094") if do == "allow" else ("denied", ""))
 
 
+def test_where_an_administrator_has_to_approve_it_does_not_matter_who_asks(client, identity):
+    identity.consent = "admin"
+    answer = callback(pressed(asking(client, login_hint=""), address="nobody@office.test"))
+    assert answer["error_description"].startswith("AADSTS90094")
+
+
 def test_an_administrator_who_allowed_reading_has_it_granted_unasked_beside_sending(client, clock, identity):
     identity.consent = "reading"
     assert IMAP_ACCESS in signed_in(client, clock).scopes

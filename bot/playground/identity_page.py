@@ -96,7 +96,7 @@ class _Page:
         if request.form.get("do") != "allow":
             return self._provider.decide(asked, None)
         address = request.form.get("address", "").strip()[:MAX_ADDRESS].lower()
-        if address not in self._identity.addresses:
+        if address not in self._identity.addresses and self._identity.consent != "admin":
             return self._drawn(asked, address, status=_BAD_REQUEST)
         return self._provider.decide(asked, address)
 

@@ -5,7 +5,6 @@ every request; here stands where its answers are kept, and what time it is.
 """
 
 import hmac
-from functools import cached_property
 from typing import Any
 
 from authlib.integrations.flask_oauth2 import AuthorizationServer
@@ -33,6 +32,7 @@ class Provider:
     def __init__(self, app: Flask, identity: Identity, issuer: str) -> None:
         self.issuer = issuer
         self._identity = identity
+        self._keys: KeySet | None = None
         self._client = _Client(identity)
         app.config["OAUTH2_REFRESH_TOKEN_GENERATOR"] = True
         seconds = int(ACCESS_LIVES.total_seconds())
@@ -43,10 +43,13 @@ class Provider:
         self._server.register_grant(_bound(_RefreshGrant, identity))
         self._server.register_endpoint(_bound(_Revocation, identity))
 
-    @cached_property
+    @property
     def keys(self) -> KeySet:
         """Signs, and is shown without its private part. Made when it is needed first: it takes a moment."""
-        return KeySet([RSAKey.generate_key(2048, {"use": "sig", "alg": "RS256"}, auto_kid=True)])
+        with self._identity.changed:  # two who come first together have to see the same
+            if self._keys is None:
+                self._keys = KeySet([RSAKey.generate_key(2048, {"use": "sig", "alg": "RS256"}, auto_kid=True)])
+            return self._keys
 
     def ask(self) -> Any:
         """The request to be put before a person, once it is a valid one. Raises authlib's OAuth2Error."""
