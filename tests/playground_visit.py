@@ -5,6 +5,7 @@ import re
 from playground_site import sentence
 from playwright.sync_api import expect
 
+from bot.playground.identity import ADDRESSES
 from bot.playground.mail import MAILBOXES
 
 WIDE = {"viewport": {"width": 1440, "height": 860}}
@@ -20,7 +21,7 @@ class Visit:
     def __init__(self, page, site, language="en"):
         self.page, self.site, self.language = page, site, language
         page.goto(f"{site.address}/playground?language={language}")
-        expect(page.locator("#tabs button")).to_have_count(len(MAILBOXES) + 1)
+        expect(page.locator("#tabs button")).to_have_count(len(MAILBOXES) + len(ADDRESSES) + 1)
 
     def text(self, name, **values):
         return sentence(name, self.language, **values)

@@ -355,6 +355,8 @@ def test_one_message_says_which_page_to_expect():
         "link": Link("l1"),
     }
     assert ask(AwaitingSignIn(ANA, "google", "l1"), MEMBER).values["site"] == Code("accounts.google.com")
+    elsewhere = replace(MEMBER, house=replace(MEMBER.house, sign_in_pages={"google": "127.0.0.1:8001"}))
+    assert ask(AwaitingSignIn(ANA, "google", "l1"), elsewhere).values["site"] == Code("127.0.0.1:8001")
 
 
 @pytest.mark.parametrize(
