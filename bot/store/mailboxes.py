@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import Text, bindparam, cast, delete, func, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from bot.store import files
+from bot.store import doors, files
 from bot.store.engine import Connection, Row
 from bot.store.tables import (
     agency,
@@ -93,6 +93,8 @@ def standing(db: Connection, member_id: UUID, contact_id: UUID) -> Row | None:
 def save(db: Connection, member_id: UUID, values: Mapping[str, Any]) -> UUID | None:
     """Save a member's mailbox in a new version; the id of the secret that it replaces, if another one."""
     before = of_member(db, member_id)
+    if before is not None and before.address.lower() != values["address"].lower():
+        doors.revoke(db, before.id, values["since"])  # it was given to send from the other address
     worked = values["since"] if values["state"] == "works" else None
     values = {**values, "worked_at": worked, "doubt": "", "doubted_at": None}
     row = upsert(mailbox).values(id=uuid4(), member_id=member_id, version=1, **values)
