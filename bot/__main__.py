@@ -29,6 +29,7 @@ from bot.vault import Secret, new_key
 from flows import guide
 from flows.words import LANGUAGES, Language
 
+DOOR_POOL = 20  # connections to the database; each is held for moments only
 OPERATOR_ERRORS = (SettingsError, WrongSchema, WrongKey, EmbeddedFailed, commands.CannotBe)
 as_json = click.option("--json", "wants_json", is_flag=True, help="Answer in JSON.")
 
@@ -102,6 +103,20 @@ def worker() -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda _number, _frame: working.stop())
         working.run()
+
+
+@main.command()
+def door() -> None:
+    """Take mails for people's mailboxes from Ally, until told to stop; SIGHUP: the certificate was renewed."""
+    from bot.door_command import keep_open  # noqa: PLC0415 - only this command needs it
+
+    settings = _settings()
+    with opened(settings) as url:
+        parts = join(settings, url, pool=DOOR_POOL)
+        try:
+            keep_open(parts)
+        finally:
+            parts.close()
 
 
 @main.command()

@@ -313,6 +313,11 @@ class Settings(BaseModel):
         return f"[{self.bind}]:{self.port}" if ":" in self.bind else f"{self.bind}:{self.port}"
 
     @property
+    def door_bind(self) -> str | None:
+        """Where the door listens: at all addresses (None), but at 127.0.0.1 in the playground."""
+        return None if self.real else "127.0.0.1"
+
+    @property
     def domain(self) -> str:
         """The name that every link of ours begins with."""
         return urlsplit(self.url).netloc

@@ -731,8 +731,9 @@ def _news(envelope: Envelope, event: News, facts: Facts) -> Turn:
             said = Say("news.mail_refused", {"why": Text(f"cause.{cause}" if cause else "news.mailbox_changed")})
             offer = () if retry else (Option(f"{GO}mailbox.manage", "menu.button.mailbox"),)
             return Turn(envelope, (said,), ask=True, offer=offer)
-        case MailUnknown():
-            return Turn(envelope, (Say("news.mail_unknown"),), ask=True)
+        case MailUnknown(recipients=recipients):
+            said = Say("news.door_unknown", {"to": Code(recipients)}) if recipients else Say("news.mail_unknown")
+            return Turn(envelope, (said,), ask=True)
         case CopyMissing(recipients=recipients, state=state):
             missing = Say("news.copy_missing", {"to": Code(recipients), "why": Text(f"copy.{state}")})
             return Turn(envelope, (missing,), ask=True)

@@ -542,9 +542,13 @@ class MailWaits:
 
 @dataclass(frozen=True, slots=True)
 class MailUnknown:
-    """The connection broke before the server said whether it took the mail. Nobody sends it again by itself."""
+    """The connection broke before the server said whether it took the mail. Nobody sends it again by itself.
+
+    `recipients`: of a mail that was not written here, but came from Ally.
+    """
 
     mail_id: str
+    recipients: str = ""
 
 
 @dataclass(frozen=True, slots=True)

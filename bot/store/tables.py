@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-SCHEMA = 13  # what this code writes; see `migrations/env.py` and `store.schema`
+SCHEMA = 14  # what this code writes; see `migrations/env.py` and `store.schema`
 
 metadata = MetaData(
     naming_convention={
@@ -319,6 +319,20 @@ door_key = Table(
     Column("revoked_at", Moment),
     Column("refused_at", Moment),
     Column("refusal", String(64), nullable=False, server_default=""),
+)
+
+# A mail that came in at the door, for a day: the same one is not sent twice, whoever hands it in once more. The promise
+# looks after it where the process dies that hands it over.
+door_mail = Table(
+    "door_mail",
+    metadata,
+    Column("mail_id", Uuid, ForeignKey("outgoing_mail.id", ondelete="CASCADE"), primary_key=True),
+    _of("mailbox"),
+    Column("digest", String(64), nullable=False),
+    Column("own_id", Boolean, nullable=False),
+    Column("promise_id", BigInteger, nullable=False),
+    Column("at", Moment, nullable=False, index=True),
+    UniqueConstraint("mailbox_id", "digest"),
 )
 
 # An agency's own app at a provider: its people sign in through that one, not the installation's. Its secret is sealed.
