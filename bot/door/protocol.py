@@ -148,6 +148,12 @@ class Protocol(SMTP):
         if self.transport is not None:
             self.loop.call_soon(self.transport.close)
 
+    def abort(self) -> None:
+        """The end, without a good-bye."""
+        transport: Any = self.transport
+        if transport is not None:
+            transport.abort()
+
     def _watched(self, name: str, method: Callable[[Any], Awaitable[None]]) -> Callable[[Any], Awaitable[None]]:
         """A command with what holds for all of them; what aiosmtpd tells of it with HELP stays."""
 

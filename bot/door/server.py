@@ -5,7 +5,6 @@ not bounded here is bounded in the protocol; nothing that a guest does costs the
 """
 
 import asyncio
-import contextlib
 import ssl
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -25,6 +24,8 @@ from bot.limits import source as source_of
 
 QUICK = 8  # threads for what only asks our database
 STOP_TIME = 20.0  # seconds for what is under way
+GOOD_BYE = 1.0  # seconds for the others' connections to end, as TLS wants it
+LOOK = 0.02
 TIDY = 10.0  # seconds between looks at the certificate, and at connections that nobody uses
 TELL = 6  # such looks between two lines in the log
 BACKLOG = 512
@@ -129,16 +130,21 @@ class Door:
         self.stopping = True
         for guest in list(self._guests):
             guest.leave()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(STOP_TIME):
-                while self._under_way or any(guest.busy for guest in self._guests):
-                    await asyncio.sleep(0.05)
+        await self._until(lambda: not self._under_way and not any(guest.busy for guest in self._guests), STOP_TIME)
         for guest in list(self._guests):
-            if guest.transport is not None:
-                guest.transport.close()
-        await asyncio.sleep(0)
+            guest.close()
+        await self._until(lambda: not self._connected, GOOD_BYE)
+        for guest in list(self._guests):
+            guest.abort()
+        await self._until(lambda: not self._connected, GOOD_BYE)
         self._quick.shutdown(wait=False, cancel_futures=True)
         self._senders.shutdown(wait=False, cancel_futures=True)
+
+    @staticmethod
+    async def _until(over: Callable[[], bool], seconds: float) -> None:
+        until = asyncio.get_running_loop().time() + seconds
+        while not over() and asyncio.get_running_loop().time() < until:
+            await asyncio.sleep(LOOK)
 
     async def _tidy(self) -> None:
         looks = 0
@@ -183,7 +189,12 @@ class Door:
         guest = Protocol(self, source)
         try:
             inside = await asyncio.get_running_loop().start_tls(
-                transport, guest, self._context, server_side=True, ssl_handshake_timeout=self.times.handshake
+                transport,
+                guest,
+                self._context,
+                server_side=True,
+                ssl_handshake_timeout=self.times.handshake,
+                ssl_shutdown_timeout=GOOD_BYE,
             )
         except (OSError, ssl.SSLError):  # it speaks no TLS, or one that is too old, or nothing at all
             transport.abort()

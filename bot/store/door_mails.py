@@ -60,8 +60,9 @@ def begin(
         mail_id=mail_id, mailbox_id=once.mailbox_id, digest=once.digest, own_id=once.own_id, promise_id=promise_id,
         at=now,
     )  # fmt: skip
-    noted = db.execute(row.on_conflict_do_nothing(index_elements=[door_mail.c.mailbox_id, door_mail.c.digest]))
-    return promise_id if noted.rowcount == 1 else None
+    once_only = row.on_conflict_do_nothing(index_elements=[door_mail.c.mailbox_id, door_mail.c.digest])
+    noted = db.execute(once_only.returning(door_mail.c.mail_id)).one_or_none()
+    return promise_id if noted is not None else None
 
 
 def refused(db: Connection, mail_id: UUID) -> None:
