@@ -12,21 +12,25 @@ import smtplib
 import socket
 import ssl
 import threading
+from contextlib import ExitStack
 from email.message import EmailMessage
 from typing import TYPE_CHECKING, Any, Self
 
+import pytest
+import trustme
+
+import bot.proofs
 from bot import door_keys
 from bot.door.server import Bounds, Door, Times
 from bot.door_desk import DoorDesk
+from bot.mail.wire.sent_folder import resolve_unknown
 from bot.store import doors, tables
-from tests.botkit import ADDRESS, ANA
+from tests.botkit import ADDRESS, ANA, Kit, table_of_providers
+from tests.faulty_imap import FaultyIMAP
+from tests.faulty_smtp import QUICK, FaultySMTP, client_context, loopback_network, server_context
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import trustme
-
-    from tests.botkit import Kit
 
 HOST = "door.example.com"
 TO = "bia@client.test"
@@ -69,6 +73,7 @@ class OpenDoor:
         self.door: Door
         self.loop: asyncio.AbstractEventLoop
         self.port = 0
+        self.guests: list[Guest] = []
         self._sockets: list[socket.socket] = []
 
     def __enter__(self) -> Self:
@@ -79,8 +84,8 @@ class OpenDoor:
     def __exit__(self, *_: object) -> None:
         self.stop()
         self.desk.close()
-        for sock in self._sockets:
-            sock.close()
+        for one in (*self.guests, *self._sockets):
+            one.close()
 
     def stop(self) -> None:
         """As SIGTERM does; waits for the end."""
@@ -131,6 +136,7 @@ class Guest(smtplib.SMTP):
         super().__init__(HOST, open_door.port, local_hostname="ally.example", timeout=30)
 
     def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
+        self._door.guests.append(self)
         return self._door.connected()
 
     def say(self, line: str | bytes) -> tuple[int, str]:
@@ -164,3 +170,78 @@ def raw(*lines: str, body: str = BODY) -> bytes:
 def told(kit: Kit, who: str = ANA) -> str:
     """What was said to somebody last."""
     return kit.last(who).body
+
+
+MESSAGE = raw(
+    f"From: Ana <{ADDRESS}>", f"To: {TO}", "Message-ID: <1@ally.example>", "Date: Mon, 2 Mar 2026 12:00:00 +0000"
+)
+
+
+@pytest.fixture(scope="module")
+def door_authority():
+    return trustme.CA()
+
+
+@pytest.fixture(scope="module")
+def door_server_context(door_authority):
+    return server_context(door_authority, "localhost")
+
+
+@pytest.fixture
+def no_waits(monkeypatch):
+    monkeypatch.setattr(bot.proofs, "SOON", (0.0,))
+    monkeypatch.setattr("bot.door_desk.SLOWED", (0.0, 0.0))
+    monkeypatch.setitem(resolve_unknown.__kwdefaults__, "waits", (0.0,))
+
+
+@pytest.fixture
+def door_at(database_url, tmp_path, door_authority, door_server_context):
+    """Makes a kit with an open door, whose mailbox's server is a scripted one: `door_at(auth=WRONG)`."""
+    with ExitStack() as stack:
+
+        def make(timeouts=QUICK, times=None, bounds=None, limits=None, **replies):
+            imap = stack.enter_context(FaultyIMAP(door_server_context))
+            server = stack.enter_context(FaultySMTP(door_server_context, **replies))
+            table = table_of_providers(tmp_path, server.port, imap.port, **({"limits": limits} if limits else {}))
+            kit = stack.enter_context(Kit(database_url, tmp_path, providers=table))
+            kit.network(loopback_network(client_context(door_authority), server.port, imap.port, timeouts=timeouts))
+            kit.server, kit.imap = server, imap
+            kit.mailbox(port=server.port)
+            kit.key = key_for(kit)
+            kit.door = stack.enter_context(OpenDoor(kit, door_authority, tmp_path, times=times, bounds=bounds))
+            return kit
+
+        yield make
+
+
+@pytest.fixture
+def door_inside(door_at):
+    """A kit, and a guest of its door who has signed in."""
+
+    def make(**options):
+        kit = door_at(**options)
+        return kit, guest(kit)
+
+    return make
+
+
+def guest(kit, key=None, user=ADDRESS):
+    made = Guest(kit.door)
+    made.login(user, key or kit.key)
+    return made
+
+
+def handed_in(one, message=MESSAGE, sender=ADDRESS, to=TO):
+    """A message as it stands; the reply to it."""
+    assert one.mail(sender)[0] == 250
+    assert one.rcpt(to)[0] == 250
+    code, text = one.data(message)
+    return code, text.decode()
+
+
+def mails(kit):
+    return kit.rows(tables.outgoing_mail)
+
+
+def states(kit):
+    return [one.state for one in mails(kit)]

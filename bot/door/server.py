@@ -143,7 +143,7 @@ class Door:
     @staticmethod
     async def _until(over: Callable[[], bool], seconds: float) -> None:
         until = asyncio.get_running_loop().time() + seconds
-        while not over() and asyncio.get_running_loop().time() < until:
+        while not over() and asyncio.get_running_loop().time() < until:  # noqa: ASYNC110 - for seconds, at the end
             await asyncio.sleep(LOOK)
 
     async def _tidy(self) -> None:
