@@ -338,7 +338,7 @@ def test_a_guest_who_hangs_up_meanwhile_changes_nothing(door_inside):
     assert len(kit.server.messages) == 1
 
 
-# --- who ---------------------------------------------------------------------------------------------------------------
+# --- who ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN"])
@@ -455,7 +455,7 @@ def test_a_server_s_own_limits_are_kept(door_at):
     assert (found.parallel, found.a_minute) == (3, 30)
 
 
-# --- TLS ---------------------------------------------------------------------------------------------------------------
+# --- TLS ------------------------------------------------------------------------------------------------------------
 
 
 def test_a_renewed_certificate_is_taken_by_the_next_connection(door_at, door_authority, tmp_path):

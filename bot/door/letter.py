@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from email.errors import ObsoleteHeaderDefect
 from email.policy import default
 from email.utils import format_datetime
 from typing import Any, Literal
@@ -60,6 +61,7 @@ def read(content: bytes, *, address: str, now: datetime, made_id: str) -> Letter
 
     Raises Unfit.
     """
+    content += b"" if content.endswith(b"\r\n") else b"\r\n"
     if _BARE.search(content):
         raise Unfit("bare")
     if b"\0" in content:
@@ -85,8 +87,6 @@ def digest_for(letter: Letter, recipients: Sequence[str]) -> str:
 
 def _parted(content: bytes) -> tuple[bytes, bytes, bytes]:
     """Header, the empty line, and the body. Raises Unfit for one without a header."""
-    if not content.endswith(b"\r\n"):
-        content += b"\r\n"
     head, gap, body = content.partition(b"\r\n\r\n")
     if not head or len(head) > MAX_HEAD or head.startswith(b"\r\n"):
         raise Unfit("header")
@@ -135,7 +135,8 @@ def _addresses(value: bytes) -> list[str]:
     if len(value) > MAX_FROM or value.count(b"<") > 1:
         return []
     header: Any = default.header_factory("From", value.decode("utf-8", "replace"))
-    if any(group.display_name is not None for group in header.groups):
+    odd = [one for one in header.defects if not isinstance(one, ObsoleteHeaderDefect)]  # a dot in a name is only old
+    if odd or any(group.display_name is not None for group in header.groups):
         return []
     return [one.addr_spec.lower() for one in header.addresses]
 

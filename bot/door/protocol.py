@@ -118,9 +118,10 @@ class Protocol(SMTP):
 
     def leave(self) -> None:
         """We stop: who waits for nothing is sent away now, the others when they have their answer."""
-        if not self.busy and self.transport is not None:
+        transport: Any = self.transport
+        if not self.busy and transport is not None and not transport.is_closing():
             self._writer.write(b"421 4.3.2 We are about to restart. Please come again in a minute.\r\n")
-            self.transport.close()
+            transport.close()
 
     def patient(self, seconds: float) -> None:
         """The guest may take so long until the next command is there."""
