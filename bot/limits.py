@@ -64,7 +64,7 @@ LIMITS: dict[Name, dict[str, str]] = {
     "door_mail": {
         "mailbox": "60 per minute; 200 per hour",
         "agency": "200 per minute",
-        "source": "200 per 2 seconds",
+        "source": "200 per second",
     },
     # Telling somebody unasked that a copy of what left through the door is missing.
     "door_news": {"mailbox": "1 per day"},
