@@ -12,10 +12,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
+from math import ceil
 from typing import Any, cast
 from uuid import UUID
 
 import structlog
+from limits import parse
+from limits.storage import MemoryStorage
+from limits.strategies import FixedWindowRateLimiter
 
 from bot import door_keys
 from bot.credentials import relay
@@ -34,16 +38,17 @@ from bot.mail.wire.addresses import BadAddress, normalise
 from bot.mail.wire.relay import Lines, NeedsEightBit
 from bot.safe import WAITING
 from bot.store import door_mails, doors, mailboxes, promises
-from bot.store.door_mails import Once
-from bot.store.engine import Connection, DatabaseDown, Row, reading
+from bot.store.door_mails import HOUR, Once
+from bot.store.engine import DatabaseDown, Row, reading
 from bot.vault import Secret, Unopenable
 from flows.sign_in import why
 from flows.speech import sentence
 
 PARALLEL = 2  # at once from one mailbox, where its provider tells no number
 MAX_PARALLEL = 5
-DAY = timedelta(days=1)  # so long a mail is known again by its Message-ID and bytes
-WITHOUT_ID = timedelta(minutes=10)  # without one the same bytes may be meant twice, but not at once
+PER_MINUTE, PER_HOUR = 60, 200  # mails of a mailbox
+# A product that sends for many people comes from few machines.
+OF_AN_AGENCY, OF_A_SOURCE = parse("1000 per minute"), parse("2000 per 10 seconds")
 # After this long nobody hands it over any more (all that a server may take after the last byte), and the truth is told.
 LEASE = timedelta(seconds=180)
 SLOWED = (2.0, 30.0)  # seconds that a wrong key waits for its answer: at first, and where there were too many
@@ -53,10 +58,6 @@ LEAVE = 1.0  # seconds for the good-bye of a connection that is given up
 _TOLD = re.compile(r"(?:^|: )([45]\d\d)[ -](?:([45]\.\d{1,3}\.\d{1,3})\b)?")
 _PASSED_ON = frozenset({450, 451, 452, 550, 551, 552, 553, 554})  # of what a server says after MAIL, RCPT or DATA
 _log = structlog.get_logger(__name__)
-
-
-class _TakenError(Exception):
-    """The same mail is being handed over by somebody else, or was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,7 @@ class DoorDesk:
     def __init__(self, tools: Tools, lines: Lines | None = None) -> None:
         self._tools = tools
         self._lines = lines or Lines()
+        self._lately = FixedWindowRateLimiter(MemoryStorage())
         self._resting: dict[tuple[UUID, int], datetime] = {}
 
     # --- who ---
@@ -86,7 +88,7 @@ class DoorDesk:
         hashed = door_keys.hash_of(key)
         try:
             with reading(self._tools.engine) as db:
-                row = doors.by_hash(db, hashed)
+                row = door_mails.standing(db, hashed, "", self._tools.clock.now())
             if row is None or row.address.lower() != user.strip().lower():
                 return self._turned_away(user.strip(), source_address)
             language = language_of(row.language)
@@ -120,6 +122,7 @@ class DoorDesk:
         parallel = min(known.connections, MAX_PARALLEL) if known and known.connections else PARALLEL
         return Guest(
             mailbox=str(row.mailbox_id),
+            agency=str(row.agency_id),
             address=row.address,
             language=language_of(row.language),
             key=hashed,
@@ -129,23 +132,30 @@ class DoorDesk:
             size=row.size or 0,
         )
 
-    def may_send(self, guest: Guest, source_address: str) -> Guest | Reply:
+    def may_send(self, guest: Guest) -> Guest | Reply:
         """See `House`."""
+        now = self._tools.clock.now()
         try:
-            with self._tools.engine.begin() as db:
-                door_mails.hurried(db)
-                row = doors.by_hash(db, guest.key)
-                closed = self._closed(row, guest)
-                if row is None or closed is not None:
-                    return closed or self._gone(guest)
-                counted = self._tools.limits.allow(
-                    "door_mail", guest.mailbox, str(row.agency_id), source(source_address), connection=db
-                )
+            with reading(self._tools.engine) as db:
+                row = door_mails.standing(db, guest.key, "", now)
         except DatabaseDown:
             return self._down(guest)
-        if isinstance(counted, Exhausted):
-            return self._reply(guest, 450, "4.7.1", "limit", {"minutes": str(counted.minutes)})
-        return self._guest(row, guest.key)
+        closed = self._closed(row, guest)
+        if row is None or closed is not None:
+            return closed or self._gone(guest)
+        return self._limited(guest, row, now) or self._guest(row, guest.key)
+
+    def _limited(self, guest: Guest, row: Row, now: datetime) -> Reply | None:
+        """What left from a mailbox is counted by all processes; an agency and a source, by each for itself."""
+        minutes = 1 if row.in_minute >= PER_MINUTE else 0
+        if row.in_hour >= PER_HOUR:
+            minutes = max(1, ceil((row.since + HOUR - now).total_seconds() / 60))
+        return self._reply(guest, 450, "4.7.1", "limit", {"minutes": str(minutes)}) if minutes else None
+
+    def is_busy(self, guest: Guest, source_address: str) -> Reply | None:
+        """See `House`."""
+        free = self._lately.hit(OF_AN_AGENCY, guest.agency) and self._lately.hit(OF_A_SOURCE, source(source_address))
+        return None if free else self._reply(guest, 450, "4.7.1", "limit", {"minutes": "1"})
 
     def _closed(self, row: Row | None, guest: Guest) -> Reply | None:
         """Why a key that was right opens nothing any more."""
@@ -184,29 +194,33 @@ class DoorDesk:
         """See `House`."""
         now = self._tools.clock.now()
         try:
+            digest = letters.digest_for(letter, recipients)
             with reading(self._tools.engine) as db:
-                row = doors.by_hash(db, guest.key)
-                closed = self._closed(row, guest)
-                if row is None or closed is not None:
-                    return closed or self._gone(guest)
-                once = Once(row.mailbox_id, letters.digest_for(letter, recipients), letter.own_id)
-                before = door_mails.known(db, once, now - DAY, now - WITHOUT_ID)
-            if before is not None:
-                return self._said_before(guest, before, now)
+                row = door_mails.standing(db, guest.key, digest, now)
+            closed = self._closed(row, guest)
+            if row is None or closed is not None:
+                return closed or self._gone(guest)
+            once = Once(row.mailbox_id, digest, letter.own_id)
+            if row.before_id is not None and row.before_came > now - once.kept:
+                return self._said_before(guest, row, now)
+            limited = self._limited(guest, row, now)
+            if limited is not None:
+                return limited
             if self._resting.get((row.secret_id, row.version), now) > now:
                 return self._reply(guest, 451, "4.7.0", "not_working")
             return self._sent(guest, _Going(mail_id, row, letter, recipients, once, {}))
         except DatabaseDown:
             return self._down(guest)
 
-    def _said_before(self, guest: Guest, before: Row, now: datetime) -> Reply:
+    def _said_before(self, guest: Guest, row: Row, now: datetime) -> Reply:
         """The same mail once more: what became of it, as far as that is known."""
-        if before.state == "accepted":
+        if row.before_state == "accepted":
             return self._reply(guest, 250, "2.0.0", "before")
-        if before.state == "handing" and now - before.at < LEASE:
+        if row.before_state == "handing" and now - row.before_at < LEASE:
             return self._reply(guest, 451, "4.3.0", "under_way")
-        if before.state == "handing":  # its process died in the middle
-            self._unknown_now(before.id, before.promise_id, "the process ended while the mail was handed over")
+        if row.before_state == "handing":  # its process died in the middle
+            why = "the process ended while the mail was handed over"
+            self._unknown_now(row.before_id, row.before_promise, why)
         return self._reply(guest, 250, "2.0.0", "unknown")
 
     def _sent(self, guest: Guest, mail: _Going) -> Reply:
@@ -222,7 +236,7 @@ class DoorDesk:
                 on_handing=partial(self._note_handing, mail),
                 on_accepted=partial(self._note_accepted, mail),
             )
-        except _TakenError:
+        except door_mails.Known:
             return self._reply(guest, 451, "4.3.0", "under_way")
         except Unopenable:
             return self._reply(guest, 550, "5.7.1", "not_working")
@@ -271,14 +285,12 @@ class DoorDesk:
     # --- what is noted ---
 
     def _note_handing(self, mail: _Going) -> None:
-        """Before the last byte leaves: from here on nobody hands this mail over again."""
+        """Before the last byte leaves: from here on nobody hands this mail over again. Raises Known."""
         now = self._tools.clock.now()
-        kept = DAY if mail.once.own_id else WITHOUT_ID
-        with self._tools.engine.begin() as db:
-            promise = door_mails.begin(db, mail.mail_id, self._values(mail, now), mail.once, now - kept, now + LEASE)
-            if promise is None:
-                db.rollback()
-                raise _TakenError
+        with reading(self._tools.engine) as db:
+            if mail.row.before_id is not None:
+                door_mails.forget(db, mail.once)  # its time is over
+            promise = door_mails.begin(db, mail.mail_id, self._values(mail, now), mail.once, now + LEASE)
         mail.note["promise"] = promise
 
     def _values(self, mail: _Going, now: datetime) -> dict[str, Any]:
@@ -294,27 +306,18 @@ class DoorDesk:
 
     def _note_accepted(self, mail: _Going, reply: str) -> None:
         """At the server's last word, before anything else is said to it; a database that is away is waited for."""
-        insist(lambda: self._kept(mail, reply))
-
-    def _kept(self, mail: _Going, reply: str) -> None:
-        now, row = self._tools.clock.now(), mail.row
-        with self._tools.engine.begin() as db:
-            if not mailboxes.move_mail(db, mail.mail_id, to="accepted", of=("handing", "unknown"), reply=reply, at=now):
-                return
-            promises.cancel(db, mail.note["promise"])
-            mailboxes.worked(db, row.mailbox_id, row.version, now)
-            doors.used(db, row.mailbox_id, now)
-            self._promise_copy(db, mail, now)
-
-    def _promise_copy(self, db: Connection, mail: _Going, now: datetime) -> None:
-        """Its bytes lie sealed until its copy is in *Sent*; see `bot.proofs.file_copy`."""
-        words = Secret(mail.letter.copy.decode("latin-1"))
+        now, words = self._tools.clock.now(), Secret(mail.letter.copy.decode("latin-1"))
         use, owner = {"mail": str(mail.mail_id)}, mail.row.contact_id
-        content = self._tools.safe.put(db, words, kind="door.mail", owner=owner, use=use, now=now, keep=WAITING)
-        mailboxes.keep_content(db, mail.mail_id, content)
-        wanted = promises.Wanted("work", promises.FILE_COPY, now, {"mail": str(mail.mail_id)})
-        promises.add(db, mail.row.conversation_id, [wanted], now)
-        promises.wake(db, {"work"})
+        content = self._tools.safe.seal(words, kind="door.mail", owner=owner, use=use, now=now, keep=WAITING)
+
+        def note() -> None:
+            with reading(self._tools.engine) as db:
+                door_mails.accepted(
+                    db, mail.mail_id, row=mail.row, reply=reply, promise_id=mail.note["promise"], content=content,
+                    at=now,
+                )  # fmt: skip
+
+        insist(note)
 
     def _note_refused(self, mail: _Going, outcome: sending.Refused | sending.Later) -> None:
         """It did not leave; handed in again it is a new mail."""
@@ -324,7 +327,7 @@ class DoorDesk:
             if mail.note:
                 mailboxes.move_mail(db, mail.mail_id, to="refused", of=("handing",), reply=outcome.raw, at=now)
                 promises.cancel(db, mail.note["promise"])
-                door_mails.refused(db, mail.mail_id)
+                door_mails.forget(db, mail.once)
             else:
                 values = {**self._values(mail, now), "state": "refused", "reply": outcome.raw[:500]}
                 mailboxes.add_mail(db, mail.mail_id, values)

@@ -23,7 +23,6 @@ Name = Literal[
     "admin_warning",
     "code",
     "discovery",
-    "door_mail",
     "door_news",
     "door_sign_in",
     "entrance",
@@ -59,13 +58,6 @@ LIMITS: dict[Name, dict[str, str]] = {
     # Mail written by hand does not come faster; a stolen phone stays far below the 500 a day after which Gmail
     # makes a personal account wait (https://support.google.com/mail/answer/22839). MAILS_PER_HOUR, MAILS_PER_DAY.
     "mail": {"mailbox": "20 per hour; 100 per day"},
-    # Mail through the door. A product that sends for many people comes from few machines; a mailbox stays far below
-    # what its provider takes in a day.
-    "door_mail": {
-        "mailbox": "60 per minute; 200 per hour",
-        "agency": "200 per minute",
-        "source": "200 per second",
-    },
     # Telling somebody unasked that a copy of what left through the door is missing.
     "door_news": {"mailbox": "1 per day"},
     # Wrong keys at the door. They cannot be guessed; whoever tries is slowed, and a right key is always taken.

@@ -1,9 +1,9 @@
 """`python -m bot door` as a process of its own, with people whose mailboxes lie at a real mail server.
 
-    with DoorHouse(url, home, server) as house:
-        people = house.people(["ana@agencia.test"], {"ana@agencia.test": "her password"})
-        house.start()
-        house.port, people[0].key
+with DoorHouse(url, home, server) as house:
+    people = house.people(["ana@agencia.test"], {"ana@agencia.test": "her password"})
+    house.start()
+    house.port, people[0].key
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from tests.doorkit import HOST, certificate
 from tests.mailservers import LOOPBACK
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
 ROOT = Path(__file__).parent.parent
 START_SECONDS = 60.0

@@ -10,8 +10,9 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from bot.door.server import Bounds, Times
-from bot.door_desk import DAY, LEASE
-from bot.store import doors, mailboxes, tables
+from bot.door_desk import LEASE
+from bot.store import door_mails, doors, mailboxes, tables
+from bot.store.door_mails import DAY
 from flows.speech import sentence
 from tests.botkit import ADDRESS, PASSWORD, eventually
 from tests.doorkit import (
@@ -393,7 +394,7 @@ def test_what_was_refused_is_kept_for_the_person_who_asks_why(door_at):
 
 
 def test_a_key_that_is_taken_back_ends_the_session_at_the_next_mail(door_inside):
-    kit, one = door_inside()
+    kit, one = door_inside(times=Times(believed=0))
     handed_in(one)
     with kit.engine.begin() as db:
         doors.revoke(db, kit.rows(tables.mailbox)[0].id, kit.clock.now())
@@ -402,13 +403,15 @@ def test_a_key_that_is_taken_back_ends_the_session_at_the_next_mail(door_inside)
         one.noop()
 
 
-def test_a_key_that_is_taken_back_between_mail_and_data_lets_nothing_through(door_inside):
+def test_a_key_that_is_taken_back_a_moment_ago_lets_nothing_through(door_inside):
     kit, one = door_inside()
+    handed_in(one)
+    kit.server.messages.clear()
     one.mail(ADDRESS)
     one.rcpt(TO)
     with kit.engine.begin() as db:
         doors.revoke(db, kit.rows(tables.mailbox)[0].id, kit.clock.now())
-    assert one.data(MESSAGE)[0] == 530
+    assert one.data(MESSAGE.replace(b"<1@", b"<2@"))[0] == 530
     assert kit.server.messages == []
 
 
@@ -424,12 +427,12 @@ def test_only_a_mailbox_that_works_lets_mail_through(door_at, state):
 
 
 def test_a_database_that_is_away_is_told_as_later(door_inside, monkeypatch):
-    kit, one = door_inside()
+    kit, one = door_inside(times=Times(believed=0))
 
     def away(*_):
         raise OperationalError("select", {}, Exception("away"))
 
-    monkeypatch.setattr(doors, "by_hash", away)
+    monkeypatch.setattr(door_mails, "standing", away)
     assert one.mail(ADDRESS)[0] == 451
     with pytest.raises(smtplib.SMTPAuthenticationError, match="454"):
         guest(kit)
@@ -440,13 +443,12 @@ def test_a_database_that_is_away_is_told_as_later(door_inside, monkeypatch):
 
 def test_a_mailbox_has_its_limit_and_hears_when_it_may_again(door_inside):
     kit, one = door_inside()
-    for _ in range(60):
-        assert one.mail(ADDRESS)[0] == 250
-        one.rset()
-    code, text = one.mail(ADDRESS)
-    assert (code, text.split()[0]) == (450, b"4.7.1")
+    codes = [handed_in(one, MESSAGE.replace(b"<1@", f"<{number}@".encode()))[0] for number in range(61)]
+    assert codes == [250] * 60 + [450]
+    assert len(kit.server.messages) == 60
     kit.clock.move(minutes=2)
-    assert one.mail(ADDRESS)[0] == 250
+    assert handed_in(one, MESSAGE.replace(b"<1@", b"<61@"))[0] == 250
+    assert len(kit.rows(tables.door_mail)) == 61
 
 
 def test_a_server_s_own_limits_are_kept(door_at):

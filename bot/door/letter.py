@@ -23,6 +23,9 @@ MAX_FROM = 2_000
 _BARE = re.compile(rb"(?<!\r)\n|\r(?!\n)")
 _FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:(.*)", re.DOTALL)
 _MESSAGE_ID = re.compile(r"<[!-;=?-~]{1,250}>")
+# How nearly all programs write it; what else there is, the library reads.
+_ADDRESS = rb"[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+"
+_PLAIN_FROM = re.compile(rb'(?:(?:[A-Za-z0-9 ]*|"[^"\\\x00-\x1f\x7f-\xff]*" ?)<(?=[^<>]*>$))?(' + _ADDRESS + rb")>?")
 _HIDDEN = frozenset({b"bcc", b"resent-bcc"})
 _ONCE = (b"from", b"sender", b"date", b"message-id", b"reply-to", b"to", b"cc", b"subject")  # RFC 5322 3.6
 
@@ -134,6 +137,9 @@ def _addresses(value: bytes) -> list[str]:
     """All addresses in a field, in small letters; none that can be trusted where it is written in an odd way."""
     if len(value) > MAX_FROM or value.count(b"<") > 1:
         return []
+    plain = _PLAIN_FROM.fullmatch(value)
+    if plain is not None:
+        return [plain[1].decode().lower()]
     header: Any = default.header_factory("From", value.decode("utf-8", "replace"))
     odd = [one for one in header.defects if not isinstance(one, ObsoleteHeaderDefect)]  # a dot in a name is only old
     if odd or any(group.display_name is not None for group in header.groups):

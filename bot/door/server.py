@@ -5,6 +5,7 @@ not bounded here is bounded in the protocol; nothing that a guest does costs the
 """
 
 import asyncio
+import asyncio.sslproto
 import ssl
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -26,6 +27,7 @@ QUICK = 8  # threads for what only asks our database
 STOP_TIME = 20.0  # seconds for what is under way
 GOOD_BYE = 1.0  # seconds for the others' connections to end, as TLS wants it
 LOOK = 0.02
+TLS_BUFFER = 32 * 1024  # bytes that each connection keeps for what comes in; of asyncio's own 256 kB most is never used
 TIDY = 10.0  # seconds between looks at the certificate, and at connections that nobody uses
 TELL = 6  # such looks between two lines in the log
 BACKLOG = 512
@@ -48,6 +50,7 @@ class Times:
     data: float = 300.0
     sending: float = 900.0
     session: float = 4 * 3600.0
+    believed: float = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,7 @@ class Door:
         `ready` is told the port. Raises OSError when it cannot listen there.
         """
         loop = asyncio.get_running_loop()
+        asyncio.sslproto.SSLProtocol.max_size = TLS_BUFFER
         self._stop, self._turnstile = asyncio.Event(), Turnstile()
         listening = await loop.create_server(
             lambda: _Gate(self), bind, port, backlog=BACKLOG, reuse_address=True, start_serving=False

@@ -39,6 +39,7 @@ class Guest:
     """
 
     mailbox: str
+    agency: str
     address: str
     language: str
     key: str = field(repr=False)
@@ -63,8 +64,11 @@ class House(Protocol):
     def sign_in(self, user: str, key: str, source: str) -> Guest | Refusal:
         """Whose key it is; wrong ones are counted."""
 
-    def may_send(self, guest: Guest, source: str) -> Guest | Reply:
-        """Whether one more mail may leave now, which is counted; the guest as things stand."""
+    def may_send(self, guest: Guest) -> Guest | Reply:
+        """Whether one more mail may leave now; the guest as things stand."""
+
+    def is_busy(self, guest: Guest, source: str) -> Reply | None:
+        """Count one more mail; what to say where there are too many. Asks nobody else, and so does not block."""
 
     def letter(self, guest: Guest, content: bytes, mail_id: UUID) -> Letter | Reply:
         """The message as it would leave, or what is wrong with it."""

@@ -323,11 +323,6 @@ def move_mail(db: Connection, mail_id: UUID, *, to: str, of: Sequence[str], repl
     return db.execute(moved).rowcount == 1
 
 
-def keep_content(db: Connection, mail_id: UUID, content_id: UUID) -> None:
-    """Where the sealed bytes of a mail lie until its copy is in *Sent*."""
-    db.execute(update(outgoing_mail).where(outgoing_mail.c.id == mail_id).values(content_id=content_id))
-
-
 def note_copy(db: Connection, mail_id: UUID, state: str) -> None:
     """What became of a mail's copy in *Sent*."""
     db.execute(update(outgoing_mail).where(outgoing_mail.c.id == mail_id).values(copy=state))

@@ -333,6 +333,7 @@ door_mail = Table(
     Column("promise_id", BigInteger, nullable=False),
     Column("at", Moment, nullable=False, index=True),
     UniqueConstraint("mailbox_id", "digest"),
+    Index(None, "mailbox_id", "at"),
 )
 
 # An agency's own app at a provider: its people sign in through that one, not the installation's. Its secret is sealed.

@@ -42,15 +42,19 @@ def rows(url: str, home: Path, rounds: int) -> list[Row]:
     if MailServers.missing():
         return []
     addresses = [f"p{number}@agencia.test" for number in range(SESSIONS * (rounds + 1) + rounds + 1)]
-    passwords = {address: "a-password-of-theirs" for address in addresses}
+    passwords = dict.fromkeys(addresses, "a-password-of-theirs")
     with ExitStack() as stack:
         servers = stack.enter_context(MailServers(passwords))
         names = stack.enter_context(DnsServer({servers.host: [LOOPBACK]}))
         house = stack.enter_context(
             DoorHouse(
-                url, home, host=servers.host, port=servers.smtps_port, authority=servers.ca_pem,
+                url,
+                home,
+                host=servers.host,
+                port=servers.smtps_port,
+                authority=servers.ca_pem,
                 names=f"{names.address[0]}:{names.address[1]}",
-            )  # fmt: skip
+            )
         )
         people = house.people(passwords)
         process = house.start()
@@ -66,8 +70,8 @@ def _speed(
     floor: dict[str, list[float]] = {"rate": [], "alone": []}
     through = (house.port, HOST, house.ca)
     straight = (servers.smtps_port, servers.host, servers.ca_pem)
-    _sent(*through, people[: SESSIONS], 5)  # both are warm
-    _sent(*straight, direct[: SESSIONS], 5)
+    _sent(*through, people[:SESSIONS], 5)  # both are warm
+    _sent(*straight, direct[:SESSIONS], 5)
     for number in range(1, rounds + 1):
         some = slice(SESSIONS * number, SESSIONS * (number + 1))
         ours["rate"].append(_rate(_sent(*through, people[some], MAILS)))

@@ -23,6 +23,7 @@ def upgrade() -> None:
     sa.UniqueConstraint('mailbox_id', 'digest', name=op.f('uq_door_mail_mailbox_id'))
     )
     op.create_index(op.f('ix_door_mail_at'), 'door_mail', ['at'], unique=False)
+    op.create_index(op.f('ix_door_mail_mailbox_id'), 'door_mail', ['mailbox_id', 'at'], unique=False)
     op.execute("update compatible set schema = 14, oldest_code = 1")
 
 
