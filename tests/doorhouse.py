@@ -63,7 +63,8 @@ class DoorHouse:
         self.environment = {
             "PATH": os.environ["PATH"], "DATABASE_URL": url, "DATA_DIR": str(home / "data"), "SECRET_KEYS": new_key(),
             "DOOR_HOST": HOST, "DOOR_CERT": str(files[0]), "DOOR_KEY": str(files[1]), "DOOR_PORT": str(_free_port()),
-            "SMTP_ALLOW_NETWORKS": "127.0.0.0/8", "SMTP_ALLOW_PORTS": str(port), "SSL_CERT_FILE": str(authority),
+            "SMTP_ALLOW_NETWORKS": "127.0.0.0/8 ::1/128", "SMTP_ALLOW_PORTS": str(port),
+            "SSL_CERT_FILE": str(authority),
             "DNS_SERVER": names, "LOG_FORMAT": "json", "DISCOVERY": "tables", **more,
         }  # fmt: skip
         self.parts: Parts = join(load(self.environment), url)

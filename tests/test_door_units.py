@@ -197,7 +197,7 @@ def test_a_connection_that_was_idle_for_too_long_is_not_used_and_is_closed(lines
     lines.time = seconds
     assert lines.take("ana") is None
     lines.put("bia", kept(since=seconds))
-    assert lines.count == 1
+    assert lines.sweep(0) == 1
 
 
 def test_what_nobody_uses_is_closed_with_a_good_bye(lines):
