@@ -5,6 +5,8 @@ The apps for signing in: a made-up code is exchanged. A provider that takes our 
 """
 
 import secrets
+import socket
+import ssl
 from dataclasses import dataclass
 
 from bot.app import Parts
@@ -14,6 +16,8 @@ from bot.store import grants
 from bot.store.engine import reading
 from flows.words import SignInProvider
 
+PATIENCE = 10.0  # seconds
+FEW_DAYS = 14
 TAKEN = frozenset({"invalid_grant"})
 
 
@@ -29,7 +33,30 @@ class Finding:
 
 def examine(parts: Parts) -> list[Finding]:
     """Look at everything that can be looked at from here."""
-    return [finding for app, whose in _apps(parts) for finding in _examined(parts, app, whose)]
+    return [*_door(parts), *(finding for app, whose in _apps(parts) for finding in _examined(parts, app, whose))]
+
+
+def _door(parts: Parts) -> list[Finding]:
+    """Whether somebody who knocks at the door by its name meets our certificate, and how long that is good."""
+    host, port = parts.settings.door_host, parts.settings.door_port
+    if not host:
+        return []
+    what = f"The door, {host}:{port}"
+    try:
+        with (
+            socket.create_connection((host, port), timeout=PATIENCE) as plain,
+            parts.tools.network.context.wrap_socket(plain, server_hostname=host) as inside,
+        ):
+            greeting = inside.recv(100)
+            ends = ssl.cert_time_to_seconds(str((inside.getpeercert() or {}).get("notAfter")))
+    except (OSError, ValueError) as failure:
+        advice = "is `python -m bot door` running, is the port open, and is DOOR_CERT for this name, with its chain?"
+        return [Finding(what, well=False, said=f"nobody gets in ({failure})", advice=advice)]
+    days = int((ends - parts.clock.now().timestamp()) // 86400)
+    if not greeting.startswith(b"220"):
+        return [Finding(what, well=False, said="something else answers there", advice="look at DOOR_PORT")]
+    advice = "" if days >= FEW_DAYS else "renew the certificate; the door takes it by itself"
+    return [Finding(what, well=days >= FEW_DAYS, said=f"open; its certificate is good for {days} days", advice=advice)]
 
 
 def _apps(parts: Parts) -> list[tuple[App, str]]:

@@ -13,7 +13,7 @@ from werkzeug.wrappers import Response as Answer
 
 from bot.channels import whatsapp
 from bot.limits import Exhausted, source
-from bot.store import cases, conversations, promises
+from bot.store import cases, conversations, door_mails, promises
 from bot.store.cases import Counted
 from bot.store.engine import DatabaseDown, reading
 from flows.speech import sentence
@@ -141,6 +141,7 @@ class _Pages:
         heard = Gauge("ally_heard_seconds", "Seconds since a person's last message came in", registry=registry)
         talks = Gauge("ally_conversations", "Conversations", registry=registry)
         waiting = Gauge("ally_cases_open", "Open cases, by who has to act next", ["state"], registry=registry)
+        door = Gauge("ally_door_mails", "Mails that came in at the door within a day", ["state"], registry=registry)
         dead = Gauge("ally_dead_letters", "Turns that raised and were not replayed", registry=registry)
         with reading(self._parts.engine) as db:
             for lane, state, count in promises.depth(db, self._parts.clock.now()):
@@ -148,6 +149,8 @@ class _Pages:
             if last := conversations.last_heard(db):
                 heard.set((self._parts.clock.now() - last).total_seconds())
             talks.set(conversations.count(db))
+            for mail_state, mails in door_mails.counted(db):
+                door.labels(mail_state).set(mails)
             for state, count in cases.waiting(db).items():
                 waiting.labels(state).set(count)
             registry.register(_Took(cases.answer_times(db, SOON), cases.resolution_times(db, LATE)))
