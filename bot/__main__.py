@@ -363,6 +363,24 @@ def mailbox_list(agency_name: str, wants_json: bool) -> None:  # noqa: FBT001
     _listed(lambda parts: commands.mailboxes(parts, agency_name), wants_json)
 
 
+@mailbox.command("doors")
+@click.argument("agency_name", metavar="[AGENCY]", default="")
+@as_json
+def mailbox_doors(agency_name: str, wants_json: bool) -> None:  # noqa: FBT001
+    """List who has a key with which Ally sends through the door, in all agencies or in one."""
+    _listed(lambda parts: commands.door_keys(parts, agency_name), wants_json)
+
+
+@mailbox.command("door")
+@click.argument("address")
+@click.option("--revoke", is_flag=True, help="Take the key back: Ally can send from this address no longer.")
+@as_json
+def mailbox_door(address: str, revoke: bool, wants_json: bool) -> None:  # noqa: FBT001
+    """Show the key with which Ally sends from an address (when it was made and used), or take it back."""
+    with _joined() as parts:
+        _answer(commands.door_key(parts, address, revoke=revoke), wants_json)
+
+
 @main.group()
 def case() -> None:
     """Conversations that wait for a person."""

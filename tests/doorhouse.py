@@ -31,7 +31,7 @@ from bot.settings import load
 from bot.store import doors, tables
 from bot.vault import Secret, new_key
 from flows.words import Account, Server
-from tests.doorkit import HOST, certificate
+from tests.doorway import HOST, certificate
 from tests.mailservers import LOOPBACK
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from bot.store import door_mails, doors, mailboxes, tables
 from bot.store.door_mails import DAY
 from flows.speech import sentence
 from tests.botkit import ADDRESS, PASSWORD, eventually
-from tests.doorkit import (
+from tests.doorway import (
     BODY,
     HOST,
     MESSAGE,

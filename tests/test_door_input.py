@@ -13,7 +13,7 @@ from bot.door import letter as letters
 from bot.door.letter import Unfit
 from bot.door.server import Times
 from tests.botkit import ADDRESS, MONDAY
-from tests.doorkit import MAX_SIZE, MESSAGE, TO, Guest, guest, handed_in, raw, states
+from tests.doorway import MAX_SIZE, MESSAGE, TO, Guest, guest, handed_in, raw, states
 
 pytestmark = pytest.mark.usefixtures("no_waits")
 

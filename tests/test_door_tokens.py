@@ -7,7 +7,7 @@ import trustme
 
 from flows.words import Account, Server
 from tests.botkit import ADDRESS
-from tests.doorkit import MESSAGE, TO, OpenDoor, guest, handed_in, key_for, raw, states
+from tests.doorway import MESSAGE, TO, OpenDoor, guest, handed_in, key_for, raw, states
 from tests.faulty_smtp import FaultySMTP, client_context, loopback_network, server_context
 from tests.graph_server import GraphServer
 from tests.signkit import SignKit

@@ -22,7 +22,7 @@ from tests import node
 from tests.botkit import eventually
 from tests.dns_server import DnsServer
 from tests.doorhouse import DoorHouse
-from tests.doorkit import HOST, raw
+from tests.doorway import HOST, raw
 from tests.faulty_smtp import SILENT, FaultySMTP
 from tests.mailservers import LOOPBACK, started_mail_servers
 

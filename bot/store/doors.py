@@ -92,7 +92,11 @@ def used(db: Connection, mailbox_id: UUID, at: datetime) -> None:
 
 
 def refused(db: Connection, address: str, cause: str, at: datetime) -> None:
-    """The door refused somebody who named this address; kept where the address ever had a key, else forgotten."""
+    """The door refused somebody who named this address; kept where the address ever had a key, else forgotten.
+
+    `cause`: `wrong_key`, `old_key`, `other_address` (the key is another address's), `other_sender`, `mailbox` (it does
+    not work), `limit`; anything else is told as a fault of ours.
+    """
     named = select(mailbox.c.id).where(func.lower(mailbox.c.address) == address.lower())
     told = {"refused_at": at, "refusal": cause[:MAX_REFUSAL]}
     db.execute(update(door_key).where(door_key.c.mailbox_id.in_(named)).values(told))

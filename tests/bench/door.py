@@ -21,7 +21,7 @@ from tests.bench.figures import Row
 from tests.bench.site import ROOT
 from tests.dns_server import DnsServer
 from tests.doorhouse import DoorHouse, Person
-from tests.doorkit import HOST
+from tests.doorway import HOST
 from tests.mailservers import LOOPBACK, MailServers
 
 if TYPE_CHECKING:
