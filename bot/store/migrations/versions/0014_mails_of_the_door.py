@@ -20,10 +20,10 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['mail_id'], ['outgoing_mail.id'], name=op.f('fk_door_mail_mail_id'), ondelete='CASCADE'),
     sa.ForeignKeyConstraint(['mailbox_id'], ['mailbox.id'], name=op.f('fk_door_mail_mailbox_id'), ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('mail_id', name=op.f('pk_door_mail')),
-    sa.UniqueConstraint('mailbox_id', 'digest', name=op.f('uq_door_mail_mailbox_id'))
+    sa.UniqueConstraint('mailbox_id', 'digest', name=op.f('uq_door_mail_mailbox_id_digest'))
     )
     op.create_index(op.f('ix_door_mail_at'), 'door_mail', ['at'], unique=False)
-    op.create_index(op.f('ix_door_mail_mailbox_id'), 'door_mail', ['mailbox_id', 'at'], unique=False)
+    op.create_index(op.f('ix_door_mail_mailbox_id_at'), 'door_mail', ['mailbox_id', 'at'], unique=False)
     op.execute("update compatible set schema = 14, oldest_code = 1")
 
 
