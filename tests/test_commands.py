@@ -362,7 +362,7 @@ def test_all_that_is_stored_about_somebody_is_exported_without_what_is_sealed(cl
         files.add(db, uuid4(), filled.held().id, name="offer.pdf", url=where, at=filled.clock.now())
     answer = cli("export", ANA if known == "number" else str(contact)).json
     assert set(answer) == {
-        "contact", "members", "mailboxes", "mails", "files", "cases", "staff_lines", "questions", "wishes",
+        "contact", "members", "mailboxes", "door_keys", "mails", "files", "cases", "staff_lines", "questions", "wishes",
         "secrets", "sign_ins", "messages",
     }  # fmt: skip
     assert answer["contact"]["address"] == ANA

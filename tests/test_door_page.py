@@ -2,12 +2,15 @@
 
 import json
 import logging
+from contextlib import nullcontext
 from datetime import timedelta
 from unittest.mock import patch
 
 import pytest
+from click.testing import CliRunner
 
 from bot import commands
+from bot.__main__ import main
 from bot.door_keys import hash_of
 from bot.door_links import DoorLinks
 from bot.records import LINK_TIME
@@ -430,3 +433,13 @@ def test_a_closed_agency_has_no_keys_and_that_is_counted(kit, client):
     assert commands.close_agency(kit.parts, "Agência Sol", really=False)["keys"] == 1
     commands.close_agency(kit.parts, "Agência Sol", really=True)
     assert keys(kit) == []
+
+
+def test_the_command_line_lists_and_revokes(kit, client, monkeypatch):
+    shown(client, at_the_link(kit))
+    monkeypatch.setattr("bot.__main__._joined", lambda: nullcontext(kit.parts))
+    listed = CliRunner().invoke(main, ["mailbox", "doors", "--json"])
+    assert [one["address"] for one in json.loads(listed.output)] == [ADDRESS]
+    revoked = CliRunner().invoke(main, ["mailbox", "door", ADDRESS, "--revoke"])
+    assert (revoked.exit_code, "revoked: True" in revoked.output) == (0, True)
+    assert "Nothing." in CliRunner().invoke(main, ["mailbox", "doors"]).output
