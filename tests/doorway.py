@@ -61,9 +61,9 @@ class OpenDoor:
 
     def __init__(
         self, kit: Kit, authority: trustme.CA, home: Path, *, times: Times | None = None, bounds: Bounds | None = None,
-        max_size: int = MAX_SIZE,
+        max_size: int = MAX_SIZE, name: str = HOST,
     ) -> None:  # fmt: skip
-        self.files = certificate(authority, home)
+        self.files = certificate(authority, home, name)
         self.desk = DoorDesk(kit.parts.tools)
         self._made = {"times": times, "bounds": bounds, "max_size": max_size}
         self._context = ssl.create_default_context()

@@ -171,6 +171,35 @@ def test_the_server_s_verdict_is_the_reply(door_inside, replies, code, enhanced)
     assert len(kit.rows(tables.door_mail)) == 0
 
 
+SAID = {
+    "greeting": b"220 mail.example.test ESMTP", "ehlo_tls": b"250 mail.example.test", "auth": b"235 2.7.0 Accepted",
+    "mail_from": b"250 2.1.0 Ok", "rcpt_to": b"250 2.1.5 Ok", "data": b"354 go on", "end": b"250 2.0.0 Ok: queued",
+}  # fmt: skip
+
+
+def dying(moment, after):
+    """The server dies in the middle of its answer, after so many bytes of it."""
+
+    def reply(conversation):
+        conversation.sock.sendall(SAID[moment][:after])
+        CLOSE(conversation)
+
+    return {moment: reply}
+
+
+@pytest.mark.parametrize("after", [0, 1, 3, 4, 9])
+@pytest.mark.parametrize("moment", SAID)
+def test_a_server_that_dies_at_any_byte_gets_no_mail_twice(door_inside, moment, after):
+    kit, one = door_inside(**dying(moment, after))
+    code = handed_in(one)[0]
+    if moment == "end":  # its answer is no answer until its line ends: nobody knows
+        assert (code, states(kit), len(kit.server.messages)) == (250, ["unknown"], 1)
+        assert handed_in(one)[0] == 250
+        assert len(kit.server.messages) == 1
+    else:
+        assert (code, states(kit), kit.server.messages) == (451, ["refused"], [])
+
+
 @pytest.mark.parametrize("language", ["en", "pt", "es"])
 def test_a_verdict_is_said_in_the_person_s_language_without_accents(door_at, language):
     kit = door_at(rcpt_to="550 5.1.1 User unknown")

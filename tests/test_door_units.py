@@ -1,12 +1,20 @@
 """The door's parts by themselves: whose turn it is, kept connections, replies."""
 
 import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
+from bot.doctor import examine
 from bot.door.turnstile import Full, Line, Turnstile
 from bot.door.words import Reply
-from bot.mail.wire.relay import MAX_AGE, MAX_IDLE, MAX_KEPT, MAX_MESSAGES, Lines, _Kept
+from bot.door_command import create_door
+from bot.mail.wire.relay import MAX_AGE, MAX_IDLE, MAX_KEPT, MAX_MESSAGES, Lines, Way, _Kept, check_recipients, relay
+from bot.mail.wire.send import BadMessage
+from bot.settings import SettingsError
+from tests.doorway import OpenDoor
+from tests.faulty_smtp import client_context, loopback_network
 
 # --- whose turn it is -------------------------------------------------------------------------------------------------
 
@@ -222,6 +230,54 @@ def test_after_the_end_nothing_is_kept(lines):
 
 def test_no_secret_stands_where_a_connection_is_printed():
     assert "girafa" not in repr(_Kept(Session(), "girafa", 0, 0, 0))
+
+
+def test_nothing_with_a_line_end_of_its_own_kind_is_handed_on():
+    way = Way(None, lambda: "x", None, None, Lines(), "k")
+    for content in (b"a\nb\r\n", b"a\rb\r\n", b"a\n.\r\n", b"a\r\r\n"):
+        with pytest.raises(BadMessage, match="text"):
+            relay(way, content, ["bia@client.test"], on_accepted=print, on_handing=print)
+
+
+@pytest.mark.parametrize("recipients", [[], [f"p{number}@x.test" for number in range(101)]])
+def test_a_mail_is_for_somebody_and_for_a_hundred_at_most(recipients):
+    with pytest.raises(BadMessage, match="recipients"):
+        check_recipients(recipients)
+
+
+# --- the start --------------------------------------------------------------------------------------------------------
+
+
+def test_without_its_settings_there_is_no_door(kit):
+    with pytest.raises(SettingsError, match="DOOR_HOST: it is not set"):
+        create_door(kit.parts)
+
+
+def test_files_that_are_no_certificate_stop_the_start(kit, tmp_path):
+    for name in ("cert.pem", "key.pem"):
+        (tmp_path / name).write_text("girafa")
+    files = {"door_host": "door.example.com", "door_cert": tmp_path / "cert.pem", "door_key": tmp_path / "key.pem"}
+    parts = replace(kit.parts, settings=kit.parts.settings.model_copy(update=files))
+    with pytest.raises(SettingsError, match="^DOOR_CERT, DOOR_KEY: "):
+        create_door(parts)
+
+
+def looked_at(kit, door, **clock):
+    """What the doctor says of the door."""
+    kit.clock.time = datetime.now(UTC)
+    kit.clock.move(**clock)
+    settings = kit.parts.settings.model_copy(update={"door_host": "localhost", "door_port": door.port})
+    (found,) = [one for one in examine(replace(kit.parts, settings=settings)) if "door" in one.what]
+    return found
+
+
+def test_the_doctor_knocks_at_the_door_and_looks_at_its_certificate(kit, door_authority, tmp_path):
+    kit.network(loopback_network(client_context(door_authority), 465))
+    with OpenDoor(kit, door_authority, tmp_path, name="localhost") as door:
+        assert looked_at(kit, door).well
+        soon = looked_at(kit, door, days=360_000)
+        assert (soon.well, "renew" in soon.advice) == (False, True)
+    assert "nobody gets in" in looked_at(kit, door).said
 
 
 # --- replies ----------------------------------------------------------------------------------------------------------

@@ -222,6 +222,43 @@ def test_killed_while_the_server_thinks_nothing_is_sent_twice(
         assert len(server.messages) == 1
 
 
+def test_killed_before_the_last_byte_left_the_mail_leaves_with_the_next_try(
+    database_url, tmp_path, door_authority, door_server_context
+):
+    """Nothing was noted, because nothing can have been sent."""
+    door_authority.cert_pem.write_to_path(str(tmp_path / "upstream.pem"))
+    hangs = iter([True])
+
+    def data(conversation):
+        if next(hangs, False):
+            SILENT(conversation)
+        conversation.say("354 go on")
+        conversation.server.messages.append(conversation.until(b"\r\n.\r\n")[:-3])
+        conversation.say("250 2.0.0 Ok")
+
+    with (
+        FaultySMTP(door_server_context, data=data) as server,
+        DoorHouse(
+            database_url, tmp_path, host="localhost", port=server.port, authority=tmp_path / "upstream.pem", names=""
+        ) as house,
+    ):
+        (house.ana,) = house.people({ANA: "x"})
+        house.start()
+        one = client(house, house.ana)
+        one.mail(ANA)
+        one.rcpt(BRUNO)
+        one.docmd("DATA")
+        one.send(message("early") + b".\r\n")
+        eventually(lambda: "DATA" in server.commands)
+        house.kill()
+        one.close()
+        assert states(house) == []
+        house.start()
+        with client(house, house.ana) as again:
+            assert again.sendmail(ANA, [BRUNO], message("early")) == {}
+        assert (states(house), len(server.messages)) == (["accepted"], 1)
+
+
 def test_told_to_stop_it_ends_in_order(house):
     one = client(house, house.ana)
     began = time.monotonic()
