@@ -320,7 +320,13 @@ class DoorDesk:
         insist(note)
 
     def _note_refused(self, mail: _Going, outcome: sending.Refused | sending.Later) -> None:
-        """It did not leave; handed in again it is a new mail."""
+        """It did not leave; handed in again it is a new mail. What was noted before is undone, whatever it takes."""
+        if mail.note:
+            insist(lambda: self._kept_refused(mail, outcome))
+        else:
+            self._kept_refused(mail, outcome)
+
+    def _kept_refused(self, mail: _Going, outcome: sending.Refused | sending.Later) -> None:
         now, row = self._tools.clock.now(), mail.row
         blamed = isinstance(outcome, sending.Refused) and (outcome.blames_secret or outcome.token_refused)
         with self._tools.engine.begin() as db:

@@ -45,7 +45,7 @@ def _full(site: Site) -> Iterator[Row]:
     yield from answers.rows(site, rounds=5, messages=150, bursts=8)
     yield from hanging.latency(site, rounds=5)
     yield from hanging.memory(site, rounds=2)
-    yield from door.rows(site.ours.database_url, site.home, rounds=3)
+    yield from door.rows(site.ours.database_url, site.home, 3, site.ours.environment["SECRET_KEYS"])
     yield from restart.rows(site, rounds=3)
     yield from guide.rows(methods=True)
 

@@ -37,8 +37,8 @@ IDLE = 1_000
 MEGABYTE = 1_000_000
 
 
-def rows(url: str, home: Path, rounds: int) -> list[Row]:
-    """All rows, on a database that has our schema; none where Postfix cannot run."""
+def rows(url: str, home: Path, rounds: int, keys: str) -> list[Row]:
+    """All rows, on a database with our schema whose secrets these keys seal; none where Postfix cannot run."""
     if MailServers.missing():
         return []
     addresses = [f"p{number}@agencia.test" for number in range(SESSIONS * (rounds + 1) + rounds + 1)]
@@ -54,6 +54,7 @@ def rows(url: str, home: Path, rounds: int) -> list[Row]:
                 port=servers.smtps_port,
                 authority=servers.ca_pem,
                 names=f"{names.address[0]}:{names.address[1]}",
+                SECRET_KEYS=keys,
             )
         )
         people = house.people(passwords)

@@ -44,7 +44,7 @@ START_SECONDS = 60.0
 STOP_SECONDS = 25.0
 PAUSE = 0.02
 AN_AGENCY = 100  # members
-_LEFT_BY_A_ROUND = "truncate inbound, message, promise, dead_letter, limit_hit"
+_LEFT_BY_A_ROUND = "truncate inbound, message, promise, dead_letter, limit_hit cascade"
 
 
 class Side:
