@@ -8,10 +8,11 @@ import ssl
 import subprocess
 import threading
 import time
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
-from sqlalchemy import select, text
+import yaml
+from sqlalchemy import select
 
 from bot import hands
 from bot.app import create_worker
@@ -39,10 +40,18 @@ def servers():
 
 @pytest.fixture
 def house(servers, database_url, tmp_path):
-    """The door of Ana and Bruno, open."""
+    """The door of Ana and Bruno, open; their provider keeps mail at Dovecot, and files no copies by itself."""
+    row = {
+        "id": "agencia", "family": "agencia", "name": "Agencia", "domains": ["agencia.test"], "sent_copy": "never",
+        "servers": [{"host": servers.host, "port": servers.smtps_port, "security": "tls"}],
+        "imap": [{"host": servers.host, "port": servers.imaps_port, "security": "tls"}], "checked": date(2026, 11, 1),
+    }  # fmt: skip
+    table = tmp_path / "providers.yaml"
+    table.write_text(yaml.safe_dump({"providers": [row]}), encoding="utf-8")
     with DnsServer({servers.host: [LOOPBACK]}) as dns, DoorHouse(
         database_url, tmp_path, host=servers.host, port=servers.smtps_port, authority=servers.ca_pem,
-        names=f"{dns.address[0]}:{dns.address[1]}",
+        names=f"{dns.address[0]}:{dns.address[1]}", PROVIDERS_EXTRA=str(table),
+        IMAP_ALLOW_PORTS=str(servers.imaps_port),
     ) as made:  # fmt: skip
         made.ana, made.bruno = made.people(PASSWORDS)
         made.start()
@@ -153,16 +162,18 @@ def kept(house, *kinds):
             worker._keep(one)
 
 
-def test_the_copy_lies_in_sent_once(house, servers):
+def test_the_copy_lies_in_sent_once_and_nothing_is_kept(house, servers):
     with client(house, house.ana) as one:
         one.sendmail(ANA, [BRUNO], message("copied"))
-    house.parts.engine.dispose()
-    with reading(house.parts.engine) as db:
-        db.execute(text("update promise set due_at = now() - interval '1 minute'"))
-    imap = servers.imaps_port
-    assert imap
     kept(house, FILE_COPY)
-    assert states(house) == ["accepted"]
+    kept(house, FILE_COPY)
+    found = [mail for mail in servers.folder(ANA, "Sent") if mail["Subject"] == "copied"]
+    assert [mail["Message-ID"] for mail in found] == ["<1@copied>"]
+    with reading(house.parts.engine) as db:
+        (mail,) = db.execute(select(tables.outgoing_mail.c.copy, tables.outgoing_mail.c.content_id)).all()
+        sealed = db.execute(select(tables.secret.c.kind)).scalars().all()
+    assert tuple(mail) == ("appended", None)
+    assert set(sealed) == {"mailbox.password"}
 
 
 # --- when it dies -----------------------------------------------------------------------------------------------------
