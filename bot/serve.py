@@ -40,6 +40,8 @@ def serve(settings: Settings, environment: Mapping[str, str]) -> None:
         if not (settings.secret_keys or settings.secret_keys_file):
             shared["SECRET_KEYS_FILE"] = str(_key_told(settings))
         children = [_Child("worker", _worker(), shared), _Child("web", web_command(settings), shared)]
+        if settings.door_host:
+            children.append(_Child("door", _door(), shared))
         _greet(settings, bool(stage))
         try:
             while not stop.wait(0.2):
@@ -99,6 +101,10 @@ class _Child:
 
 def _worker() -> list[str]:
     return [sys.executable, "-m", "bot", "worker"]
+
+
+def _door() -> list[str]:
+    return [sys.executable, "-m", "bot", "door"]
 
 
 def web_command(settings: Settings) -> list[str]:

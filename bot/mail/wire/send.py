@@ -238,12 +238,14 @@ def send(
     is sent, and nothing that a server or a network could cause.
     """
     sender = check_account(account, secret)
-    return _Sending(account, secret, network, provider).run(
+    return Sending(account, secret, network, provider).run(
         sender, check_recipients(recipients), for_wire(message), on_accepted, on_handing
     )
 
 
-class _Sending:
+class Sending:
+    """One mail on its way to one server. `relay.py` sends on connections that are kept; here each is new."""
+
     def __init__(self, account: Account, secret: Secret, network: Network, provider: str | None) -> None:
         self._account = account
         self._secret = secret
@@ -260,22 +262,29 @@ class _Sending:
         on_accepted: Callable[[str], None],
         on_handing: Callable[[], None],
     ) -> Outcome:
+        """Send it; see `send`. `sender` and `recipients` in normal form, `content` with CRLF at each line's end."""
         try:
             session = self._open()
         except (OSError, GuardError) as error:
             return self._not_sent(error)
+        outcome: Outcome | None = None
         try:
             code, reply = self._hand_over(session, sender, recipients, content, on_handing)
+            outcome = self._judged(code, reply, on_accepted)
         except _AllDeclinedError:
-            return self._all_declined()
+            outcome = self._all_declined()
         except _TooLargeError as error:
-            return self._too_large(str(error))
+            outcome = self._too_large(str(error))
         except OSError as error:
-            return self._lost(error)
-        else:
-            return self._judged(code, reply, on_accepted)
+            outcome = self._lost(error)
         finally:
-            session.leave(self._network.timeouts.leave)
+            self._part(session, outcome)
+        return outcome
+
+    def _part(self, session: Session, outcome: Outcome | None) -> None:
+        """What becomes of the connection; without an outcome something of ours was raised."""
+        del outcome
+        session.leave(self._network.timeouts.leave)
 
     def _open(self) -> Session:
         server, guard = self._account.server, self._network.guard
@@ -293,10 +302,9 @@ class _Sending:
         content: bytes,
         on_handing: Callable[[], None],
     ) -> tuple[int, bytes]:
-        self._track.enter("auth")
-        sign_in(session, self._account.user, self._secret)
+        self._sign_in(session)
         self._track.enter("mail_from")
-        code, reply = session.mail(sender, _size_option(session, len(content)))
+        code, reply = session.mail(sender, self._options(session, content))
         if code != PASSED:
             raise smtplib.SMTPResponseException(code, reply)
         self._track.enter("rcpt_to")
@@ -305,6 +313,13 @@ class _Sending:
             raise _AllDeclinedError
         self._track.enter("data")
         return session.hand_over(content, self._track, self._network.timeouts, on_handing)
+
+    def _sign_in(self, session: Session) -> None:
+        self._track.enter("auth")
+        sign_in(session, self._account.user, self._secret)
+
+    def _options(self, session: Session, content: bytes) -> list[str]:
+        return _size_option(session, len(content))
 
     def _offer(self, session: Session, recipient: str) -> Declined | None:
         code, reply = session.rcpt(recipient)
