@@ -140,8 +140,11 @@ def migrate(draft: str | None) -> None:
 @main.command("check-config")
 def check_config() -> None:
     """Say whether the settings are right."""
+    from bot.door_command import look_at_files  # noqa: PLC0415 - see door
+
     settings = _settings()
     look_over(settings)
+    look_at_files(settings)
     click.echo("The settings are right.")
     for name, there in (("microsoft", settings.microsoft_client_id), ("google", settings.google_client_id)):
         if there:

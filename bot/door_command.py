@@ -6,12 +6,21 @@ import signal
 import structlog
 
 from bot.app import Parts
-from bot.door.server import BadCertificate, Door
+from bot.door.server import BadCertificate, Door, context
 from bot.door_desk import DoorDesk
-from bot.settings import SettingsError
+from bot.settings import Settings, SettingsError
 
 MAX_MAIL_BYTES = 25 * 1024 * 1024  # what large providers take, encoded
 _log = structlog.get_logger(__name__)
+
+
+def look_at_files(settings: Settings) -> None:
+    """Whether the door could open with its certificate and key. Raises SettingsError."""
+    if settings.door_cert is not None and settings.door_key is not None:
+        try:
+            context(settings.door_cert, settings.door_key)
+        except BadCertificate as bad:
+            raise SettingsError(str(bad)) from None
 
 
 def create_door(parts: Parts) -> tuple[Door, DoorDesk]:

@@ -56,7 +56,7 @@ def test_the_key_is_shown_typed_in_and_gone(either, kit, site):
     assert kit.envelope().state == Trying("now")
     with pytest.raises(Error, match="ERR_CACHE_MISS"):  # the browser kept nothing, and asks whether to send again
         either.go_back()
-    assert key not in either.content()
+    expect(either.locator("body")).not_to_contain_text(key)
 
 
 def test_the_key_is_copied_and_the_button_says_so(browser, kit, site):

@@ -462,6 +462,8 @@ def test_settings_are_checked_without_a_database(cli):
     assert cli("check-config", DATABASE_URL="postgresql://127.0.0.1:9/nothing").out == "The settings are right.\n"
     assert one_sentence(cli("check-config", PORT="http")).startswith("PORT")
     assert one_sentence(cli("check-config", SECRET_KEYS="x")).startswith("SECRET_KEYS")
+    door = {"DOOR_HOST": "door.example.com", "DOOR_CERT": "/nowhere/girafa.pem", "DOOR_KEY": "/nowhere/girafa.key"}
+    assert one_sentence(cli("check-config", **door)).startswith("DOOR_CERT, DOOR_KEY: /nowhere/girafa.pem")
 
 
 def test_a_database_is_migrated(cli, database_url):

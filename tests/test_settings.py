@@ -157,6 +157,7 @@ WRONG = [
     ("DOOR_PORT", "0"),
     ("DOOR_PORT", "70000"),
     ("DOOR_PORT", "smtps"),
+    ("PLAYGROUND_DOOR", "perhaps"),
     ("LOG_FORMAT", "xml"),
     ("SIGNUP", "open"),
     ("RETENTION_DAYS", "0"),
@@ -330,11 +331,6 @@ def test_the_door_needs_all_three_or_none(door, missing):
     sentence = wrong(**{name: value for name, value in door.items() if name != missing})
     assert sentence.startswith(f"{missing}: the door needs")
     assert wrong(**{missing: door[missing]}).startswith("DOOR_")
-
-
-@pytest.mark.parametrize("name", ["DOOR_CERT", "DOOR_KEY"])
-def test_a_file_of_the_door_s_that_is_not_there_is_named(door, tmp_path, name):
-    assert wrong(**{**door, name: str(tmp_path / "nothing.pem")}).startswith(f"{name}: there is no file")
 
 
 def test_the_hours_of_the_desk_are_read_and_none_means_always():

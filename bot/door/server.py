@@ -79,7 +79,7 @@ class Door:
         self._bounds = bounds or Bounds()
         self._files = (certificate, key)
         self._written = _written(*self._files)
-        self._context = _context(*self._files)
+        self._context = context(*self._files)
         self._guests: set[Protocol] = set()
         self._sources: Counter[str] = Counter()
         self._connected = 0
@@ -124,7 +124,7 @@ class Door:
         """Take the certificate as it is now; a bad one changes nothing."""
         self._written = _written(*self._files)
         try:
-            self._context = _context(*self._files)
+            self._context = context(*self._files)
         except BadCertificate as bad:
             _log.error("the door keeps the certificate it has", why=str(bad))
         else:
@@ -296,17 +296,18 @@ class _Gate(asyncio.Protocol):
         self._task = asyncio.get_running_loop().create_task(self._door.admit(transport))
 
 
-def _context(certificate: Path, key: Path) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
+def context(certificate: Path, key: Path) -> ssl.SSLContext:
+    """What the door's TLS is made of. Raises BadCertificate."""
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    made.minimum_version = ssl.TLSVersion.TLSv1_2
+    made.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
     try:
-        context.load_cert_chain(certificate, key)
+        made.load_cert_chain(certificate, key)
     except (OSError, ssl.SSLError) as error:
         raise BadCertificate(
             f"DOOR_CERT, DOOR_KEY: {certificate} and {key} are no certificate with its key ({error.strerror})."
         ) from None
-    return context
+    return made
 
 
 def _written(*files: Path) -> tuple[int, ...]:
