@@ -171,7 +171,7 @@ class DoorDesk:
 
     def letter(self, guest: Guest, content: bytes, mail_id: UUID) -> Letter | Reply:
         """See `House`."""
-        made = sending.message_id(mail_id.hex, guest.address)
+        made = partial(sending.message_id, mail_id.hex, guest.address)
         try:
             return letters.read(content, address=guest.address, now=self._tools.clock.now(), made_id=made)
         except letters.Unfit as unfit:

@@ -331,7 +331,7 @@ PIECES = st.sampled_from(
 
 
 def read(content):
-    return letters.read(content, address=ADDRESS, now=MONDAY, made_id="<made@agency.test>")
+    return letters.read(content, address=ADDRESS, now=MONDAY, made_id=lambda: "<made@agency.test>")
 
 
 @settings(max_examples=400, deadline=None)

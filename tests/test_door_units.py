@@ -179,7 +179,7 @@ class Session:
 
 
 def kept(since=0.0, messages=1):
-    return _Kept(Session(), "secret", since, since, messages)
+    return _Kept(Session(), "ana@agency.test", "secret", since, since, messages)
 
 
 @pytest.fixture
@@ -229,7 +229,7 @@ def test_after_the_end_nothing_is_kept(lines):
 
 
 def test_no_secret_stands_where_a_connection_is_printed():
-    assert "girafa" not in repr(_Kept(Session(), "girafa", 0, 0, 0))
+    assert "girafa" not in repr(_Kept(Session(), "ana@agency.test", "girafa", 0, 0, 0))
 
 
 def test_nothing_with_a_line_end_of_its_own_kind_is_handed_on():

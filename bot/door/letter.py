@@ -7,7 +7,7 @@ or LF alone (postfix.org/smtp-smuggling.html), a NUL, a header that is none, two
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from email.errors import ObsoleteHeaderDefect
@@ -59,8 +59,8 @@ class _Field:
     raw: bytes
 
 
-def read(content: bytes, *, address: str, now: datetime, made_id: str) -> Letter:
-    """The message in `content`, written by the owner of `address`; `made_id` is for one without a Message-ID.
+def read(content: bytes, *, address: str, now: datetime, made_id: Callable[[], str]) -> Letter:
+    """The message in `content`, written by the owner of `address`; `made_id` makes one where a Message-ID is missing.
 
     Raises Unfit.
     """
@@ -74,10 +74,11 @@ def read(content: bytes, *, address: str, now: datetime, made_id: str) -> Letter
     _check_writer(fields, address)
     given = _message_id(fields)
     added = b"" if _has(fields, b"date") else f"Date: {format_datetime(now)}\r\n".encode()
-    added += b"" if given else f"Message-ID: {made_id}\r\n".encode()
+    message_id = given or made_id()
+    added += b"" if given else f"Message-ID: {message_id}\r\n".encode()
     shown = b"".join(one.raw for one in fields if one.name not in _HIDDEN)
     digest = hashlib.sha256(content).hexdigest()
-    return Letter(given or made_id, bool(given), digest, added + shown + gap + body, added + content)
+    return Letter(message_id, bool(given), digest, added + shown + gap + body, added + content)
 
 
 def digest_for(letter: Letter, recipients: Sequence[str]) -> str:

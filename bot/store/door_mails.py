@@ -15,7 +15,7 @@ from sqlalchemy import delete, func, select, text
 from sqlalchemy.exc import IntegrityError
 
 from bot.store import promises
-from bot.store.engine import Connection, Row
+from bot.store.engine import Connection, Row, straight
 from bot.store.secrets import Record
 from bot.store.tables import door_mail, outgoing_mail
 
@@ -44,7 +44,7 @@ class Once:
 
 
 # Whoever acts for the member is chosen as in `doors.by_hash`.
-_STANDING = text("""
+_STANDING = """
 select k.used_at, b.id as mailbox_id, b.address, b.user_name, b.host, b.port, b.security, b.transport, b.secret_id,
        b.state, b.cause, b.version, b.size, m.id as member_id, a.id as agency_id, c.id as contact_id, c.language,
        v.id as conversation_id, lately.in_minute, lately.in_hour, lately.since,
@@ -61,51 +61,52 @@ left join lateral (
 ) c on true
 left join conversation v on v.contact_id = c.id
 left join lateral (
-    select count(*) filter (where at > :minute) as in_minute, count(*) as in_hour, min(at) as since
-    from door_mail where mailbox_id = b.id and at > :hour
+    select count(*) filter (where at > %(minute)s) as in_minute, count(*) as in_hour, min(at) as since
+    from door_mail where mailbox_id = b.id and at > %(hour)s
 ) lately on true
-left join door_mail d on d.mailbox_id = b.id and d.digest = :digest
+left join door_mail d on d.mailbox_id = b.id and d.digest = %(digest)s
 left join outgoing_mail e on e.id = d.mail_id
-where k.hash = :hash and k.revoked_at is null and m.removed_at is null and a.closed_at is null
-""")
+where k.hash = %(hash)s and k.revoked_at is null and m.removed_at is null and a.closed_at is null
+"""
 
-_BEGIN = text(f"""
+_BEGIN = f"""
 with mail as (
     insert into outgoing_mail
         (id, conversation_id, mailbox_id, mailbox_version, message_id, date, recipients, state, at)
-    values (:id, :conversation_id, :mailbox_id, :mailbox_version, :message_id, :at, cast(:recipients as jsonb),
-        'handing', :at)
+    values (%(id)s, %(conversation_id)s, %(mailbox_id)s, %(mailbox_version)s, %(message_id)s, %(at)s,
+        cast(%(recipients)s as jsonb), 'handing', %(at)s)
     returning id
 ), looks as (
     insert into promise (conversation_id, lane, kind, payload, due_at, created_at)
-    values (:conversation_id, 'mail', '{promises.DOOR_MAIL}', cast(:payload as jsonb), :look_at, :at)
+    values (%(conversation_id)s, 'mail', '{promises.DOOR_MAIL}', cast(%(payload)s as jsonb), %(look_at)s, %(at)s)
     returning id
 )
 insert into door_mail (mail_id, mailbox_id, digest, own_id, promise_id, at)
-select mail.id, :mailbox_id, :digest, :own_id, looks.id, :at from mail, looks
+select mail.id, %(mailbox_id)s, %(digest)s, %(own_id)s, looks.id, %(at)s from mail, looks
 returning promise_id
-""")  # noqa: S608 - a constant of ours
+"""  # noqa: S608 - a constant of ours
 
-_ACCEPTED = text(f"""
+_ACCEPTED = f"""
 with moved as (
-    update outgoing_mail set state = 'accepted', reply = :reply, at = :at, content_id = :secret_id
-    where id = :id and state in ('handing', 'unknown') returning id
+    update outgoing_mail set state = 'accepted', reply = %(reply)s, at = %(at)s, content_id = %(secret_id)s
+    where id = %(id)s and state in ('handing', 'unknown') returning id
 ), sealed as (
     insert into secret (id, kind, owner_id, bound_to, key_id, nonce, box, created_at, expires_at)
-    select :secret_id, :kind, :owner_id, cast(:bound_to as jsonb), :key_id, :nonce, :box, :at, :expires_at from moved
+    select %(secret_id)s, %(kind)s, %(owner_id)s, cast(%(bound_to)s as jsonb), %(key_id)s, %(nonce)s, %(box)s, %(at)s,
+        %(expires_at)s from moved
 ), looked as (
-    delete from promise where id = :promise_id and state = 'todo' and exists (select from moved)
+    delete from promise where id = %(promise_id)s and state = 'todo' and exists (select from moved)
 ), worked as (
-    update mailbox set worked_at = greatest(worked_at, :at), doubt = '', doubted_at = null
-    where id = :mailbox_id and version = :version and state = 'works'
-        and (worked_at is null or worked_at < :seen or doubt <> '')
+    update mailbox set worked_at = greatest(worked_at, %(at)s), doubt = '', doubted_at = null
+    where id = %(mailbox_id)s and version = %(version)s and state = 'works'
+        and (worked_at is null or worked_at < %(seen)s or doubt <> '')
 ), used as (
-    update door_key set used_at = greatest(used_at, :at)
-    where mailbox_id = :mailbox_id and (used_at is null or used_at < :seen)
+    update door_key set used_at = greatest(used_at, %(at)s)
+    where mailbox_id = %(mailbox_id)s and (used_at is null or used_at < %(seen)s)
 )
 insert into promise (conversation_id, lane, kind, payload, due_at, created_at)
-select :conversation_id, 'work', '{promises.FILE_COPY}', cast(:payload as jsonb), :at, :at from moved
-""")  # noqa: S608 - the same
+select %(conversation_id)s, 'work', '{promises.FILE_COPY}', cast(%(payload)s as jsonb), %(at)s, %(at)s from moved
+"""  # noqa: S608 - the same
 
 
 def standing(db: Connection, key_hash: str, digest: str, now: datetime) -> Row | None:
@@ -114,7 +115,8 @@ def standing(db: Connection, key_hash: str, digest: str, now: datetime) -> Row |
     That is None where it is not known any more; `before_came` tells when it came in all the same.
     """
     when = {"minute": now - MINUTE, "hour": now - HOUR}
-    return db.execute(_STANDING, {"hash": key_hash, "digest": digest, **when}).one_or_none()
+    found = straight(db, _STANDING, {"hash": key_hash, "digest": digest, **when})
+    return found[0] if found else None
 
 
 def hurried(db: Connection) -> None:
@@ -137,7 +139,7 @@ def begin(db: Connection, mail_id: UUID, values: Mapping[str, Any], once: Once, 
         "look_at": look_at,
     }
     try:
-        return int(db.execute(_BEGIN, given).scalar_one())
+        return int(straight(db, _BEGIN, given)[0].promise_id)
     except IntegrityError:
         raise Known from None
 
@@ -168,7 +170,7 @@ def accepted(
         "conversation_id": row.conversation_id,
         "payload": json.dumps({"mail": str(mail_id)}),
     }
-    db.execute(_ACCEPTED, given)
+    straight(db, _ACCEPTED, given)
 
 
 def forget(db: Connection, once: Once) -> None:

@@ -4,22 +4,25 @@ The same outcomes as `send.py`. A server may end a connection that was kept when
 what fails on one before the message's final dot is said once more on a fresh one: nothing can have been sent by then.
 """
 
+import re
+import smtplib
 import threading
 import time
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
 
 from bot.mail.wire.account import Account, Secret, check_account
-from bot.mail.wire.addresses import normalise
-from bot.mail.wire.send import Accepted, BadMessage, Later, Outcome, Refused, Sending
-from bot.mail.wire.smtp import Deadline, Network, Session
+from bot.mail.wire.addresses import BadAddress, normalise
+from bot.mail.wire.send import Accepted, AllDeclinedError, BadMessage, Later, Outcome, Refused, Sending
+from bot.mail.wire.smtp import PASSED, SEND_DATA, Deadline, Network, Session
 
 MAX_RECIPIENTS = 100  # RFC 5321 4.5.3.1.8: at least so many have to be taken
 MAX_IDLE = 45.0  # seconds that a connection is kept for the next message
 MAX_AGE = 600.0
 MAX_MESSAGES = 100  # on one connection
 MAX_KEPT = 200  # connections, of all mailboxes together
-_EIGHT_BIT = "8bitmime"
+_EIGHT_BIT, _PIPELINING = "8bitmime", "pipelining"
+_WRITABLE = re.compile(r"[!-;=?-~]{1,254}")  # an address that ends no command and nothing in one
 
 
 class NeedsEightBit(Exception):
@@ -28,9 +31,10 @@ class NeedsEightBit(Exception):
 
 @dataclass
 class _Kept:
-    """A connection that has signed in, and with what."""
+    """A connection that has signed in, as whom and with what; `sender` is the address in normal form."""
 
     session: Session
+    sender: str
     secret: Secret = field(repr=False)
     since: float
     used: float
@@ -124,9 +128,14 @@ def relay(
 ) -> Outcome:
     """Hand `content` on for `recipients`; every line of it ends with CRLF, and no CR or LF stands alone.
 
+    They are in normal form, and each stands there once (`check_recipients`).
     `on_accepted`, `on_handing` and what is raised: see `send.send`; also NeedsEightBit, and what `way.secret` raises.
     """
-    to = check_recipients(recipients)
+    to = tuple(recipients)
+    if not 0 < len(to) <= MAX_RECIPIENTS:
+        raise BadMessage("recipients")
+    if not all(map(_WRITABLE.fullmatch, to)):
+        raise BadAddress("malformed")
     if b"\n" in content.replace(b"\r\n", b"") or b"\r" in content.replace(b"\r\n", b""):
         raise BadMessage("text")
     kept = way.lines.take(way.key)
@@ -154,6 +163,7 @@ class _Relaying(Sending):
         super().__init__(way.account, secret, way.network, way.provider)
         self._way = way
         self._taken = kept
+        self._sender = kept.sender if kept is not None else check_account(way.account, secret)
         self._handed = False
 
     def relayed(
@@ -164,13 +174,12 @@ class _Relaying(Sending):
         on_handing: Callable[[], None],
     ) -> Outcome:
         """See `relay`."""
-        sender = check_account(self._account, self._secret)
 
         def handing() -> None:
             on_handing()
             self._handed = True
 
-        return self.run(sender, recipients, content, on_accepted, handing)
+        return self.run(self._sender, recipients, content, on_accepted, handing)
 
     def was_stale(self, outcome: Outcome) -> bool:
         """Whether the server had given the kept connection up: then nothing was sent, and a fresh one may do."""
@@ -189,6 +198,28 @@ class _Relaying(Sending):
         if self._taken is None:
             super()._sign_in(session)
 
+    def _address(self, session: Session, sender: str, recipients: tuple[str, ...], content: bytes) -> None:
+        """All of it in one go where the server lets us: one way there and back instead of three and more."""
+        if not session.has_extn(_PIPELINING):
+            super()._address(session, sender, recipients, content)
+            return
+        self._track.enter("mail_from")
+        options = " ".join(("", *self._options(session, content)))
+        session.say(f"MAIL FROM:<{sender}>{options}", *(f"RCPT TO:<{one}>" for one in recipients), "DATA")
+        code, reply = session.getreply()
+        if code != PASSED:
+            raise smtplib.SMTPResponseException(code, reply)
+        self._track.enter("rcpt_to")
+        self._offered(recipients, (session.getreply() for _ in recipients))
+        code, reply = session.getreply()
+        if len(self._declined) == len(recipients):
+            if code == SEND_DATA:  # it waits for a message to nobody: without a final dot it takes none
+                session.close()
+            raise AllDeclinedError
+        self._track.enter("data")
+        if code != SEND_DATA:
+            raise smtplib.SMTPDataError(code, reply)
+
     def _options(self, session: Session, content: bytes) -> list[str]:
         options = super()._options(session, content)
         if content.isascii():
@@ -201,6 +232,6 @@ class _Relaying(Sending):
         if isinstance(outcome, Accepted) and session.sock is not None:
             now = time.monotonic()
             since, before = (self._taken.since, self._taken.messages) if self._taken is not None else (now, 0)
-            if self._way.lines.put(self._way.key, _Kept(session, self._secret, since, now, before + 1)):
+            if self._way.lines.put(self._way.key, _Kept(session, self._sender, self._secret, since, now, before + 1)):
                 return
         super()._part(session, outcome)

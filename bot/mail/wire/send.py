@@ -8,7 +8,7 @@ import copy
 import re
 import smtplib
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from email.headerregistry import Address
@@ -20,7 +20,17 @@ from bot.mail.knowledge.redact import redact
 from bot.mail.wire.account import Account, Secret, Token, check_account, plain
 from bot.mail.wire.addresses import normalise
 from bot.mail.wire.guard import GuardError
-from bot.mail.wire.smtp import PASSED, Deadline, Network, Session, Track, open_session, sign_in, stated_size
+from bot.mail.wire.smtp import (
+    PASSED,
+    SEND_DATA,
+    Deadline,
+    Network,
+    Session,
+    Track,
+    open_session,
+    sign_in,
+    stated_size,
+)
 
 MAX_RECIPIENTS = 5
 MAX_NAME = 100
@@ -128,7 +138,7 @@ class Unknown:
 Outcome = Accepted | Refused | Later | Unknown
 
 
-class _AllDeclinedError(Exception):
+class AllDeclinedError(Exception):
     """The server took none of the recipients."""
 
 
@@ -271,7 +281,7 @@ class Sending:
         try:
             code, reply = self._hand_over(session, sender, recipients, content, on_handing)
             outcome = self._judged(code, reply, on_accepted)
-        except _AllDeclinedError:
+        except AllDeclinedError:
             outcome = self._all_declined()
         except _TooLargeError as error:
             outcome = self._too_large(str(error))
@@ -303,16 +313,23 @@ class Sending:
         on_handing: Callable[[], None],
     ) -> tuple[int, bytes]:
         self._sign_in(session)
+        self._address(session, sender, recipients, content)
+        return session.hand_over(content, self._track, self._network.timeouts, on_handing)
+
+    def _address(self, session: Session, sender: str, recipients: tuple[str, ...], content: bytes) -> None:
+        """MAIL, RCPT and DATA, each when the one before it was answered. Raises what keeps the content here."""
         self._track.enter("mail_from")
         code, reply = session.mail(sender, self._options(session, content))
         if code != PASSED:
             raise smtplib.SMTPResponseException(code, reply)
         self._track.enter("rcpt_to")
-        self._declined = tuple(filter(None, (self._offer(session, recipient) for recipient in recipients)))
+        self._offered(recipients, (session.rcpt(recipient) for recipient in recipients))
         if len(self._declined) == len(recipients):
-            raise _AllDeclinedError
+            raise AllDeclinedError
         self._track.enter("data")
-        return session.hand_over(content, self._track, self._network.timeouts, on_handing)
+        code, reply = session.docmd("DATA")
+        if code != SEND_DATA:
+            raise smtplib.SMTPDataError(code, reply)
 
     def _sign_in(self, session: Session) -> None:
         self._track.enter("auth")
@@ -321,8 +338,12 @@ class Sending:
     def _options(self, session: Session, content: bytes) -> list[str]:
         return _size_option(session, len(content))
 
-    def _offer(self, session: Session, recipient: str) -> Declined | None:
-        code, reply = session.rcpt(recipient)
+    def _offered(self, recipients: Sequence[str], replies: Iterable[tuple[int, bytes]]) -> None:
+        """Whom the server did not take, by its replies to each."""
+        found = (self._offer(recipient, *reply) for recipient, reply in zip(recipients, replies, strict=True))
+        self._declined = tuple(filter(None, found))
+
+    def _offer(self, recipient: str, code: int, reply: bytes) -> Declined | None:
         if code in {PASSED, _FORWARDED}:
             return None
         failure = Failure.of_reply(code, reply, "rcpt_to", self._provider)
