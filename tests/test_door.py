@@ -161,9 +161,13 @@ VERDICTS = [
 ]
 
 
+PIPELINING = pytest.mark.parametrize("pipelining", [False, True], ids=["one by one", "in one go"])
+
+
+@PIPELINING
 @pytest.mark.parametrize(("replies", "code", "enhanced"), VERDICTS)
-def test_the_server_s_verdict_is_the_reply(door_inside, replies, code, enhanced):
-    kit, one = door_inside(**replies)
+def test_the_server_s_verdict_is_the_reply(door_inside, replies, code, enhanced, pipelining):
+    kit, one = door_inside(pipelining=pipelining, **replies)
     found, text = handed_in(one)
     assert (found, text.split()[0]) == (code, enhanced)
     assert text.isascii()
@@ -187,10 +191,11 @@ def dying(moment, after):
     return {moment: reply}
 
 
+@PIPELINING
 @pytest.mark.parametrize("after", [0, 1, 3, 4, 9])
 @pytest.mark.parametrize("moment", SAID)
-def test_a_server_that_dies_at_any_byte_gets_no_mail_twice(door_inside, moment, after):
-    kit, one = door_inside(**dying(moment, after))
+def test_a_server_that_dies_at_any_byte_gets_no_mail_twice(door_inside, moment, after, pipelining):
+    kit, one = door_inside(pipelining=pipelining, **dying(moment, after))
     code = handed_in(one)[0]
     if moment == "end":  # its answer is no answer until its line ends: nobody knows
         assert (code, states(kit), len(kit.server.messages)) == (250, ["unknown"], 1)
@@ -208,6 +213,27 @@ def test_a_verdict_is_said_in_the_person_s_language_without_accents(door_at, lan
     words = handed_in(guest(kit))[1].partition(" ")[2]
     assert words == kit.door.desk.says("cause.recipient_rejected", language)
     assert words[:10] in sentence("cause.recipient_rejected", language)
+
+
+def test_where_the_server_lets_us_the_envelope_is_said_in_one_go(door_inside):
+    """One thing is heard for all of it: what came in by then is MAIL, RCPT and DATA."""
+    heard = []
+
+    def answer(conversation):
+        heard.append(conversation._unread)
+        conversation.say("250 2.1.0 Ok")
+
+    kit, one = door_inside(pipelining=True, mail_from=answer)
+    assert handed_in(one)[0] == 250
+    assert heard[0].startswith(b"RCPT TO:<bia@client.test>\r\nDATA\r\n")
+    assert kit.server.messages == [MESSAGE]
+
+
+@pytest.mark.parametrize("replies", [{"mail_from": "550 5.7.1 No"}, {"rcpt_to": "550 5.1.1 Unknown"}])
+def test_a_server_that_asks_for_a_message_to_nobody_gets_none(door_inside, replies):
+    kit, one = door_inside(pipelining=True, **replies)  # it says 354 to DATA whatever came before
+    assert handed_in(one)[0] == 550
+    assert (kit.server.commands[-1], kit.server.messages) == ("DATA", [])
 
 
 def test_a_mail_that_was_refused_may_be_handed_in_again(door_inside):

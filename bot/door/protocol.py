@@ -17,6 +17,7 @@ import structlog
 from aiosmtpd.smtp import MISSING, SMTP
 
 from bot.door.letter import MAX_LINE
+from bot.door.lines import BUFFER, CRLF, Ended, Lines
 from bot.door.turnstile import Full, Line
 from bot.door.words import Guest, Refusal, Reply
 
@@ -27,9 +28,9 @@ MAX_RECIPIENTS = 100
 MAX_WRONG = 3  # keys on one connection
 MAX_COMMANDS = 2_000  # of one connection
 MAX_BEFORE = 20  # of one that has not signed in
-BUFFER = 64 * 1024
 SMALL = 100_000  # bytes of a message that is looked through in less time than a change of threads takes
 TAKEN = 250
+_DOT = b".\r\n"
 PATIENCE = 60.0  # seconds that a mail waits for its turn; then it is to come again
 _AUTH_PARAMETER = re.compile(r"\s+AUTH=\S*", re.IGNORECASE)  # RFC 4954 section 5: may be ignored
 _PLAIN_ADDRESS = re.compile(r"<([A-Za-z0-9_.+-]+@[A-Za-z0-9.-]+)>(| .*)")
@@ -41,32 +42,6 @@ _ENHANCED = {
     504: "5.5.4", 552: "5.3.4", 553: "5.1.3", 555: "5.5.4",
 }  # fmt: skip
 _log = structlog.get_logger(__name__)
-
-
-class Ended(Exception):
-    """The guest is gone, or has to go."""
-
-
-class _Lines:
-    """What comes in, in lines that end with CRLF: aiosmtpd ends a command at any LF."""
-
-    def __init__(self, reader: asyncio.StreamReader) -> None:
-        self._reader = reader
-
-    async def readuntil(self, separator: bytes = b"\r\n") -> bytes:
-        """See asyncio.StreamReader."""
-        return await self._reader.readuntil(separator)
-
-    async def readline(self) -> bytes:
-        """One line. Raises Ended for one that is too long."""
-        try:
-            return await self._reader.readuntil(b"\r\n")
-        except asyncio.LimitOverrunError:
-            raise Ended from None
-
-    async def read(self, most: int) -> bytes:
-        """See asyncio.StreamReader."""
-        return await self._reader.read(most)
 
 
 class Protocol(SMTP):
@@ -117,7 +92,7 @@ class Protocol(SMTP):
             self.door.went(self)
 
     def _cb_client_connected(self, reader: Any, writer: Any) -> None:
-        self._reader: Any = _Lines(reader)
+        self._reader: Any = Lines(reader)
         self._writer = writer
 
     def leave(self) -> None:
@@ -251,20 +226,21 @@ class Protocol(SMTP):
         return (plain[1], plain[2]) if plain is not None else super()._getaddr(arg)
 
     async def _content(self) -> bytearray | Reply:
-        """All lines up to the dot, without the dots that were doubled (RFC 5321 4.5.2); or what is wrong with them.
+        """All up to the line with the dot, without the dots that were doubled (RFC 5321 4.5.2); or what is wrong.
 
         What is too much is read to its end all the same, and kept nowhere.
         """
-        content, fault = bytearray(), None
-        held = 0
+        content, fault, held = bytearray(), None, 0
+        begins, over = True, False  # whether what comes next begins a line; whether the dot was there
         try:
-            while (line := await self._line()) != b".\r\n":
-                if fault is not None:
-                    continue
-                if line.startswith(b"."):
-                    line = line[1:]
-                content += line
-                fault = self._fault(line, len(content))
+            while not over:
+                part = await self._reader.several()
+                lines, over, rest = _until_dot(part, begins=begins)
+                self._reader.back(rest)
+                begins = part.endswith(CRLF)
+                if fault is None:
+                    content += lines
+                    fault = self._fault(lines, len(content), begins=begins)
                 if fault is None and len(content) - held > BUFFER:
                     grown = len(content) - held
                     held += grown
@@ -275,17 +251,12 @@ class Protocol(SMTP):
             self.door.hold(-held)
         return fault or content
 
-    async def _line(self) -> bytes:
-        try:
-            return bytes(await self._reader.readuntil(b"\r\n"))
-        except asyncio.LimitOverrunError as error:
-            return bytes(await self._reader.read(error.consumed))  # a part of a line that is far too long
-
-    def _fault(self, line: bytes, size: int) -> Reply | None:
+    def _fault(self, lines: bytes, size: int, *, begins: bool) -> Reply | None:
+        """What is wrong with these lines of a message that has now `size` bytes; `begins`: the last one is whole."""
         most = self.guest.size if self.guest and self.guest.size else self.door.max_size
         if size > min(most, self.door.max_size):
             return self.says(552, "5.3.4", "cause.message_too_large")
-        if len(line) > MAX_LINE + 2 or not line.endswith(b"\r\n"):
+        if not begins or max(map(len, lines.split(CRLF))) > MAX_LINE:
             return self.says(554, "5.6.0", "door_reply.long_line")
         return None
 
@@ -441,3 +412,18 @@ class _Hooks:
 
 def _text(raw: bytes) -> str:
     return raw.decode("utf-8", "surrogateescape")
+
+
+def _until_dot(part: bytes, *, begins: bool) -> tuple[bytes, bool, bytes]:
+    """Lines of a message as they were written, whether the line with the dot ends them, and what stands behind that.
+
+    `begins`: the first of them is whole.
+    """
+    if begins and part.startswith(_DOT):
+        return b"", True, part[len(_DOT) :]
+    lines, dot, rest = part.partition(CRLF + _DOT)
+    if dot:
+        lines += CRLF
+    if begins and lines.startswith(b"."):
+        lines = lines[1:]
+    return lines.replace(b"\r\n.", CRLF), bool(dot), rest

@@ -61,13 +61,14 @@ def rows(url: str, home: Path, rounds: int, keys: str) -> list[Row]:
         process = house.start()
         memory = _idle(house, process)
         direct = [Person(one.address, passwords[one.address]) for one in people]
-        return [*_speed(house, servers, people, direct, rounds), memory]
+        return [*_speed(house, process, servers, people, direct, rounds), memory]
 
 
 def _speed(
-    house: DoorHouse, servers: MailServers, people: Sequence[Person], direct: Sequence[Person], rounds: int
-) -> list[Row]:
-    ours: dict[str, list[float]] = {"rate": [], "alone": []}
+    house: DoorHouse, process: psutil.Process, servers: MailServers, people: Sequence[Person],
+    direct: Sequence[Person], rounds: int,
+) -> list[Row]:  # fmt: skip
+    ours: dict[str, list[float]] = {"rate": [], "alone": [], "cpu": []}
     floor: dict[str, list[float]] = {"rate": [], "alone": []}
     through = (house.port, HOST, house.ca)
     straight = (servers.smtps_port, servers.host, servers.ca_pem)
@@ -75,7 +76,9 @@ def _speed(
     _sent(*straight, direct[:SESSIONS], 5)
     for number in range(1, rounds + 1):
         some = slice(SESSIONS * number, SESSIONS * (number + 1))
+        spent = _cpu(process)
         ours["rate"].append(_rate(_sent(*through, people[some], MAILS)))
+        ours["cpu"].append(1000 * (_cpu(process) - spent) / (SESSIONS * MAILS))
         floor["rate"].append(_rate(_sent(*straight, direct[some], MAILS)))
         one = slice(-number, -number + 1 or None)
         ours["alone"].append(1000 * median(_sent(*through, people[one], MAILS)["took"]))
@@ -83,6 +86,7 @@ def _speed(
     added = [mine - theirs for mine, theirs in zip(ours["alone"], floor["alone"], strict=True)]
     return [
         Row("mails a second through the door", "a second", ours["rate"], floor["rate"], LEAST, at_least=True),
+        Row("CPU of the door for one mail", "ms", ours["cpu"], ()),
         Row("what the door adds to one mail, p50", "ms", added, ()),
     ]
 
@@ -99,6 +103,11 @@ def _sent(port: int, host: str, authority: Path, people: Sequence[Person], mails
 
 def _rate(sent: dict[str, object]) -> float:
     return float(sent["mails"]) / float(sent["seconds"])  # type: ignore[arg-type]
+
+
+def _cpu(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
 
 
 def _idle(house: DoorHouse, process: psutil.Process) -> Row:

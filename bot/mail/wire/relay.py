@@ -9,6 +9,7 @@ import smtplib
 import threading
 import time
 from collections.abc import Callable, Hashable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from bot.mail.wire.account import Account, Secret, check_account
@@ -208,15 +209,15 @@ class _Relaying(Sending):
         session.say(f"MAIL FROM:<{sender}>{options}", *(f"RCPT TO:<{one}>" for one in recipients), "DATA")
         code, reply = session.getreply()
         if code != PASSED:
+            _hear_out(session, len(recipients) + 1)
             raise smtplib.SMTPResponseException(code, reply)
         self._track.enter("rcpt_to")
         self._offered(recipients, (session.getreply() for _ in recipients))
-        code, reply = session.getreply()
         if len(self._declined) == len(recipients):
-            if code == SEND_DATA:  # it waits for a message to nobody: without a final dot it takes none
-                session.close()
+            _hear_out(session, 1)
             raise AllDeclinedError
         self._track.enter("data")
+        code, reply = session.getreply()
         if code != SEND_DATA:
             raise smtplib.SMTPDataError(code, reply)
 
@@ -235,3 +236,14 @@ class _Relaying(Sending):
             if self._way.lines.put(self._way.key, _Kept(session, self._sender, self._secret, since, now, before + 1)):
                 return
         super()._part(session, outcome)
+
+
+def _hear_out(session: Session, replies: int) -> None:
+    """The replies to what was said before we knew that it comes to nothing; what is in them changes nothing.
+
+    A server that now waits for a message is left: without the final dot it takes none.
+    """
+    with suppress(OSError):
+        codes = [session.getreply()[0] for _ in range(replies)]
+        if codes[-1] == SEND_DATA:
+            session.close()
