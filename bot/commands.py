@@ -15,7 +15,7 @@ from bot.hands import forget
 from bot.mail.wire.guard import BadHost, ascii_host
 from bot.oauth_apps import NAMES, PROVIDERS, use_of_app
 from bot.settings import timezone
-from bot.store import access, conversations, grants, housekeeping, promises, questions, secrets, slack, whom
+from bot.store import access, conversations, doors, grants, housekeeping, promises, questions, secrets, slack, whom
 from bot.store import cases as desk_cases
 from bot.store import people as people_store
 from bot.store.engine import Connection, Row, reading
@@ -177,6 +177,34 @@ def mailboxes(parts: Parts, agency: str) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
+def door_keys(parts: Parts, agency: str = "") -> list[dict[str, Any]]:
+    """The keys with which Ally sends through us, of all agencies or of one; never a key itself."""
+    with reading(parts.engine) as db:
+        rows = doors.listed(db, _agency(db, agency).id if agency else None)
+    return [_key_as_row(row) for row in rows]
+
+
+def door_key(parts: Parts, address: str, *, revoke: bool) -> list[dict[str, Any]]:
+    """The keys of an address (it may be registered in several agencies), or that they are void from now on."""
+    now = parts.clock.now()
+    with parts.engine.begin() as db:
+        rows = doors.listed(db, address=address)
+        if not rows:
+            raise CannotBe(f"There is no key for Ally at {address}; python -m bot mailbox doors shows them.")
+        for row in rows if revoke else []:
+            doors.revoke(db, row.mailbox_id, now)
+            housekeeping.audit_entry(db, now, actor="operator", action="door_closed", subject=str(row.mailbox_id))
+    return [{**_key_as_row(row), "revoked": revoke} for row in rows]
+
+
+def _key_as_row(row: Row) -> dict[str, Any]:
+    return {
+        "agency": row.agency, "name": row.name, "address": row.address, "state": row.state,
+        "made_at": _moment(row.made_at), "used_at": _perhaps(row.used_at),
+        "refused_at": _perhaps(row.refused_at), "refusal": row.refusal,
+    }  # fmt: skip
+
+
 def cases(parts: Parts) -> list[dict[str, Any]]:
     """Who waits for a person, longest first. `owner`: a user of Slack's; empty: nobody has it."""
     with reading(parts.engine) as db:
@@ -311,7 +339,8 @@ def close_agency(parts: Parts, name: str, *, really: bool) -> dict[str, Any]:
             for provider in PROVIDERS:
                 secrets.erase(db, grants.remove_app(db, row.id, provider))
             people_store.close_agency(db, row.id, now)
-    ended = {"memberships": len(members), "mailboxes": sum(one.address is not None for one in members)}
+    ended = {"memberships": len(members), "mailboxes": sum(one.address is not None for one in members),
+             "keys": sum(one.door is not None for one in members)}  # fmt: skip
     return {"agency": row.name, "closed": really, **ended}
 
 

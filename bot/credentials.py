@@ -8,6 +8,7 @@ from bot import grants
 from bot.facts import on_the_wire
 from bot.handiwork import Tools, family_of, provider_of
 from bot.mail.wire import graph, send
+from bot.mail.wire import relay as relaying
 from bot.mail.wire.account import Token
 from bot.mail.wire.probe import Failed, Worked, test_login
 from bot.mail.wire.smtp import Network, Watch, unwatched
@@ -111,4 +112,51 @@ def hand_over(
     if isinstance(outcome, send.Refused) and outcome.cause == REFUSED and isinstance(credential, Token):
         other = _anew(tools, account, secret_id, credential)  # it was refused before a byte of the mail left
         return outcome if other is None else handed(other)
+    return outcome
+
+
+class _Asked:
+    """A credential that is asked for when a connection is made: on one that was kept nobody asks."""
+
+    def __init__(self, tools: Tools, account: Account, secret_id: UUID) -> None:
+        self._of = (tools, account, secret_id)
+        self.given: Credential | None = None
+
+    def __call__(self) -> str | Token:
+        if self.given is None:
+            self.given = credential_of(*self._of)
+        return opened(self.given)
+
+
+def relay(
+    tools: Tools,
+    lines: relaying.Lines,
+    account: Account,
+    secret_id: UUID,
+    content: bytes,
+    recipients: Sequence[str],
+    *,
+    on_handing: Callable[[], None],
+    on_accepted: Callable[[str], None],
+) -> send.Outcome:
+    """Hand on a message that somebody else wrote, by whichever way the account's mail leaves.
+
+    Raises what `hand_over` does, and NeedsEightBit.
+    """
+    asked, wire = _Asked(tools, account, secret_id), on_the_wire(account)
+
+    def handed() -> send.Outcome:
+        if account.transport == "graph" and isinstance(token := asked(), Token):
+            return graph.relay(
+                wire, token, content, recipients, network=tools.network, on_handing=on_handing, on_accepted=on_accepted,
+                url=tools.apps.graph_url,
+            )  # fmt: skip
+        family, key = family_of(tools, account), (secret_id, wire)
+        way = relaying.Way(wire, asked, tools.network, family, lines, key)
+        return relaying.relay(way, content, recipients, on_handing=on_handing, on_accepted=on_accepted)
+
+    outcome = handed()
+    if isinstance(outcome, send.Refused) and outcome.cause == REFUSED and isinstance(asked.given, Token):
+        asked.given = _anew(tools, account, secret_id, asked.given)  # it was refused before a byte of the mail left
+        return outcome if asked.given is None else handed()
     return outcome

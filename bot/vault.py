@@ -30,6 +30,7 @@ Kind = Literal[
     "oauth.way",
     "mail.body",
     "mail.file",
+    "door.mail",
     "case.file",
     "slack.bot",
     "key.check",

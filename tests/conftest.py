@@ -7,6 +7,7 @@ from bot.store.engine import connect
 from tests import database
 from tests.botkit import kit  # noqa: F401
 from tests.browser import chromium  # noqa: F401
+from tests.doorway import door_at, door_authority, door_inside, door_server_context, no_waits  # noqa: F401
 from tests.mailservers import mail_servers  # noqa: F401
 from tests.oidc import oidc, session_oidc  # noqa: F401
 

@@ -196,6 +196,11 @@ class Sandbox:
         return self._folder / "ca.pem"
 
     @property
+    def server_pem(self) -> Path:
+        """The certificate for HOST with its key, as a PEM file; there once the server has started."""
+        return self._folder / "server.pem"
+
+    @property
     def passwords(self) -> Mapping[str, str]:
         """The made-up passwords by address, to be shown to whoever tries the sandbox."""
         return self._office.passwords

@@ -9,6 +9,7 @@ What else is to be played one day starts beside these and adds its settings.
 import contextlib
 import json
 import re
+import socket
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -43,6 +44,7 @@ MAX_BODY = 4096  # characters that WhatsApp lets a person write in one message
 MAX_NAME = 100
 MAX_REQUEST = 32 * 1024  # bytes: MAX_BODY characters, percent-encoded or escaped
 JUMPS = {"minutes": timedelta(minutes=5), "hour": timedelta(hours=1), "day": timedelta(days=1)}
+LISTEN = "127.0.0.1"
 MORNING = "morning"  # the next one on which the support team works
 _NUMBER = re.compile(r"\+\d{6,15}", re.ASCII)
 
@@ -51,10 +53,11 @@ class Stage:
     """The stand-ins of one playground, served on free ports of this machine from threads of this process.
 
     `home`: a folder of ours, for the certificates and the mail provider's entry. `webhook_url`: where the bot takes
-    WhatsApp messages (PUBLIC_URL and `/whatsapp`). Raises SandboxError or OSError when a stand-in cannot start.
+    WhatsApp messages (PUBLIC_URL and `/whatsapp`). `door`: whether Ally's mails come in through us. Raises SandboxError
+    or OSError when a stand-in cannot start.
     """
 
-    def __init__(self, home: Path, webhook_url: str) -> None:
+    def __init__(self, home: Path, webhook_url: str, *, door: bool = False) -> None:
         self._site = webhook_url.partition("#")[0].removesuffix("/whatsapp")
         self._time = home / "ahead"
         self.clock = SharedClock(self._time)
@@ -68,6 +71,8 @@ class Stage:
         self._phones = Phones(self.twilio, self.clock.now)
         self._running = contextlib.ExitStack()
         self._mail: Mapping[str, str] = {}
+        self._with_door = door
+        self._door: Mapping[str, str] = {}
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as starting:
@@ -79,6 +84,7 @@ class Stage:
             app = _app(self._phones, MailRoom(self.sandbox), self.office, self.clock, self.identity)
             self.url = starting.enter_context(served(app, "stage"))
             self._mail = mail_settings(self.sandbox, self._home)
+            self._door = door_settings(self.sandbox) if self._with_door else {}
             self._running = starting.pop_all()
         return self
 
@@ -96,6 +102,7 @@ class Stage:
             "PLAYGROUND_CLOCK": str(self._time.resolve()),
             **self._mail,
             **self._sign_in(),
+            **self._door,
             **self.office.environment(),
             "PRIVACY_URL": f"{self._site}/privacy",
             "SUPPORT_CONTACT": SUPPORT,
@@ -136,6 +143,15 @@ def mail_settings(
         "PROVIDERS_EXTRA": str(providers.resolve()),
         "DISCOVERY": "tables",  # nothing leaves this machine
     }
+
+
+def door_settings(sandbox: Sandbox) -> dict[str, str]:
+    """The settings of a door at a free port of this machine, which shows the running sandbox's certificate."""
+    with socket.socket() as probe:
+        probe.bind((LISTEN, 0))
+        port = probe.getsockname()[1]
+    pem = str(sandbox.server_pem.resolve())
+    return {"DOOR_HOST": HOST, "DOOR_CERT": pem, "DOOR_KEY": pem, "DOOR_PORT": str(port)}
 
 
 def _provider(ports: Mapping[str, int], today: date) -> dict[str, Any]:
