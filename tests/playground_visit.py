@@ -1,6 +1,7 @@
 """Somebody in front of the playground's page: what the browser tests of it and its pictures share."""
 
 import re
+from contextlib import contextmanager
 
 from playground_site import sentence
 from playwright.sync_api import expect
@@ -91,6 +92,14 @@ class Visit:
     def case(self):
         """The newest thread of the desk."""
         return self.office("desk").locator(".thread").first
+
+    @contextmanager
+    def a_new_case(self):
+        """What is done within opens a case; afterwards its thread is the newest one."""
+        threads = self.office("desk").locator(".thread")
+        before = threads.count()
+        yield
+        expect(threads).to_have_count(before + 1, timeout=PATIENCE)
 
     def reply(self, words):
         self.show("desk")

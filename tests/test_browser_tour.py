@@ -89,7 +89,8 @@ def test_the_tour_is_finished_by_doing_what_it_says(browser, site, language, scr
         expect(visit.answers.last).to_contain_text(words_of("cause.app_password_required", language), timeout=PATIENCE)
         visit.expect_done("break")
         visit.follow("person")
-        visit.send()
+        with visit.a_new_case():
+            visit.send()
         visit.expect_done("person")
         visit.show("desk")
         expect(visit.case()).to_contain_text(room.PERSONAS[language][0].name, timeout=PATIENCE)
@@ -232,7 +233,8 @@ def fill_page(visit, link, password):
 
 
 def test_at_the_desk_a_line_is_taken_back_another_one_sent_from_a_window_and_the_queue_leads_to_the_case(visit):
-    visit.send("person")
+    with visit.a_new_case():
+        visit.send("person")
     name, desk = visit.page.locator("[data-person='0']").inner_text(), visit.office("desk")
     expect(visit.case().locator("summary").first).to_contain_text(name, timeout=PATIENCE)
     visit.reply("among us")
@@ -277,8 +279,9 @@ def test_everything_is_done_with_the_keyboard_alone(visit):
     expect(visit.field).to_be_focused()
     keys.press("Enter")
     visit.expect_done("hello")
-    keys.type("person")
-    keys.press("Enter")
+    with visit.a_new_case():
+        keys.type("person")
+        keys.press("Enter")
     visit.expect_done("person")
     expect(visit.case()).to_contain_text("Ana", timeout=PATIENCE)
     send = visit.case().get_by_role("button", name=sentence("desk.button.send", "en"), exact=True).first

@@ -31,6 +31,7 @@ from bot.vault import new_key
 from bot.web import playground as room
 from flows.reading import invitation_code
 from flows.words import LANGUAGES
+from tests.botkit import eventually
 
 MODULES = sorted(one.name for one in (Path(room.__file__).parent / "static" / "playground").glob("*.js"))
 ANA, BRUNO = "ana@sandbox.test", "bruno@sandbox.test"
@@ -59,6 +60,10 @@ class Bot:
         self.heard.append(request.form.to_dict())
         self.may_answer.wait(PATIENCE)
         return Response(status=self.status)
+
+    def has_heard(self, messages):
+        """Wait until so many have come."""
+        eventually(lambda: len(self.heard) == messages, f"{messages} messages", within=PATIENCE)
 
 
 @pytest.fixture
@@ -140,7 +145,7 @@ def test_what_a_person_writes_and_taps_reaches_the_bot_in_order(stage, bot):
     assert say(stage, "two") == 202
     assert ask(stage, "/say", {"from": NUMBER, "button": "menu.choice:write"}).status_code == 202
     bot.may_answer.set()
-    reached(stage, "delivered")
+    bot.has_heard(3)
     first, second, third = bot.heard
     assert (first["Body"], first["ProfileName"], first["From"]) == ("one", "Ana", f"whatsapp:{NUMBER}")
     assert second["Body"] == "two"

@@ -4,6 +4,7 @@
 import { all, ask, complain, element, find, language, tell, walkable, words } from "./page.js";
 import { isShown, markNew, onShow } from "./views.js";
 
+const ARRIVALS = 3; // tries
 const places = new Map();
 let seen = "";
 let soon = () => {};
@@ -58,8 +59,8 @@ class Place {
       let made = find(`[data-thread="${thread.key}"]`, box);
       if (!made) {
         made = this.newThread(thread);
-        if (place === 0) for (const one of all("details.thread", box)) one.open = false;
-        made.open = place === 0;
+        made.open = place === 0 && !all("details.thread[open] input", box).some((one) => one.value);
+        if (made.open) for (const one of all("details.thread", box)) one.open = false; // but none that is written in
       }
       if (box.children[place] !== made) box.insertBefore(made, box.children[place] || null);
       find("summary", made).textContent = thread.title;
@@ -259,5 +260,10 @@ export function beginOffice(hurry) {
   onShow((view) => {
     for (const box of places.has(view) ? all(".items", places.get(view).section) : []) box.scrollTop = box.scrollHeight;
   });
-  ask("arrive", { language }).then(() => soon(), () => {});
+  arrive(ARRIVALS);
+}
+
+// A web process that has just started may be too slow for Slack once.
+function arrive(tries) {
+  ask("arrive", { language }).then(() => soon(), () => tries > 1 && setTimeout(() => arrive(tries - 1), 2000));
 }
