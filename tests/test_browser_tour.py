@@ -237,6 +237,7 @@ def test_at_the_desk_a_line_is_taken_back_another_one_sent_from_a_window_and_the
         visit.send("person")
     name, desk = visit.page.locator("[data-person='0']").inner_text(), visit.office("desk")
     expect(visit.case().locator("summary").first).to_contain_text(name, timeout=PATIENCE)
+    thread = visit.case().get_attribute("data-thread")
     visit.reply("among us")
     visit.reply("!never mind")
     visit.case().locator("[data-ts]", has_text="never mind").locator("[data-delete]").click()
@@ -251,8 +252,7 @@ def test_at_the_desk_a_line_is_taken_back_another_one_sent_from_a_window_and_the
     assert visit.page.locator("#messages", has_text="never mind").count() == 0
     assert visit.page.locator("#messages", has_text="among us").count() == 0
     desk.get_by_role("tab", name=visit.text("playground.tab_queue")).click()
-    row = desk.locator(".sl-home .sl-section", has_text=name).first
-    row.get_by_role("link").click(timeout=PATIENCE)
+    desk.locator(f".sl-home a[href*='/p{thread.replace('.', '')}']").first.click(timeout=PATIENCE)
     expect(visit.case().locator("summary").first).to_be_focused()
     visit.give_to(cast.STAFF["pt"].name)
     expect(visit.case()).to_contain_text(f"@{cast.STAFF['pt'].name} has it", timeout=PATIENCE)

@@ -96,7 +96,9 @@ class Place {
     if (!html) return this.leaveWindow();
     const title = find("[role=dialog]", this.window).getAttribute("aria-label");
     if (isNew) tell(words.window_open.replace("{address}", title));
-    const mine = this.section.contains(this.before) || this.window.dataset.mine;
+    // What was pressed may have been drawn anew meanwhile: then nothing has the focus, and nobody loses it.
+    const nowhere = document.activeElement === document.body;
+    const mine = this.section.contains(this.before) || (this.window.dataset.mine && nowhere);
     if (mine) find("[aria-invalid] input, [aria-invalid], input, textarea, select, button", this.window)?.focus();
   }
 
@@ -150,7 +152,7 @@ class Place {
     const { value, action } = button.dataset;
     const message = button.closest("[data-ts]");
     button.closest("details.sl-more")?.removeAttribute("open");
-    if (button.closest(".window")) this.window.dataset.mine = "yes";
+    this.window.dataset.mine = "yes";
     const where = button.closest(".window") ? { where: "modal" } : message ? { ts: message.dataset.ts } : { where: "home" };
     this.act({ do: "tap", value: value || action, ...where });
   }
