@@ -1,5 +1,7 @@
 """What all tests share: one embedded PostgreSQL with a migrated template, the mail servers, the browser."""
 
+import logging
+
 import pytest
 
 from bot.store import schema
@@ -21,6 +23,14 @@ def migrate(url):
 postgres = pytest.fixture(scope="session")(database.postgres)
 test_database = pytest.fixture(scope="session")(database.prepared_by(migrate))
 database_url = pytest.fixture(database.database_url)
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_before():
+    """Commands run in this process set how much is logged; the next test hears all of it again."""
+    level = logging.getLogger().level
+    yield
+    logging.getLogger().setLevel(level)
 
 
 def pytest_addoption(parser):
