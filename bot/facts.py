@@ -12,7 +12,7 @@ from bot.mail.knowledge.providers import Demand, Providers
 from bot.mail.knowledge.providers import Provider as Known
 from bot.mail.knowledge.providers import Server as WireServer
 from bot.mail.wire.account import Account as WireAccount
-from bot.oauth_apps import Apps, is_personal, lets_us_look
+from bot.oauth_apps import Apps, is_personal
 from bot.store import mailboxes, people
 from bot.store.conversations import Held
 from bot.store.engine import Connection, Row
@@ -224,10 +224,7 @@ def _mailbox(row: Row | None) -> facts.Mailbox | None:
     if row is None or row.mailbox_id is None:
         return None
     account = Account(row.address, row.user_name, Server(row.host, row.port, row.security), row.transport)
-    secret_id = str(row.secret_id or "")
-    signed_in: SignInProvider | Literal[""] = row.signed_in or ""
-    imap = lets_us_look(row.transport, row.signed_in, row.scopes) if signed_in else True
-    return facts.Mailbox(account, row.state, row.cause, secret_id, signed_in, imap)
+    return facts.Mailbox(account, row.state, row.cause, str(row.secret_id or ""), row.signed_in or "")
 
 
 def _roles_of(db: Connection, held: Held) -> tuple[Role, ...]:

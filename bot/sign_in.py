@@ -218,8 +218,7 @@ class SignIns:
         if held is None or not mailboxes.close_link(db, row.id, now):
             raise _NotAwaitedError
         secret_id = keep(self._safe, db, grant, granted, account, held.contact_id, now)
-        imap = grant.provider == "google" or any("IMAP." in scope for scope in granted.scopes)
-        if not self._turns.secret(db, held, SignedIn(str(secret_id), str(row.id), imap)):
+        if not self._turns.secret(db, held, SignedIn(str(secret_id), str(row.id))):
             raise _NotAwaitedError
 
     def _ended(self, row: Row, event: Event, what: Reason, other: str = "") -> Back:

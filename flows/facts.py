@@ -44,7 +44,7 @@ class Provider:
 class Mailbox:
     """The member's saved mailbox and its verdict; `cause` says why when it does not work.
 
-    `signed_in`: through whom its person signed in; empty: there is a password. `imap`: we may look into it.
+    `signed_in`: through whom its person signed in; empty: there is a password.
     """
 
     account: Account
@@ -52,7 +52,6 @@ class Mailbox:
     cause: str = ""
     secret_id: str = ""
     signed_in: SignInProvider | Literal[""] = ""
-    imap: bool = True
 
 
 @dataclass(frozen=True, slots=True)

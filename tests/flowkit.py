@@ -170,9 +170,9 @@ class Player:
         """The person types the secret on the page behind the newest link."""
         return self.happens(SecretStored(self._number("secret"), self.envelope.state.link_id))
 
-    def sign_in(self, *, imap: bool = False) -> str:
+    def sign_in(self) -> str:
         """The person signs in at their provider, behind the newest link."""
-        return self.happens(SignedIn(self._number("grant"), self.envelope.state.link_id, imap))
+        return self.happens(SignedIn(self._number("grant"), self.envelope.state.link_id))
 
     def happens(self, event: Event, ticket: int | None = None) -> str:
         """Something comes from the world; with a ticket, an answer that may be late."""

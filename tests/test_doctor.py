@@ -10,7 +10,7 @@ from bot.doctor import examine
 from bot.store import grants, tables
 from bot.store.engine import reading
 from bot.vault import Secret, Unopenable
-from tests.botkit import ADDRESS, run_sql
+from tests.botkit import run_sql
 from tests.signkit import PUBLIC, SignKit
 from tests.test_commands import cli
 
@@ -59,9 +59,8 @@ def test_a_provider_that_gives_no_answer_to_a_code_is_told(kit):
 
 def own_app(kit, secret="", tenant=""):
     made = kit.oidc.register(f"{PUBLIC}/oauth/microsoft/callback")
-    agency = kit.agency and "Agência Sol"
     return made, commands.set_oauth_app(
-        kit.parts, agency, "microsoft", made.client_id, Secret(secret or made.client_secret), tenant
+        kit.parts, "Agência Sol", "microsoft", made.client_id, Secret(secret or made.client_secret), tenant
     )
 
 
@@ -119,7 +118,6 @@ def test_a_closed_agency_keeps_no_app(kit):
     assert kit.rows(tables.oauth_app) == []
     with reading(kit.engine) as db:
         assert not grants.any_app(db)
-    assert ADDRESS
 
 
 @pytest.mark.parametrize(

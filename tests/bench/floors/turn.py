@@ -133,7 +133,6 @@ STANDING = (
         mailbox.c.secret_id,
         mailbox.c.transport,
         oauth_grant.c.provider.label("signed_in"),
-        oauth_grant.c.scopes,
         _apps.label("apps"),
         _roles.label("roles"),
     )
