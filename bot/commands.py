@@ -130,6 +130,8 @@ def set_oauth_app(
     now, use = parts.clock.now(), use_of_app(provider, client_id, tenant)
     with parts.engine.begin() as db:
         row = _agency(db, agency)
+        if not parts.apps.may_stand(db, row.id, provider, client_id, tenant):
+            raise CannotBe("An app of this id stands here already, for another tenant: make another app.")
         old = grants.app(db, row.id, provider)
         sealed = parts.safe.put(db, secret, kind="oauth.client", owner=row.id, use=use, now=now)
         secrets.keep_until(db, sealed, None)

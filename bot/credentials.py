@@ -6,7 +6,7 @@ from uuid import UUID
 
 from bot import grants
 from bot.facts import on_the_wire
-from bot.handiwork import Tools, family_of, provider_of
+from bot.handiwork import Tools, family_of, imap_of, provider_of
 from bot.mail.wire import graph, send
 from bot.mail.wire.account import Token
 from bot.mail.wire.probe import Failed, Worked, test_login
@@ -46,10 +46,16 @@ def opened(credential: Credential) -> str | Token:
 
 
 def may_look_in(tools: Tools, account: Account, secret_id: UUID) -> bool:
-    """Whether the mailbox may be looked into: with a password always, by a token where that was granted."""
+    """Whether the mailbox may be looked into: with a password always, by a token where that was granted.
+
+    A token goes to an IMAP server of its provider only, whatever address the database or an operator's table says.
+    """
     with reading(tools.engine) as db:
         row = grant_store.get(db, secret_id)
-    return row is None or lets_us_look(account.transport, row.provider, row.scopes)
+    if row is None:
+        return True
+    theirs = imap_of(tools, account).server.host in tools.providers.token_hosts(row.provider)
+    return theirs and lets_us_look(account.transport, row.provider, row.scopes)
 
 
 def try_account(tools: Tools, account: Account, secret_id: UUID, *, watch: Watch = unwatched) -> Worked | Failed:

@@ -100,6 +100,8 @@ class LinkBook:
             sign_in=row.provider,
             sign_in_page=self._apps.page_of(row.provider) if row.provider else "",
             may_look_in=row.provider == "google",
+            name=row.name,
+            agency=row.agency,
         )
 
 

@@ -125,6 +125,17 @@ class Apps:
         row = grants.app_by_client(db, provider, client_id)
         return self._opened(db, row) if row is not None else None
 
+    def may_stand(self, db: Connection, agency_id: UUID, provider: SignInProvider, client_id: str, tenant: str) -> bool:
+        """Whether an agency may have this app: one id at two tenants could not be told apart when something comes back.
+
+        The app under which something was granted is known by its id alone.
+        """
+        own = self._own.get(provider)
+        if own is not None and own.client_id == client_id and tenant:
+            return False
+        others = [row for row in grants.apps(db) if row.agency_id != agency_id]
+        return all(row.tenant == tenant for row in others if (row.provider, row.client_id) == (provider, client_id))
+
     def _opened(self, db: Connection, row: Row) -> App | None:
         use = use_of_app(row.provider, row.client_id, row.tenant)
         try:

@@ -111,6 +111,19 @@ def test_an_app_s_secret_opens_for_no_other_client_and_no_other_tenant(kit):
                 kit.parts.safe.take(db, row.secret_id, kind="oauth.client", use={"provider": "microsoft"})
 
 
+def test_an_app_of_one_id_stands_for_one_tenant_only(kit):
+    """Whatever comes back is known by the app's id alone."""
+    kit.join()
+    with pytest.raises(commands.CannotBe, match="another tenant"):
+        commands.set_oauth_app(kit.parts, "Agência Sol", "microsoft", kit.app.client_id, Secret("x"), "a.example")
+    commands.add_agency(kit.parts, "Agência Lua", "pt", "UTC", "")
+    commands.set_oauth_app(kit.parts, "Agência Sol", "microsoft", "shared", Secret("x"), "a.example")
+    with pytest.raises(commands.CannotBe, match="another tenant"):
+        commands.set_oauth_app(kit.parts, "Agência Lua", "microsoft", "shared", Secret("x"), "b.example")
+    commands.set_oauth_app(kit.parts, "Agência Lua", "microsoft", "shared", Secret("x"), "a.example")
+    commands.set_oauth_app(kit.parts, "Agência Sol", "microsoft", "own", Secret("x"), "b.example")
+
+
 def test_a_closed_agency_keeps_no_app(kit):
     kit.join()
     own_app(kit)

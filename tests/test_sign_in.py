@@ -1,7 +1,9 @@
 """Signing in at a provider: one link, one browser, one way there and back - against a real OpenID provider."""
 
+import base64
 import logging
 import threading
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -66,6 +68,7 @@ def test_the_page_speaks_the_persons_language_and_says_who_is_asked_for_what(kit
     for name in ("sign_in_page.may_not_look", "sign_in_page.step_3"):
         assert own[name] in said
     assert ADDRESS in said
+    assert own["sign_in_page.for_whom"].format(person="Ana", agency="Agência Sol", address=ADDRESS) in said
     assert kit.oidc.authority.removeprefix("http://") in said
     assert f'<html lang="{language}">' in page.text
 
@@ -179,6 +182,9 @@ def test_where_more_was_allowed_than_we_ask_for_we_may_look_into_the_mailbox(kit
     kit.connected()
     assert IMAP_SCOPE in kit.grant().scopes.split()
     assert may_look_in(kit.parts.tools, stored(kit.box()), kit.box().secret_id)
+    # Nor does the token go to another provider's IMAP server, whatever the database says.
+    elsewhere = replace(stored(kit.box()), address="ana@yahoo.com")
+    assert not may_look_in(kit.parts.tools, elsewhere, kit.box().secret_id)
 
 
 @pytest.mark.parametrize("provider", ["microsoft", "google"])
@@ -346,6 +352,8 @@ def test_who_says_no_is_told_so_on_the_page_and_in_the_chat(kit):
 
 def test_who_signs_in_as_somebody_else_keeps_what_they_granted(kit):
     page = kit.signed_in(address="bia@agency.test")
+    way = page.request.path.rpartition("/")[2]
+    assert b"bia" not in base64.urlsafe_b64decode(way + "==")  # it stays in the browser's history
     failed(kit, "other_account", page, other="bia@agency.test")
     assert "bia@agency.test" in words(page)
     assert kit.oidc.count("revoke") == 1

@@ -254,10 +254,12 @@ _LINK = (
         contact.c.address.label("contact_address"),
         member.c.name,
         member.c.agency_id,
+        agency.c.name.label("agency"),
     )
     .join(conversation, conversation.c.id == link.c.conversation_id)
     .join(contact, contact.c.id == conversation.c.contact_id)
     .join(member, member.c.id == link.c.member_id)
+    .join(agency, agency.c.id == member.c.agency_id)
 )
 
 

@@ -50,7 +50,8 @@ class LinkView:
     `shape` names a form in `flows.reading.SHAPES` or is empty; `steps` are names in the texts; `chat_url` leads back
     to the chat and may be empty, like the provider's two pages. `sends_mail`: the test ends with a mail to oneself.
     `sign_in`: the provider (google, microsoft) on whose page, `sign_in_page`, its person signs in instead of giving a
-    password here; `may_look_in`: what is asked for there lets us look into the mailbox, too.
+    password here; `may_look_in`: what is asked for there lets us look into the mailbox, too. `name` and `agency`: for
+    whom it is, in whose chat mails can be sent from this address afterwards.
     """
 
     language: Language
@@ -70,6 +71,8 @@ class LinkView:
     sign_in: str = ""
     sign_in_page: str = ""
     may_look_in: bool = False
+    name: str = ""
+    agency: str = ""
 
 
 class Links(Protocol):
@@ -219,8 +222,8 @@ class _SecretPage:
     def _offer(self, token: str, view: LinkView) -> Response:
         """To the provider's page. From there an organisation may lead on to any page of its own."""
         provider = {"microsoft": "Microsoft", "google": "Google"}[view.sign_in]
-        values = {"address": view.address, "provider": provider, "page": view.sign_in_page,
-                  "operator": self.operator, "minutes": self._minutes(view)}  # fmt: skip
+        values = {"address": view.address, "provider": provider, "page": view.sign_in_page, "person": view.name,
+                  "agency": view.agency, "operator": self.operator, "minutes": self._minutes(view)}  # fmt: skip
         answer = self._page(
             "offer", view.language, view.chat_url, 200, values, folder="sign_in", view=view, token=token,
             proof=self.sign_in_forms.proof(token),
