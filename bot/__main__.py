@@ -19,7 +19,7 @@ from bot.database import opened
 from bot.discover_command import discover, providers
 from bot.explain_command import explain
 from bot.log import setup
-from bot.oauth_apps import PROVIDERS
+from bot.oauth_apps import PROVIDERS, redirect_uri
 from bot.safe import WrongKey
 from bot.settings import Settings, SettingsError, load
 from bot.store.embedded import EmbeddedFailed
@@ -27,6 +27,7 @@ from bot.store.engine import DatabaseDown
 from bot.store.schema import WrongSchema
 from bot.vault import Secret, new_key
 from flows import guide
+from flows.sign_in import BRANDS
 from flows.words import LANGUAGES, Language
 
 OPERATOR_ERRORS = (SettingsError, WrongSchema, WrongKey, EmbeddedFailed, commands.CannotBe)
@@ -122,9 +123,10 @@ def check_config() -> None:
     settings = _settings()
     look_over(settings)
     click.echo("The settings are right.")
-    for name, there in (("microsoft", settings.microsoft_client_id), ("google", settings.google_client_id)):
-        if there:
-            click.echo(f"Redirect address to be registered at {name.title()}: {settings.url}/oauth/{name}/callback")
+    given = {"microsoft": settings.microsoft_client_id, "google": settings.google_client_id}
+    for name in PROVIDERS:
+        if given[name]:
+            click.echo(f"Redirect address to be registered at {BRANDS[name]}: {redirect_uri(settings.url, name)}")
 
 
 @main.command()

@@ -20,7 +20,6 @@ from bot.vault import Secret, Unopenable
 from flows.words import Account
 
 Credential = Secret | Token
-REFUSED = "wrong_credentials"  # what a server says of a token that it does not take, whether it is old or revoked
 
 
 def credential_of(tools: Tools, account: Account, secret_id: UUID) -> Credential:
@@ -62,7 +61,7 @@ def try_account(tools: Tools, account: Account, secret_id: UUID, *, watch: Watch
     """The live test, by whichever way the account's mail leaves. Raises what `credential_of` does."""
     credential = credential_of(tools, account, secret_id)
     result = _tried(tools, account, credential, watch)
-    if isinstance(result, Failed) and result.cause == REFUSED and isinstance(credential, Token):
+    if isinstance(result, Failed) and result.token_refused and isinstance(credential, Token):
         other = _anew(tools, account, secret_id, credential)
         return result if other is None else _tried(tools, account, other, watch)
     return result
@@ -114,7 +113,7 @@ def hand_over(
 
     credential = credential_of(tools, account, secret_id)
     outcome = handed(credential)
-    if isinstance(outcome, send.Refused) and outcome.cause == REFUSED and isinstance(credential, Token):
+    if isinstance(outcome, send.Refused) and outcome.token_refused and isinstance(credential, Token):
         other = _anew(tools, account, secret_id, credential)  # it was refused before a byte of the mail left
         return outcome if other is None else handed(other)
     return outcome

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 from bot.app import Parts
 from bot.mail.wire import oauth as wire
-from bot.oauth_apps import NAMES, App
+from bot.oauth_apps import App
 from bot.store import grants
 from bot.store.engine import reading
+from flows.sign_in import BRANDS
 from flows.words import SignInProvider
 
 TAKEN = frozenset({"invalid_grant"})
@@ -44,7 +45,7 @@ def _apps(parts: Parts) -> list[tuple[App, str]]:
 
 
 def _examined(parts: Parts, app: App, whose: str) -> list[Finding]:
-    what = f"Sign in with {NAMES[app.provider]}" + (f", {whose}" if whose else "")
+    what = f"Sign in with {BRANDS[app.provider]}" + (f", {whose}" if whose else "")
     redirect = parts.apps.redirect_uri(app.provider)
     registered = Finding(what, well=True, said=f"redirect address {redirect}", advice="it has to be registered there")
     try:

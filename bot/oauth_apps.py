@@ -17,7 +17,6 @@ from bot.vault import Secret, Unopenable
 from flows.words import SignInProvider
 
 PROVIDERS: tuple[SignInProvider, ...] = ("microsoft", "google")
-NAMES: dict[SignInProvider, str] = {"microsoft": "Microsoft", "google": "Google"}
 # The names that a person's browser shows while they sign in, as of November 2026.
 _PAGES: dict[SignInProvider, str] = {"microsoft": "login.microsoftonline.com", "google": "accounts.google.com"}
 _PERSONAL = frozenset({"gmail", "outlook_com"})  # accounts that belong to no organisation
@@ -38,6 +37,11 @@ class App:
 def use_of_app(provider: str, client_id: str, tenant: str) -> dict[str, str | int]:
     """What the secret of an agency's app may be used with."""
     return {"provider": provider, "client": client_id, "tenant": tenant}
+
+
+def redirect_uri(url: str, provider: SignInProvider) -> str:
+    """Where a provider sends people back to; `url`: the installation's own."""
+    return f"{url}/oauth/{provider}/callback"
 
 
 def sign_in_pages(settings: Settings) -> dict[SignInProvider, str]:
@@ -79,7 +83,7 @@ class Apps:
 
     def redirect_uri(self, provider: SignInProvider) -> str:
         """Where a provider sends people back to; it has to be registered there letter by letter."""
-        return f"{self._url}/oauth/{provider}/callback"
+        return redirect_uri(self._url, provider)
 
     def page_of(self, provider: SignInProvider) -> str:
         """The name of the provider's page, as a person's browser shows it."""

@@ -159,7 +159,7 @@ def test_a_token_that_a_server_does_not_take_is_renewed_once(kit, monkeypatch):
     old, seen = token(kit), []
     refused = Failed(
         stage="auth", cause="wrong_credentials", who="user", retry=False, raw="535", code=535, answered=True,
-        blames_secret=True, server=WORKED.server,
+        blames_secret=False, server=WORKED.server, token_refused=True,
     )  # fmt: skip
 
     def server(_account, secret, **_more):

@@ -4,8 +4,9 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from bot.password_ends import STAGES, End
-from bot.store import housekeeping, tables
+from bot.live_tests import stored
+from bot.password_ends import STAGES, End, _promise, end_of
+from bot.store import grants, housekeeping, tables
 from bot.store.engine import reading
 from flows.conversation import Envelope
 from flows.words import PasswordEnds
@@ -83,12 +84,24 @@ def test_at_night_nobody_is_written_to(kit):
     assert days_told(kit, 1, hour=15) == [30]
 
 
-def test_two_workers_that_look_at_the_same_time_tell_it_once(kit):
+def test_however_often_somebody_looks_it_is_told_once(kit):
     kit.mailbox()
     on(kit, 1)
     for _ in range(3):
         on(kit, 1)
     assert [event.days for event in heard(kit)] == [30]
+
+
+def test_of_two_workers_that_look_at_the_same_time_one_promises_it(kit):
+    kit.mailbox()
+    kit.clock.time = datetime(2026, 12, 1, 15, tzinfo=UTC)
+    with reading(kit.engine) as db:
+        [row] = grants.with_passwords(db)  # both have read it before either writes
+    end = end_of(kit.parts.tools, stored(row), {})
+    for _ in range(2):
+        with kit.engine.begin() as db:
+            _promise(kit.parts.tools, db, row, end)
+    assert len(kit.promised("password_ends")) == 1
 
 
 @pytest.mark.parametrize("change", ["state = 'broken'", "state = 'off'", "state = 'waiting'"])

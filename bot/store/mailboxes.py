@@ -35,7 +35,7 @@ _roles = (
     .scalar_subquery()
 )
 # The apps of an agency's own: {provider: [client id, tenant]}.
-_apps = (
+APPS = (
     select(func.json_object_agg(oauth_app.c.provider, func.json_build_array(oauth_app.c.client_id, oauth_app.c.tenant)))
     .where(oauth_app.c.agency_id == agency.c.id, oauth_app.c.secret_id.is_not(None))
     .correlate(agency)
@@ -66,7 +66,7 @@ _STANDING = (
         mailbox.c.secret_id,
         mailbox.c.transport,
         oauth_grant.c.provider.label("signed_in"),
-        _apps.label("apps"),
+        APPS.label("apps"),
         _roles.label("roles"),
     )
     .join(agency, agency.c.id == member.c.agency_id)

@@ -22,7 +22,8 @@ from bot.vault import Secret
 from bot.web.forms import Forms
 from bot.web.headers import CONTENT_POLICY
 from flows.reading import MAX_SECRET, SHAPES, has_shape
-from flows.words import LANGUAGES, Language
+from flows.sign_in import BRANDS
+from flows.words import LANGUAGES, Language, SignInProvider
 
 SIGN_IN = "sign in"  # the name under which the forms of signing in at a provider are signed
 MAX_BODY = 4096  # bytes; 256 characters take at most 3,072 when they are percent-encoded
@@ -68,7 +69,7 @@ class LinkView:
     chat_url: str = ""
     steps: tuple[str, ...] = ()
     sends_mail: bool = True
-    sign_in: str = ""
+    sign_in: SignInProvider | Literal[""] = ""
     sign_in_page: str = ""
     may_look_in: bool = False
     name: str = ""
@@ -221,8 +222,8 @@ class _SecretPage:
 
     def _offer(self, token: str, view: LinkView) -> Response:
         """To the provider's page. From there an organisation may lead on to any page of its own."""
-        provider = {"microsoft": "Microsoft", "google": "Google"}[view.sign_in]
-        values = {"address": view.address, "provider": provider, "page": view.sign_in_page, "person": view.name,
+        brand = BRANDS[view.sign_in] if view.sign_in else ""
+        values = {"address": view.address, "provider": brand, "page": view.sign_in_page, "person": view.name,
                   "agency": view.agency, "operator": self.operator, "minutes": self._minutes(view)}  # fmt: skip
         answer = self._page(
             "offer", view.language, view.chat_url, 200, values, folder="sign_in", view=view, token=token,
