@@ -1,7 +1,8 @@
 """`doctor`: whether what this installation depends on does its part. It changes nothing anywhere.
 
 The apps for signing in: a made-up code is exchanged. A provider that takes our id and secret finds fault with the code
-(`invalid_grant`); one that does not, with the client (`invalid_client`).
+(`invalid_grant`); one that does not, with the client (`invalid_client`). So does an independent provider in the tests;
+in which order Microsoft and Google look was not tried.
 """
 
 import secrets
