@@ -54,6 +54,7 @@ EXAMPLES = {
     "number": "465",
     "operator": "Ally",
     "other": "bia@client.com",
+    "person": "Ana",
     "ours": "1",
     "owner": "@sam",
     "page": "https://myaccount.google.com/apppasswords",
