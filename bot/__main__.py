@@ -20,7 +20,7 @@ from bot.database import opened
 from bot.discover_command import discover, providers
 from bot.explain_command import explain
 from bot.log import setup
-from bot.oauth_apps import PROVIDERS
+from bot.oauth_apps import PROVIDERS, redirect_uri
 from bot.safe import WrongKey
 from bot.settings import Settings, SettingsError, load
 from bot.store.backup import BackupFailed
@@ -29,6 +29,7 @@ from bot.store.engine import DatabaseDown
 from bot.store.schema import WrongSchema
 from bot.vault import Secret, new_key
 from flows import guide
+from flows.sign_in import BRANDS
 from flows.words import LANGUAGES, Language
 
 DOOR_POOL = 20  # connections to the database; each is held for moments only
@@ -146,9 +147,10 @@ def check_config() -> None:
     look_over(settings)
     look_at_files(settings)
     click.echo("The settings are right.")
-    for name, there in (("microsoft", settings.microsoft_client_id), ("google", settings.google_client_id)):
-        if there:
-            click.echo(f"Redirect address to be registered at {name.title()}: {settings.url}/oauth/{name}/callback")
+    given = {"microsoft": settings.microsoft_client_id, "google": settings.google_client_id}
+    for name in PROVIDERS:
+        if given[name]:
+            click.echo(f"Redirect address to be registered at {BRANDS[name]}: {redirect_uri(settings.url, name)}")
 
 
 @main.command("doctor")

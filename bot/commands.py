@@ -13,7 +13,7 @@ from bot.desk.packet import where
 from bot.desk_open import NAMED, named
 from bot.hands import forget
 from bot.mail.wire.guard import BadHost, ascii_host
-from bot.oauth_apps import NAMES, PROVIDERS, use_of_app
+from bot.oauth_apps import PROVIDERS, use_of_app
 from bot.settings import timezone
 from bot.store import access, conversations, doors, grants, housekeeping, promises, questions, secrets, slack, whom
 from bot.store import cases as desk_cases
@@ -22,6 +22,7 @@ from bot.store.engine import Connection, Row, reading
 from bot.team import decided, elsewhere, end_membership, forward_text
 from bot.tell import tell
 from bot.vault import Secret
+from flows.sign_in import BRANDS
 from flows.words import CaseEnded, Language, Security, SignInProvider
 
 MAX_USES = 500
@@ -130,6 +131,8 @@ def set_oauth_app(
     now, use = parts.clock.now(), use_of_app(provider, client_id, tenant)
     with parts.engine.begin() as db:
         row = _agency(db, agency)
+        if not parts.apps.may_stand(db, row.id, provider, client_id, tenant):
+            raise CannotBe("An app of this id stands here already, for another tenant: make another app.")
         old = grants.app(db, row.id, provider)
         sealed = parts.safe.put(db, secret, kind="oauth.client", owner=row.id, use=use, now=now)
         secrets.keep_until(db, sealed, None)
@@ -156,7 +159,7 @@ def remove_oauth_app(parts: Parts, agency: str, provider: SignInProvider) -> dic
     with parts.engine.begin() as db:
         row, now = _agency(db, agency), parts.clock.now()
         if grants.app(db, row.id, provider) is None:
-            raise CannotBe(f"{row.name} has no app of its own at {NAMES[provider]}.")
+            raise CannotBe(f"{row.name} has no app of its own at {BRANDS[provider]}.")
         secrets.erase(db, grants.remove_app(db, row.id, provider))
         housekeeping.audit_entry(db, now, actor="operator", action="oauth_app_removed", subject=str(row.id))
     return {"agency": row.name, "provider": provider, "client_id": ""}

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from bot import grants
 from bot.facts import on_the_wire
-from bot.handiwork import Tools, family_of, provider_of
+from bot.handiwork import Tools, family_of, imap_of, provider_of
 from bot.mail.wire import graph, send
 from bot.mail.wire import relay as relaying
 from bot.mail.wire.account import Token
@@ -21,7 +21,6 @@ from bot.vault import Secret, Unopenable
 from flows.words import Account
 
 Credential = Secret | Token
-REFUSED = "wrong_credentials"  # what a server says of a token that it does not take, whether it is old or revoked
 
 
 def credential_of(tools: Tools, account: Account, secret_id: UUID) -> Credential:
@@ -47,17 +46,23 @@ def opened(credential: Credential) -> str | Token:
 
 
 def may_look_in(tools: Tools, account: Account, secret_id: UUID) -> bool:
-    """Whether the mailbox may be looked into: with a password always, by a token where that was granted."""
+    """Whether the mailbox may be looked into: with a password always, by a token where that was granted.
+
+    A token goes to an IMAP server of its provider only, whatever address the database or an operator's table says.
+    """
     with reading(tools.engine) as db:
         row = grant_store.get(db, secret_id)
-    return row is None or lets_us_look(account.transport, row.provider, row.scopes)
+    if row is None:
+        return True
+    theirs = imap_of(tools, account).server.host in tools.providers.token_hosts(row.provider)
+    return theirs and lets_us_look(account.transport, row.provider, row.scopes)
 
 
 def try_account(tools: Tools, account: Account, secret_id: UUID, *, watch: Watch = unwatched) -> Worked | Failed:
     """The live test, by whichever way the account's mail leaves. Raises what `credential_of` does."""
     credential = credential_of(tools, account, secret_id)
     result = _tried(tools, account, credential, watch)
-    if isinstance(result, Failed) and result.cause == REFUSED and isinstance(credential, Token):
+    if isinstance(result, Failed) and result.token_refused and isinstance(credential, Token):
         other = _anew(tools, account, secret_id, credential)
         return result if other is None else _tried(tools, account, other, watch)
     return result
@@ -109,7 +114,7 @@ def hand_over(
 
     credential = credential_of(tools, account, secret_id)
     outcome = handed(credential)
-    if isinstance(outcome, send.Refused) and outcome.cause == REFUSED and isinstance(credential, Token):
+    if isinstance(outcome, send.Refused) and outcome.token_refused and isinstance(credential, Token):
         other = _anew(tools, account, secret_id, credential)  # it was refused before a byte of the mail left
         return outcome if other is None else handed(other)
     return outcome
@@ -156,7 +161,7 @@ def relay(
         return relaying.relay(way, content, recipients, on_handing=on_handing, on_accepted=on_accepted)
 
     outcome = handed()
-    if isinstance(outcome, send.Refused) and outcome.cause == REFUSED and isinstance(asked.given, Token):
+    if isinstance(outcome, send.Refused) and outcome.token_refused and isinstance(asked.given, Token):
         asked.given = _anew(tools, account, secret_id, asked.given)  # it was refused before a byte of the mail left
         return outcome if asked.given is None else handed()
     return outcome

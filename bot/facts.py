@@ -13,7 +13,7 @@ from bot.mail.knowledge.providers import Demand, Providers
 from bot.mail.knowledge.providers import Provider as Known
 from bot.mail.knowledge.providers import Server as WireServer
 from bot.mail.wire.account import Account as WireAccount
-from bot.oauth_apps import Apps, is_personal, lets_us_look
+from bot.oauth_apps import Apps, is_personal
 from bot.store import mailboxes, people
 from bot.store.conversations import Held
 from bot.store.engine import Connection, Row
@@ -226,10 +226,10 @@ def _mailbox(row: Row | None) -> facts.Mailbox | None:
         return None
     account = Account(row.address, row.user_name, Server(row.host, row.port, row.security), row.transport)
     secret_id = str(row.secret_id or "")
-    signed_in: SignInProvider | Literal[""] = row.signed_in or ""
-    imap = lets_us_look(row.transport, row.signed_in, row.scopes) if signed_in else True
     door = row.door is not None
-    return facts.Mailbox(account, row.state, row.cause, secret_id, signed_in, imap, door, _knock(row) if door else None)
+    return facts.Mailbox(
+        account, row.state, row.cause, secret_id, row.signed_in or "", door, _knock(row) if door else None
+    )
 
 
 def _knock(row: Row) -> Knock | None:

@@ -105,7 +105,6 @@ TYPING = 20.0  # seconds; WhatsApp's sign goes out after 25: twilio.com/docs/wha
 MAX_TYPING = 5
 LOOK_BACK = timedelta(hours=6)  # as long as we may have been away
 MAX_WORDS = 200
-INSIST = 30.0  # seconds that the word of a mail server waits for our database
 CHANGED = ""  # the cause of a refusal that no mail server spoke: the mailbox is not as it was
 _log = structlog.get_logger(__name__)
 
@@ -577,8 +576,8 @@ def _hand_over(tools: Tools, promise: Promise, mail: Row) -> Outcome:
             return _unknown(tools, mail, raw)
         case send.Refused(cause=cause, who=who, raw=raw):
             return _refused(tools, mail.id, cause, who, raw)
-        case send.Later(cause=cause, who=who, raw=raw):
-            return _later(tools, promise, mail.id, cause, who, raw)
+        case send.Later(cause=cause, who=who, raw=raw, wait=wait):
+            return _later(tools, promise, mail.id, cause, who, raw, wait)
 
 
 class _TakenError(Exception):
@@ -596,7 +595,7 @@ def _note_accepted(tools: Tools, mail_id: UUID, reply: str) -> None:
 
     A database that is away for a moment is waited for: nobody else knows what the server said.
     """
-    insist(lambda: _move(tools, mail_id, to="accepted", of=("handing",), reply=reply), INSIST)
+    insist(lambda: _move(tools, mail_id, to="accepted", of=("handing",), reply=reply))
 
 
 def _accepted(mail: Row, outcome: send.Accepted) -> MailAccepted:
@@ -610,7 +609,8 @@ def _move(tools: Tools, mail_id: UUID, *, to: str, of: tuple[str, ...], reply: s
         return mailboxes.move_mail(db, mail_id, to=to, of=of, reply=reply, at=tools.clock.now())
 
 
-def _later(tools: Tools, promise: Promise, mail_id: UUID, cause: str, who: str, raw: str) -> Outcome:
+def _later(tools: Tools, promise: Promise, mail_id: UUID, cause: str, who: str, raw: str, wait: float = 0.0) -> Outcome:
+    """Once more after a while, not before `wait` seconds that the server asked for; not for ever."""
     if promise.attempt >= MAX_MAIL_TRIES:
         return _refused(tools, mail_id, cause, who, raw)
     if promise.attempt == 1 or promise.outcome == ELSEWHERE:
@@ -619,7 +619,7 @@ def _later(tools: Tools, promise: Promise, mail_id: UUID, cause: str, who: str, 
     def hold_again(db: Connection) -> bool:
         return mailboxes.move_mail(db, mail_id, to="todo", of=("handing",), reply=raw, at=tools.clock.now())
 
-    return Again(backoff(promise.attempt + 4), raw, hold_again)
+    return Again(max(backoff(promise.attempt + 4), wait), raw, hold_again)
 
 
 def _refused(tools: Tools, mail_id: UUID, cause: str, who: str, raw: str) -> Ended:

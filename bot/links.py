@@ -107,6 +107,8 @@ class LinkBook:
             door=host,
             door_port=port,
             admin=row.role == "admin",
+            name=row.name,
+            agency=row.agency,
         )
 
 

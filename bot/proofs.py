@@ -18,7 +18,7 @@ from bot.handiwork import Again, Ended, Outcome, Tools, backoff, imap_of, provid
 from bot.limits import Exhausted
 from bot.live_tests import stored
 from bot.mail.wire import send, sent_folder
-from bot.mail.wire.account import BadCredential
+from bot.mail.wire.account import BadCredential, Token
 from bot.mail.wire.addresses import BadAddress
 from bot.mail.wire.smtp import Network
 from bot.store import door_mails, mailboxes, people, promises, secrets
@@ -137,17 +137,17 @@ def _unknown_told(of: Proving, raw: str) -> Ended:
 
 def _accepted(of: Proving, content: bytes, reply: str) -> Ended:
     id_ = send.message_id(_marker(of.promise), of.account.address)
-    copy = _copied(of.tools, of.account, of.secret_id, content, id_, reply)
-    arrived = copy.state != "no_imap" and bool(
-        sent_folder.arrived(
-            imap_of(of.tools, of.account),
-            opened(credential_of(of.tools, of.account, of.secret_id)),
-            id_,
-            network=_in_a_chat(of.tools.network),
-            reply=reply,
-            waits=SOON,
-        )
+    if not may_look_in(of.tools, of.account, of.secret_id):  # the server files the copy itself
+        return _looked(of, sent_folder.Copy("no_imap"), arrived=False)
+    secret = opened(credential_of(of.tools, of.account, of.secret_id))
+    copy = _copied(of.tools, of.account, secret, content, id_, reply)
+    arrived = copy.state != "no_imap" and sent_folder.arrived(
+        imap_of(of.tools, of.account), secret, id_, network=_in_a_chat(of.tools.network), reply=reply, waits=SOON
     )
+    return _looked(of, copy, arrived=bool(arrived))
+
+
+def _looked(of: Proving, copy: sent_folder.Copy, *, arrived: bool) -> Ended:
     worked = LoginWorked(of.account, of.repaired, "accepted", arrived, copy.state, size=of.size)
     return Ended(event=worked, words=f"copy: {copy.state} {copy.cause} {copy.raw}".strip())
 
@@ -168,15 +168,15 @@ def _unknown(of: Proving, raw: str) -> Ended:
 # --- the copy of a mail -----------------------------------------------------------------------------------------------
 
 
-def _copied(tools: Tools, account: Account, secret_id: UUID, content: bytes, id_: str, reply: str) -> sent_folder.Copy:
-    """What became of a copy. A sign-in that does not let us look in leaves the copy to the server, which files it."""
-    if not may_look_in(tools, account, secret_id):
-        return sent_folder.Copy("no_imap")
+def _copied(
+    tools: Tools, account: Account, secret: str | Token, content: bytes, id_: str, reply: str
+) -> sent_folder.Copy:
+    """What became of a copy, in a mailbox that we may look into."""
     provider = provider_of(tools, account)
     habit = provider.sent_copy if provider else "unknown"
     return sent_folder.prove(
         imap_of(tools, account),
-        opened(credential_of(tools, account, secret_id)),
+        secret,
         content,
         id_,
         network=_in_a_chat(tools.network),
@@ -197,11 +197,12 @@ def file_copy(tools: Tools, promise: Promise) -> Outcome:
     if mail.version != mail.mailbox_version or mail.secret_id is None:
         return _copy_ended(tools, mail, sent_folder.Copy("failed"), "the mailbox was changed meanwhile")
     account = stored(mail)
+    if not may_look_in(tools, account, mail.secret_id):
+        return _copy_ended(tools, mail, sent_folder.Copy("no_imap"), "the server files it", tell=False)
     try:
         content = _as_sent(tools, mail)
-        copy = _copied(tools, account, mail.secret_id, content, mail.message_id, mail.reply)
-        if copy.state == "no_imap" and not may_look_in(tools, account, mail.secret_id):
-            return _copy_ended(tools, mail, copy, "the server files it", tell=False)
+        secret = opened(credential_of(tools, account, mail.secret_id))
+        copy = _copied(tools, account, secret, content, mail.message_id, mail.reply)
     except NotNowError as away:
         if promise.attempt < MAX_COPY_TRIES:
             return Again(backoff(0, away.seconds), str(away))

@@ -717,17 +717,10 @@ def _remedy(envelope: Envelope, cause: str, facts: Facts) -> tuple[Option, ...]:
     if wrong and flow.reopen(envelope.state, wrong) is not None:
         return (Option(f"{FIX}{wrong}", f"mailbox.button.{'server' if wrong == 'host' else wrong}"),)
     if cause in remedies.SECRET_CAUSES and facts.mailbox is not None:
-        return (_secret_anew(facts),)
+        return (sign_in.anew(facts.mailbox),)
     if facts.mailbox is not None:
         return (Option(f"{GO}mailbox.manage", "menu.button.mailbox"),)
     return () if flow.name == mailbox.FLOW.name else (Option(f"{GO}mailbox", "menu.button.setup"),)
-
-
-def _secret_anew(facts: Facts) -> Option:
-    """The way to give the secret of the saved mailbox once more: a password, or a sign-in."""
-    if facts.mailbox is not None and facts.mailbox.signed_in:
-        return Option(f"{GO}mailbox.sign_in.{facts.mailbox.signed_in}", "sign_in.button.again")
-    return Option(f"{GO}mailbox.password", "mailbox.button.password")
 
 
 # --- news -------------------------------------------------------------------------------------------------------------
@@ -804,7 +797,7 @@ def _news_of_the_mailbox(envelope: Envelope, event: MailboxWorks | MailboxWaits 
         told = _stopped(event)
     elif event.cause:
         told = (Say("news.mailbox_broke", {"address": Code(event.address), "why": Text(f"cause.{event.cause}")}),)
-    again = _at_theirs(event.address, facts) or _secret_anew(facts)
+    again = _at_theirs(event.address, facts) or sign_in.anew(facts.mailbox)
     return Turn(_unless_moot(envelope, event.address, facts), told, ask=True, offer=(again,))
 
 

@@ -53,8 +53,8 @@ class Knock:
 class Mailbox:
     """The member's saved mailbox and its verdict; `cause` says why when it does not work.
 
-    `signed_in`: through whom its person signed in; empty: there is a password. `imap`: we may look into it. `door`:
-    there is a key with which Ally sends through us, `knock`: what came of it last; None: Ally never came with it.
+    `signed_in`: through whom its person signed in; empty: there is a password. `door`: there is a key with which Ally
+    sends through us, `knock`: what came of it last; None: Ally never came with it.
     """
 
     account: Account
@@ -62,7 +62,6 @@ class Mailbox:
     cause: str = ""
     secret_id: str = ""
     signed_in: SignInProvider | Literal[""] = ""
-    imap: bool = True
     door: bool = False
     knock: Knock | None = None
 

@@ -371,14 +371,10 @@ class SecretStored:
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """The person signed in at their provider, through this link; the grant is sealed under the id of a secret.
-
-    `imap`: it also lets us look into their mailbox.
-    """
+    """The person signed in at their provider, through this link; the grant is sealed under the id of a secret."""
 
     secret_id: str
     link_id: str
-    imap: bool = False
 
 
 @dataclass(frozen=True, slots=True)

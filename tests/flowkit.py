@@ -175,9 +175,9 @@ class Player:
         """The person types the secret on the page behind the newest link."""
         return self.happens(SecretStored(self._number("secret"), self.envelope.state.link_id))
 
-    def sign_in(self, *, imap: bool = False) -> str:
+    def sign_in(self) -> str:
         """The person signs in at their provider, behind the newest link."""
-        return self.happens(SignedIn(self._number("grant"), self.envelope.state.link_id, imap))
+        return self.happens(SignedIn(self._number("grant"), self.envelope.state.link_id))
 
     def show_key(self) -> None:
         """The person taps the button behind the newest link: the page shows the key. The chat hears nothing of that."""

@@ -36,7 +36,7 @@ _roles = (
     .scalar_subquery()
 )
 # The apps of an agency's own: {provider: [client id, tenant]}.
-_apps = (
+APPS = (
     select(func.json_object_agg(oauth_app.c.provider, func.json_build_array(oauth_app.c.client_id, oauth_app.c.tenant)))
     .where(oauth_app.c.agency_id == agency.c.id, oauth_app.c.secret_id.is_not(None))
     .correlate(agency)
@@ -67,12 +67,11 @@ _STANDING = (
         mailbox.c.secret_id,
         mailbox.c.transport,
         oauth_grant.c.provider.label("signed_in"),
-        oauth_grant.c.scopes,
         door_key.c.mailbox_id.label("door"),
         door_key.c.used_at.label("door_used_at"),
         door_key.c.refused_at.label("door_refused_at"),
         door_key.c.refusal.label("door_refusal"),
-        _apps.label("apps"),
+        APPS.label("apps"),
         _roles.label("roles"),
     )
     .join(agency, agency.c.id == member.c.agency_id)
@@ -264,10 +263,12 @@ _LINK = (
         member.c.name,
         member.c.role,
         member.c.agency_id,
+        agency.c.name.label("agency"),
     )
     .join(conversation, conversation.c.id == link.c.conversation_id)
     .join(contact, contact.c.id == conversation.c.contact_id)
     .join(member, member.c.id == link.c.member_id)
+    .join(agency, agency.c.id == member.c.agency_id)
 )
 
 

@@ -22,7 +22,8 @@ from bot.vault import Secret
 from bot.web.forms import Forms
 from bot.web.headers import CONTENT_POLICY
 from flows.reading import MAX_SECRET, SHAPES, has_shape
-from flows.words import LANGUAGES, Language
+from flows.sign_in import BRANDS
+from flows.words import LANGUAGES, Language, SignInProvider
 
 SIGN_IN = "sign in"  # the name under which the forms of signing in at a provider are signed
 DOOR = "door"  # and those of the page that shows a key for the door
@@ -51,7 +52,8 @@ class LinkView:
     `shape` names a form in `flows.reading.SHAPES` or is empty; `steps` are names in the texts; `chat_url` leads back
     to the chat and may be empty, like the provider's two pages. `sends_mail`: the test ends with a mail to oneself.
     `sign_in`: the provider (google, microsoft) on whose page, `sign_in_page`, its person signs in instead of giving a
-    password here; `may_look_in`: what is asked for there lets us look into the mailbox, too.
+    password here; `may_look_in`: what is asked for there lets us look into the mailbox, too. `name` and `agency`: for
+    whom it is, in whose chat mails can be sent from this address afterwards.
     `door`: the host (at `door_port`) for which a key is shown here; `admin`: they fill in what is for the whole agency.
     """
 
@@ -69,12 +71,14 @@ class LinkView:
     chat_url: str = ""
     steps: tuple[str, ...] = ()
     sends_mail: bool = True
-    sign_in: str = ""
+    sign_in: SignInProvider | Literal[""] = ""
     sign_in_page: str = ""
     may_look_in: bool = False
     door: str = ""
     door_port: int = 0
     admin: bool = False
+    name: str = ""
+    agency: str = ""
 
 
 class Links(Protocol):
@@ -233,9 +237,9 @@ class _SecretPage:
 
     def _offer(self, token: str, view: LinkView) -> Response:
         """To the provider's page. From there an organisation may lead on to any page of its own."""
-        provider = {"microsoft": "Microsoft", "google": "Google"}[view.sign_in]
-        values = {"address": view.address, "provider": provider, "page": view.sign_in_page,
-                  "operator": self.operator, "minutes": self._minutes(view)}  # fmt: skip
+        brand = BRANDS[view.sign_in] if view.sign_in else ""
+        values = {"address": view.address, "provider": brand, "page": view.sign_in_page, "person": view.name,
+                  "agency": view.agency, "operator": self.operator, "minutes": self._minutes(view)}  # fmt: skip
         answer = self._page(
             "offer", view.language, view.chat_url, 200, values, folder="sign_in", view=view, token=token,
             proof=self.sign_in_forms.proof(token),

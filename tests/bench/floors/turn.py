@@ -134,7 +134,6 @@ STANDING = (
         mailbox.c.secret_id,
         mailbox.c.transport,
         oauth_grant.c.provider.label("signed_in"),
-        oauth_grant.c.scopes,
         door_key.c.mailbox_id.label("door"),
         door_key.c.used_at.label("door_used_at"),
         door_key.c.refused_at.label("door_refused_at"),
