@@ -569,7 +569,7 @@ def _with_the_saved_one(state: State, event: Event, facts: Facts) -> Step:
             facts.mailbox and facts.mailbox.state == "waiting" and facts.mailbox.secret_id
         ):
             return _test_saved(facts.mailbox, facts)
-        case Managing(), Chose("door" | "door_new" | "door_back" as wish):
+        case Managing(), Chose("door" | "door_back" as wish):
             return Done(), [Start("door", wish.removeprefix("door").lstrip("_"))]
         case Managing(), Chose("change"):
             return Collecting({}, "address"), []
@@ -603,12 +603,11 @@ def _rests(wish: str, facts: Facts) -> list[Effect]:
 
 
 def _doors(saved: Mailbox, facts: Facts) -> tuple[Option, ...]:
-    """The key for Ally: a first one, another one, or none any more."""
-    usable = bool(facts.house.door) and saved.state == "works"
-    if not saved.door:
-        return (Option("door", "door.button.first"),) if usable else ()
-    new = (Option("door_new", "door.button.new"),) if usable else ()
-    return *new, Option("door_back", "door.button.back")
+    """The key for Ally: a first one; all about the one that there is; where it opens nothing now, no more than taking
+    it back."""
+    if facts.house.door and saved.state == "works":
+        return (Option("door", "door.button.key" if saved.door else "door.button.first"),)
+    return (Option("door_back", "door.button.back"),) if saved.door else ()
 
 
 def _with_a_password(account: Account) -> tuple[State, list[Effect]]:
