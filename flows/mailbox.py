@@ -603,8 +603,7 @@ def _rests(wish: str, facts: Facts) -> list[Effect]:
 
 
 def _doors(saved: Mailbox, facts: Facts) -> tuple[Option, ...]:
-    """The key for Ally: a first one; all about the one that there is; where it opens nothing now, no more than taking
-    it back."""
+    """The key for Ally: a first one, or all about it; one that opens nothing now can only be taken back."""
     if facts.house.door and saved.state == "works":
         return (Option("door", "door.button.key" if saved.door else "door.button.first"),)
     return (Option("door_back", "door.button.back"),) if saved.door else ()
