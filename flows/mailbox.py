@@ -186,6 +186,10 @@ def step(state: State, event: Event, facts: Facts) -> Step:
 
 def _towards_the_server(state: State, event: Event, facts: Facts) -> Step:
     match state, event:
+        case ((Collecting({"address": about}, "host") | Hosting(about)), Said(text)) if another := _another(
+            text, about
+        ):
+            return Finding(another), [Discover(another)]
         case Collecting(answers, "host"), Chose("unknown"):
             return Hosting(answers["address"]), []
         case Collecting(answers, "user"), Chose("unknown"):
@@ -202,7 +206,7 @@ def _towards_the_server(state: State, event: Event, facts: Facts) -> Step:
             return Finding(meant), [Discover(meant, sure=True)]
         case Suggesting(typed), Chose("no"):
             return Finding(typed), [Discover(typed, sure=True)]
-        case Suggesting(), Said(text) if (another := read_address(text)) is not None:
+        case Suggesting(), Said(text) if another := _another(text, ""):
             return Finding(another), [Discover(another)]
         case Hosting(about), Chose("unknown"):
             return _ask_around(about)
@@ -211,6 +215,12 @@ def _towards_the_server(state: State, event: Event, facts: Facts) -> Step:
         case Hosting(about), Said(name) if not command(name) and not is_asked(name, facts):
             return Finding(about), [FindHoster(about, name)]
     return Declined()
+
+
+def _another(text: str, about: str) -> str:
+    """Another address where a server was asked for: the one before had a slip in it, which is why nobody knew it."""
+    found = read_address(text)
+    return found if found is not None and found.lower() != about.lower() else ""
 
 
 def _ask_around(about: str) -> tuple[State, list[Effect]]:

@@ -207,13 +207,24 @@ def invitation_code(text: str) -> str | None:
     return next((code for code in codes if any(sign.isdigit() for sign in code)), None)
 
 
-_MISREAD = re.compile(r"(?<![\w-])(\w{4})-(\w{4})-(\w{4})(?![\w-])", re.ASCII)
+_MISREAD = re.compile(r"(?<![\w-])(\w{3,5})-(\w{3,5})-(\w{1,5})(?![\w-])", re.ASCII)
 
 
 def misread_code(text: str) -> str | None:
-    """What stands in a message like an invitation code, three groups of four with dashes, and holds any signs."""
-    found = _MISREAD.search(seen(text).upper())
-    return "".join(found.groups()) if found else None
+    """What stands in a message like an invitation code: three groups with dashes.
+
+    Of four signs, whatever they are; or of some more or less, if they are digits and letters: it was cut, or a key was
+    hit twice.
+    """
+    for found in _MISREAD.finditer(seen(text).upper()):
+        code = "".join(found.groups())
+        if all(len(group) == CODE_LENGTH // 3 for group in found.groups()) or _has_both(code):
+            return code
+    return None
+
+
+def _has_both(code: str) -> bool:
+    return any(sign.isdigit() for sign in code) and any(sign.isalpha() for sign in code)
 
 
 _SIX = re.compile(r"(?<!\d)(\d{3})[ -]?(\d{3})(?!\d)", re.ASCII)

@@ -249,6 +249,21 @@ STORY = {
         Said(ADDRESS),
         Declined("mailbox.address_instead_of_server"),
     ),
+    "another address instead of a host puts the first one right": (
+        AT_HOST,
+        Said("ana@agencia.test"),
+        (Finding("ana@agencia.test"), [Discover("ana@agencia.test")]),
+    ),
+    "another address instead of a company, too": (
+        Hosting(ADDRESS),
+        Said("ana@agencia.test"),
+        (Finding("ana@agencia.test"), [Discover("ana@agencia.test")]),
+    ),
+    "the same address instead of a host, in whatever letters": (
+        AT_HOST,
+        Said(ADDRESS.upper()),
+        Declined("mailbox.address_instead_of_server"),
+    ),
     "a server under the address's domain needs no yes": (AT_PORT, Chose("465"), (Finding(ADDRESS), [Judge(ANA)])),
     "587 begins in plain and demands STARTTLS": (AT_PORT, Said("587"), (Finding(ADDRESS), [Judge(ON_587)])),
     "a server elsewhere has to be confirmed": (

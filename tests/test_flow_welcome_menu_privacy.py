@@ -113,7 +113,17 @@ def test_a_code_with_a_slip_of_the_pen_is_tried_like_any_other_wherever_a_code_m
     assert welcome.step(state, Said(text), STRANGER) == (state, [Join("ACDE7FGHJKMO")])
 
 
-@pytest.mark.parametrize("text", ["what is an app-code", "1234-5678", "pre-paid-plan", "abcd-efgh-ijkl-mnop"])
+@pytest.mark.parametrize(
+    ("text", "code"), [("My code is ACDE-7FGH-JK", "ACDE7FGHJK"), ("acdee-7fgh-jkmn", "ACDEE7FGHJKMN")]
+)
+def test_a_code_that_was_cut_or_has_a_sign_too_many_is_told_to_be_wrong(text, code):
+    assert welcome.step(DOOR, Said(text), STRANGER) == (DOOR, [Join(code)])
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["what is an app-code", "dar-lhe-ei", "555-123-4567", "1234-5678", "pre-paid-plan", "abcd-efgh-ijkl-mnop"],
+)
 def test_other_words_with_dashes_are_no_code(text):
     assert misread_code(text) is None
 
