@@ -1,8 +1,10 @@
 """Everything on one machine: the embedded PostgreSQL, web and worker as children, and the playground's stand-ins.
 
-A child that ends is started again. SIGTERM and Ctrl-C stop all of it, in order, in bounded time.
+A child that ends is started again. SIGTERM and Ctrl-C stop all of it, in order, in bounded time; when this process is
+killed, the children stop by themselves (on Linux), so that the next start finds the port free.
 """
 
+import ctypes
 import errno
 import os
 import signal
@@ -11,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -27,6 +29,7 @@ PAUSE = 1.0  # seconds before a child that ended is started again, twice as long
 LONGEST_PAUSE = 30.0
 EARLY = 5.0  # seconds: a child that ends sooner did not really start
 MAX_EARLY = 3  # such ends in a row; then the trouble is not one that passes
+PR_SET_PDEATHSIG = 1  # prctl(2)
 GUNICORN = Path(__file__).parent.parent / "deploy" / "gunicorn.py"
 _log = structlog.get_logger(__name__)
 
@@ -55,6 +58,23 @@ def serve(settings: Settings, environment: Mapping[str, str]) -> None:
                 child.stop()
 
 
+def _end_with_parent() -> Callable[[], None] | None:
+    """What a child does before its program begins, to be told to stop when its parent is gone; None: not on this OS.
+
+    The library is looked up here: between fork and exec nothing may be loaded.
+    """
+    if sys.platform != "linux":
+        return None
+    prctl, parent = ctypes.CDLL(None).prctl, os.getpid()
+
+    def told() -> None:
+        prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:  # it was gone already
+            os._exit(1)
+
+    return told
+
+
 class _Child:
     """One process of ours, started again when it ends. One that is not `needed` never stops the others."""
 
@@ -70,7 +90,12 @@ class _Child:
     def _start(self) -> subprocess.Popen[bytes]:
         self._started = time.monotonic()
         # Its own session: Ctrl-C in the terminal reaches us, and we stop the children in order.
-        return subprocess.Popen(self._command, env=self._environment, start_new_session=True)
+        return subprocess.Popen(
+            self._command,
+            env=self._environment,
+            start_new_session=True,
+            preexec_fn=_end_with_parent(),  # noqa: PLW1509 - one system call, no lock
+        )
 
     def look(self) -> None:
         """Start it again when it ended. Raises SettingsError when it cannot start at all."""

@@ -122,6 +122,18 @@ def test_it_serves_brings_back_what_died_and_ends_as_a_whole(tmp_path):
     assert f"open http://127.0.0.1:{port} " in text
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="prctl(2) is Linux")
+def test_when_it_is_killed_its_children_end_and_the_next_start_finds_all_in_place(tmp_path):
+    home, port, log, keys = tmp_path / "var", free_port(), tmp_path / "log", new_key()
+    with served(home, port, log, SECRET_KEYS=keys) as process:
+        family = [child(process, part) for part in ("web", "worker")]
+        process.kill()
+        process.wait()
+        eventually(lambda: not any(alive(one) for one in family), "nobody holds the port", within=STOP_SECONDS)
+    with served(home, port, log, SECRET_KEYS=keys):
+        assert answers(port)
+
+
 def back(process, part, former):
     try:
         return child(process, part).pid != former.pid
