@@ -14,6 +14,7 @@ import contextlib
 import email
 import email.policy
 import fcntl
+import json
 import logging
 import re
 import ssl
@@ -173,16 +174,16 @@ class Sandbox:
         home: Path,
         *,
         mailboxes: Mapping[str, str] = MAILBOXES,
-        ports: Mapping[str, int] | None = None,
         tokens: xoauth2.Tokens | None = None,
     ) -> None:
-        """Prepare a server that keeps its certificate below `home`, in `sandbox/`; nothing starts yet.
+        """Prepare a server that keeps its certificate and its ports below `home`, in `sandbox/`; nothing starts yet.
 
-        `mailboxes` maps addresses to passwords. `ports` fixes any of the ports; for the others free ones are found.
+        `mailboxes` maps addresses to passwords. A mailbox that was connected before is found again after a new start:
+        the ports are those of the last time, as far as they are free.
         `tokens` knows further mailboxes, which behave as Microsoft's: no password, and copies are filed by themselves.
         """
-        self.ports: dict[str, int] = {"smtps": 0, "submission": 0, "imaps": 0} | dict(ports or {})
         self._folder = home / "sandbox"
+        self.ports: dict[str, int] = dict.fromkeys(("smtps", "submission", "imaps"), 0)
         self._office = _PostOffice({address.lower(): password for address, password in mailboxes.items()}, tokens)
         self._thread: threading.Thread | None = None
         self._listeners: dict[str, tuple[Callable[[], asyncio.Protocol], ssl.SSLContext | None]] = {}
@@ -223,13 +224,26 @@ class Sandbox:
             raise SandboxError("The sandbox mail server is running already.")
         try:
             tls = _server_tls(self._folder, self._office)
+            self.ports |= self._last_ports()
             ready: Future[None] = Future()
             self._thread = threading.Thread(target=self._run, args=(tls, ready), name="sandbox mail", daemon=True)
             self._thread.start()
             ready.result(SWITCH_SECONDS)
+            self._ports_file.write_text(json.dumps(self.ports), encoding="utf-8")
         except OSError as error:
             self._thread = None
             raise SandboxError(f"The sandbox mail server cannot start: {error or 'it takes too long'}.") from error
+
+    @property
+    def _ports_file(self) -> Path:
+        return self._folder / "ports.json"
+
+    def _last_ports(self) -> dict[str, int]:
+        try:
+            found = json.loads(self._ports_file.read_text(encoding="utf-8"))
+            return {name: int(found[name]) for name in self.ports}
+        except (OSError, ValueError, TypeError, KeyError):  # the first start, or somebody wrote there
+            return {}
 
     def stop(self) -> None:
         """Close every connection and forget all mail. A server that does not run stays as it is."""
@@ -310,7 +324,12 @@ class Sandbox:
 
     async def _open(self, name: str) -> None:
         protocol, context = self._listeners[name]
-        server = await self._loop.create_server(protocol, ADDRESS, self.ports[name], ssl=context)
+        try:
+            server = await self._loop.create_server(protocol, ADDRESS, self.ports[name], ssl=context)
+        except (OSError, OverflowError):
+            if not self.ports[name]:
+                raise
+            server = await self._loop.create_server(protocol, ADDRESS, 0, ssl=context)
         self._servers[name] = server
         self.ports[name] = server.sockets[0].getsockname()[1]
 
