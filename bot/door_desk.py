@@ -291,7 +291,7 @@ class DoorDesk:
         try:
             mail.note["promise"] = self._begun(mail)
         except DatabaseDown:  # it may stand there all the same, and would be told as unknown
-            with suppress(DatabaseDown):
+            with suppress(*DatabaseDown):
                 insist(partial(self._taken_back, mail), A_MOMENT)
             raise
 
