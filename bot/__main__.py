@@ -21,6 +21,7 @@ from bot.discover_command import discover, providers
 from bot.explain_command import explain
 from bot.log import setup
 from bot.oauth_apps import PROVIDERS
+from bot.rotation import StillAtWork, as_row, keys_in_use, rotate
 from bot.safe import WrongKey
 from bot.settings import Settings, SettingsError, load
 from bot.store.backup import BackupFailed
@@ -31,7 +32,9 @@ from bot.vault import Secret, new_key
 from flows import guide
 from flows.words import LANGUAGES, Language
 
-OPERATOR_ERRORS = (SettingsError, WrongSchema, WrongKey, EmbeddedFailed, BackupFailed, commands.CannotBe)
+OPERATOR_ERRORS = (
+    SettingsError, WrongSchema, WrongKey, StillAtWork, EmbeddedFailed, BackupFailed, commands.CannotBe,
+)  # fmt: skip
 as_json = click.option("--json", "wants_json", is_flag=True, help="Answer in JSON.")
 
 
@@ -186,14 +189,15 @@ def restore(file: Path, replace: bool, wants_json: bool) -> None:  # noqa: FBT00
 
 @main.command("forget-secrets")
 @click.option("--yes", is_flag=True, help="Really do it.")
+@click.option("--lost", is_flag=True, help="Only what was sealed with a key that SECRET_KEYS does not hold.")
 @as_json
-def forget_secrets(yes: bool, wants_json: bool) -> None:  # noqa: FBT001 - flags
+def forget_secrets(yes: bool, lost: bool, wants_json: bool) -> None:  # noqa: FBT001 - flags
     """Erase every stored password and token: only for when the keys are lost for good."""
     from bot.backup import forget_secrets as run  # noqa: PLC0415 - see backup
 
     if not yes:
-        raise click.UsageError("Everybody will be asked for their password anew. If the keys are lost for good: --yes")
-    _answer(run(_settings(), SystemClock().now()), wants_json)
+        raise click.UsageError("People will be asked for their password anew. If the keys are lost for good: --yes")
+    _answer(run(_settings(), SystemClock().now(), lost=lost), wants_json)
 
 
 @main.command("init")
@@ -212,6 +216,27 @@ def ask_for_settings(file: Path) -> None:
 def make_key() -> None:
     """Print a new key for SECRET_KEYS."""
     click.echo(new_key())
+
+
+@main.command("rotate-keys")
+@click.option("--check", "only_look", is_flag=True, help="Change nothing: only say what each key is needed for.")
+@as_json
+def rotate_keys(only_look: bool, wants_json: bool) -> None:  # noqa: FBT001 - flags
+    """Seal everything with the newest key of SECRET_KEYS, while all runs; say what each key is needed for.
+
+    Status 1 when an older key is still needed, or something does not open. It may be stopped, and begun again.
+    """
+    with _joined() as parts:
+        resealed = 0 if only_look else rotate(parts.engine, parts.vault, parts.clock.now())
+        found = keys_in_use(parts.engine, parts.vault)
+    rows = [as_row(one) for one in found]
+    if wants_json:
+        click.echo(json.dumps({"resealed": resealed, "keys": rows}))
+    else:
+        click.echo(f"Sealed anew: {resealed}")
+        click.echo("\n".join(f"{one.key}: {one.records} records. {one.told}" for one in found))
+    if not all(one.in_order for one in found):
+        sys.exit(1)
 
 
 @main.command()

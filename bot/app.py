@@ -123,10 +123,11 @@ def join(
 
     Raises SettingsError, WrongSchema or WrongKey, each with one plain sentence for the operator.
     """
-    engine = connect(database_url, pool=pool)
+    vault = keys(settings)
+    engine = connect(database_url, pool=pool, key=vault.newest)
     try:
         providers = known_providers(extra_providers or settings.providers_extra)
-        return _join(settings, engine, clock or _clock(settings), dict(channels or {}), providers)
+        return _join(settings, engine, vault, clock or _clock(settings), dict(channels or {}), providers)
     except BaseException:
         engine.dispose()
         raise
@@ -139,9 +140,10 @@ def _clock(settings: Settings) -> Clock:
     return SystemClock()
 
 
-def _join(settings: Settings, engine: Engine, clock: Clock, joined: dict[str, Channel], providers: Providers) -> Parts:
+def _join(
+    settings: Settings, engine: Engine, vault: Vault, clock: Clock, joined: dict[str, Channel], providers: Providers
+) -> Parts:
     schema.check(engine)
-    vault = keys(settings)
     safe = Safe(vault)
     with engine.begin() as db:
         safe.check(db)

@@ -60,7 +60,7 @@ from bot.store.engine import Connection, Row, reading
 from bot.store.promises import Promise
 from bot.store.slack import to_be_renewed
 from bot.unasked import TELL_AGAIN, say_template, warning
-from bot.vault import Unopenable
+from bot.vault import LostKey, Unopenable
 from bot.watch import admin_warning, is_watched, told_later, watch
 from flows import saved
 from flows.speech import Message, render
@@ -334,6 +334,8 @@ def retest(tools: Tools, promise: Promise) -> Outcome:
         result = try_account(tools, account, row.secret_id)
     except OverError as over:
         return Ended(words=str(over))  # it has its verdict, and its person is told
+    except LostKey as lost:
+        return _verdict(tools, promise, row, MailboxBroke(row.address, worked=True), "broken", "", "user", str(lost))
     except Unopenable:
         return _waited_in_vain(tools, promise, row)
     except NotNowError as away:
@@ -527,6 +529,8 @@ def _handed_over(tools: Tools, promise: Promise, mail: Row) -> Outcome:
         )
         refused = _mail_ended(tools, mail_id, event, to="refused", state="failed", words=str(over))
         return _told_with(promise, over, refused)
+    except LostKey as lost:
+        return _key_lost(tools, mail, lost)
     except Unopenable as gone:
         return _refused(tools, mail_id, CHANGED, "user", str(gone))
     except NotNowError as away:
@@ -538,6 +542,27 @@ def _handed_over(tools: Tools, promise: Promise, mail: Row) -> Outcome:
         return _refused(tools, mail_id, cause, "user", str(bad))
     except BadCredential as bad:
         return _refused(tools, mail_id, "content_rejected_spam_policy", "user", str(bad))
+
+
+def _key_lost(tools: Tools, mail: Row, lost: LostKey) -> Outcome:
+    """Nobody can open what the person signs in with: they are asked for it once more, there and then."""
+    address, mail_id = stored(mail).address, str(mail.id)
+    if lost.kind == "mailbox.password":
+        event = MailRefused(mail_id, CHANGED, "user", retry=False, address=address, gone=True)
+    elif lost.kind == "mailbox.oauth.microsoft":
+        event = MailRefused(mail_id, CHANGED, "user", retry=False, signed_in="microsoft", address=address)
+    elif lost.kind == "mailbox.oauth.google":
+        event = MailRefused(mail_id, CHANGED, "user", retry=False, signed_in="google", address=address)
+    else:  # the words of the mail themselves
+        return _refused(tools, mail.id, CHANGED, "user", str(lost))
+    refused = _mail_ended(tools, mail.id, event, to="refused", state="failed", words=str(lost))
+
+    def along(db: Connection) -> bool:
+        now = tools.clock.now()
+        mailboxes.settle(db, mail.mailbox_id, mail.mailbox_version, "broken", "", "user", now, of="works")
+        return refused.along(db)
+
+    return replace(refused, along=along)
 
 
 def _not_now(tools: Tools, promise: Promise, mail_id: UUID, away: NotNowError) -> Outcome:

@@ -50,6 +50,19 @@ def told(kit):
     return [saved.load(row.payload["event"]) for row in kit.promised("warn", "todo", "doing", "done")]
 
 
+def test_a_lost_key_leads_to_signing_in_once_more(kit):
+    box = kit.connected()
+    kit.say("menu")
+    kit.work()
+    kit.write_mail()
+    run_sql(kit.url, "update secret set key_id = 'deadbeef' where kind <> 'mail.body'")
+    an_hour_later(kit)
+    kit.work()
+    assert sentence("sign_in.cause.wrong_credentials", "en") in kit.bodies()[-1]
+    assert kit.last().button("go:mailbox.sign_in.microsoft")
+    assert (kit.box().state, kit.box().id) == ("broken", box.id)
+
+
 # --- fresh ------------------------------------------------------------------------------------------------------------
 
 

@@ -16,7 +16,7 @@ from sqlalchemy import Text, cast, exists, func, inspect, literal, select, text,
 from sqlalchemy.engine import make_url
 
 from bot.store import embedded, limits
-from bot.store.engine import Connection, driver_url
+from bot.store.engine import OUR_NAME, Connection, driver_url
 from bot.store.tables import SCHEMA, compatible, in_state, key_check, metadata, outgoing_mail, promise
 
 # What a database holds that was only migrated and started once.
@@ -25,7 +25,6 @@ BOOKKEEPING = "alembic_version"
 MAGIC = b"PGDMP"  # every custom archive begins so
 WORDS = 300  # characters of what a program of PostgreSQL says
 OPEN_FILES = "/proc/self/fd/"
-OUR_NAME = "ally"  # of every connection of ours, see `engine.connect`
 
 
 class BackupFailed(Exception):
@@ -104,10 +103,10 @@ def at_work(db: Connection) -> int:
     https://www.postgresql.org/docs/18/monitoring-stats.html#MONITORING-PG-STAT-ACTIVITY-VIEW
     """
     query = text(
-        "select count(*) from pg_stat_activity where application_name = :name and datname = current_database() "
+        "select count(*) from pg_stat_activity where application_name like :name and datname = current_database() "
         "and pid <> pg_backend_pid()"
     )
-    return int(db.execute(query, {"name": OUR_NAME}).scalar_one())
+    return int(db.execute(query, {"name": f"{OUR_NAME}%"}).scalar_one())
 
 
 def restore(url: str, file: Path) -> None:
