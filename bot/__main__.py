@@ -7,12 +7,13 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
-from bot import ask_command, commands, texts_command
+from bot import ask_command, audit_command, commands, texts_command
 from bot.app import Parts, create_worker, join, look_over
 from bot.check_command import check
 from bot.clock import SystemClock
@@ -528,6 +529,19 @@ def export(contact: str) -> None:
     """Print all that is stored about a contact, in JSON."""
     with _joined() as parts:
         _answer(commands.export(parts, contact), wants_json=True)
+
+
+@main.command()
+@click.option("--since", type=click.DateTime(["%Y-%m-%d"]), metavar="DAY", help="From this day on: 2026-03-02 (UTC).")
+@click.option("--verify", is_flag=True, help="Say whether all is as it was sealed; else status 1, and which day.")
+@as_json
+def audit(since: datetime | None, verify: bool, wants_json: bool) -> None:  # noqa: FBT001 - flags
+    """Show who did what when, in opaque ids; oldest first."""
+    with _joined() as parts:
+        if verify:
+            audit_command.say_verified(audit_command.verified(parts), wants_json=wants_json)
+        else:
+            click.echo(audit_command.told(audit_command.entries(parts, since), wants_json=wants_json))
 
 
 # --- when something went wrong ----------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """`backup`, `restore`: the database in one file, the keys told apart from it; and what to do when those are lost."""
 
+import hashlib
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -101,8 +102,14 @@ def _put_back(engine: Engine, url: str, file: Path, now: datetime, *, replace: b
     schema.check(engine)
     with engine.begin() as db:
         under_way = store.after_a_restore(db)
-        housekeeping.audit_entry(db, now, actor="operator", action="restored", subject=file.name[:64])
+        housekeeping.audit_entry(db, now, actor="operator", action="restored", subject=_digest(file))
     return {"restored": str(file), "under_way": under_way}
+
+
+def _digest(file: Path) -> str:
+    """Which backup it was, without its name: that may be anybody's."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def forget_secrets(settings: Settings, now: datetime, *, lost: bool = False) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from bot.tell import tell
 from bot.vault import Secret
 from flows.words import CaseEnded, Language, Security, SignInProvider
 
+OPERATOR = "operator"  # who acts by a command, in the audit
 MAX_USES = 500
 LINES = 30  # of a transcript that are shown with a case
 WHO = {"in": "person", "out": "bot", "bot": "bot, to itself"}
@@ -36,6 +37,10 @@ class CannotBe(Exception):
     """What was asked for cannot be done; the message is one plain sentence."""
 
 
+def _audit(db: Connection, now: datetime, action: str, subject: UUID | str | int) -> None:
+    housekeeping.audit_entry(db, now, actor=OPERATOR, action=action, subject=str(subject))
+
+
 def add_agency(parts: Parts, name: str, language: Language, zone: str, admin: str) -> dict[str, Any]:
     """A new agency, and the invitation of its admin, ready to be forwarded."""
     timezone(zone)
@@ -46,6 +51,7 @@ def add_agency(parts: Parts, name: str, language: Language, zone: str, admin: st
         if people_store.agency_by_name(db, name) is not None:
             raise CannotBe(f"There is an agency called {name} already.")
         agency_id = people_store.add_agency(db, name, language, zone, now)
+        _audit(db, now, "agency_added", agency_id)
         made = people.invite(db, agency_id, role="admin", name=admin, language=language, uses=1, now=now)
     texts = invitation_texts(parts, made, language)
     return {"agency": name, "id": str(agency_id), **texts, **install_link(parts, made, "admin")}
@@ -56,7 +62,9 @@ def invite(parts: Parts, agency: str, role: str, name: str, uses: int) -> dict[s
     _check_name(name or agency)
     with parts.engine.begin() as db:
         row = _agency(db, agency)
-        made = people.invite(db, row.id, role=role, name=name, language=row.language, uses=uses, now=parts.clock.now())
+        now = parts.clock.now()
+        made = people.invite(db, row.id, role=role, name=name, language=row.language, uses=uses, now=now)
+        _audit(db, now, "invited", row.id)
     texts = invitation_texts(parts, made, row.language)
     return {"agency": row.name, "role": role, "uses": uses, **texts, **install_link(parts, made, role)}
 
@@ -103,6 +111,7 @@ def set_server(parts: Parts, agency: str, where: str, security: Security | None)
     with parts.engine.begin() as db:
         row = _agency(db, agency)
         people_store.set_server(db, row.id, host, port, mode)
+        _audit(db, parts.clock.now(), "agency_server", row.id)
     return {"agency": row.name, "host": host, "port": port, "security": mode}
 
 
@@ -119,6 +128,7 @@ def set_rule(parts: Parts, agency: str, rule: str) -> dict[str, Any]:
     with parts.engine.begin() as db:
         row = _agency(db, agency)
         people_store.set_rule(db, row.id, rule)
+        _audit(db, parts.clock.now(), f"agency_rule_{rule}", row.id)
     return {"agency": row.name, "rule": rule}
 
 
@@ -135,7 +145,7 @@ def set_oauth_app(
         secrets.keep_until(db, sealed, None)
         grants.put_app(db, row.id, provider, client_id=client_id, secret_id=sealed, tenant=tenant, at=now)
         secrets.erase(db, [old.secret_id] if old is not None and old.secret_id else [])
-        housekeeping.audit_entry(db, now, actor="operator", action="oauth_app_set", subject=str(row.id))
+        _audit(db, now, "oauth_app_set", row.id)
     redirect = parts.apps.redirect_uri(provider)
     return {"agency": row.name, "provider": provider, "client_id": client_id, "tenant": tenant, "redirect": redirect}
 
@@ -158,7 +168,7 @@ def remove_oauth_app(parts: Parts, agency: str, provider: SignInProvider) -> dic
         if grants.app(db, row.id, provider) is None:
             raise CannotBe(f"{row.name} has no app of its own at {NAMES[provider]}.")
         secrets.erase(db, grants.remove_app(db, row.id, provider))
-        housekeeping.audit_entry(db, now, actor="operator", action="oauth_app_removed", subject=str(row.id))
+        _audit(db, now, "oauth_app_removed", row.id)
     return {"agency": row.name, "provider": provider, "client_id": ""}
 
 
@@ -197,7 +207,7 @@ def show_case(parts: Parts, number: int) -> dict[str, Any]:
         if row is None:
             raise CannotBe(f"There is no case {number}; python -m bot case list shows the open ones.")
         said = conversations.transcript(db, row.conversation_id, LINES)
-        housekeeping.audit_entry(db, parts.clock.now(), actor="operator", action="case_shown", subject=str(number))
+        _audit(db, parts.clock.now(), "case_shown", number)
     return {
         "number": row.number, "state": row.state, "end": row.end, "owner": row.owner,
         "waits_since": _perhaps(row.waits_since), "snoozed_until": _perhaps(row.snoozed_until),
@@ -225,7 +235,7 @@ def open_case(parts: Parts, known: str) -> dict[str, Any]:
         now = parts.clock.now()
         number, fresh = parts.casework.opened_by_staff(db, held.id, "", now)
         promises.wake(db, {"work"})
-        housekeeping.audit_entry(db, now, actor="operator", action="case_open", subject=str(number))
+        _audit(db, now, "case_open", number)
         row = desk_cases.about(db, number)
     if row is None:
         raise CannotBe(f"Case {number} was erased meanwhile.")
@@ -248,7 +258,7 @@ def close_case(parts: Parts, number: int) -> dict[str, Any]:
         if told:
             tell(db, held.id, CaseEnded(number, "closed"), now)
         promises.wake(db, {"work"})
-        housekeeping.audit_entry(db, now, actor="operator", action="case_close", subject=str(number))
+        _audit(db, now, "case_close", number)
     return {"number": number, "state": "closed"}
 
 
@@ -259,7 +269,9 @@ def decide_access(parts: Parts, number: int, into: str | None, role: str) -> dic
         row = _agency(db, into) if into is not None else None
         if row is not None:
             _check_where(db, wish, row.id)
-        decided(db, wish, row.id if row else None, role, parts.clock.now())
+        now = parts.clock.now()
+        decided(db, wish, row.id if row else None, role, now)
+        _audit(db, now, "access_granted" if row else "access_declined", wish.id)
     return {"name": wish.name, "agency": row.name if row else None, "role": role if row else None}
 
 
@@ -271,7 +283,10 @@ def found_agency(parts: Parts, number: int, language: str, zone: str) -> dict[st
         if people_store.agency_by_name(db, wish.agency) is not None:
             raise CannotBe(f"There is an agency called {wish.agency} already; use --into to add them to it.")
         _check_where(db, wish, None)
-        decided(db, wish, people_store.add_agency(db, wish.agency, language, zone, now), "admin", now)
+        agency_id = people_store.add_agency(db, wish.agency, language, zone, now)
+        decided(db, wish, agency_id, "admin", now)
+        _audit(db, now, "agency_added", agency_id)
+        _audit(db, now, "access_granted", wish.id)
     return {"name": wish.name, "agency": wish.agency, "role": "admin"}
 
 
@@ -311,6 +326,7 @@ def close_agency(parts: Parts, name: str, *, really: bool) -> dict[str, Any]:
             for provider in PROVIDERS:
                 secrets.erase(db, grants.remove_app(db, row.id, provider))
             people_store.close_agency(db, row.id, now)
+            _audit(db, now, "agency_closed", row.id)
     ended = {"memberships": len(members), "mailboxes": sum(one.address is not None for one in members)}
     return {"agency": row.name, "closed": really, **ended}
 
@@ -350,15 +366,16 @@ def forget_contact(parts: Parts, known: str) -> dict[str, Any]:
     """Erase all that is stored about a contact."""
     with parts.engine.begin() as db:
         contact = _contact(db, known)
-        forget(db, contact.id)
+        forget(db, contact.id, by=OPERATOR, now=parts.clock.now())
     return {"erased": str(contact.id)}
 
 
 def export(parts: Parts, known: str) -> dict[str, Any]:
     """All that is stored about a contact; of secrets and of mails' texts only that they exist."""
-    with reading(parts.engine) as db:
+    with parts.engine.begin() as db:
         contact = _contact(db, known)
         found = people_store.everything_about(db, contact.id)
+        _audit(db, parts.clock.now(), "exported", contact.id)
     return {
         "contact": _plain_row(contact),
         **{name: [_plain_row(row) for row in rows] for name, rows in found.items()},
@@ -409,7 +426,7 @@ def release_workspace(parts: Parts, team: str) -> dict[str, Any]:
     with parts.engine.begin() as db:
         if not slack.release(db, team):
             raise CannotBe(f"There is no workspace {team}; python -m bot workspace list shows them.")
-        housekeeping.audit_entry(db, parts.clock.now(), actor="operator", action="workspace_released", subject=team)
+        _audit(db, parts.clock.now(), "workspace_released", team)
     return {"workspace": team, "agency": ""}
 
 

@@ -54,7 +54,7 @@ from bot.proofs import Proving, TakenError, file_copy, prove
 from bot.records import RETEST_AFTER
 from bot.safe import WAITING
 from bot.saying import BOT, identity, say
-from bot.store import conversations, mailboxes, people, promises, secrets
+from bot.store import conversations, housekeeping, mailboxes, people, promises, secrets
 from bot.store.conversations import Held
 from bot.store.engine import Connection, Row, reading
 from bot.store.promises import Promise
@@ -489,13 +489,14 @@ def erase_everything(tools: Tools, promise: Promise) -> Outcome:
     held = look(tools, promise)
     if held is not None:
         with tools.engine.begin() as db:
-            forget(db, held.contact_id)
+            forget(db, held.contact_id, by=str(held.contact_id), now=tools.clock.now())
     return Ended()
 
 
-def forget(db: Connection, contact_id: UUID) -> None:
-    """Erase all that is stored about a contact."""
+def forget(db: Connection, contact_id: UUID, *, by: str, now: datetime) -> None:
+    """Erase all that is stored about a contact; that it was done stays, under an id that says nothing any more."""
     secrets.erase_of(db, people.erase(db, contact_id))
+    housekeeping.audit_entry(db, now, actor=by, action="erased", subject=str(contact_id))
 
 
 # --- mail -------------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ import structlog
 from bot.clock import Clock
 from bot.handiwork import LEASES, Again, Ended, Hand, Outcome, Tools, backoff
 from bot.hands import HANDS
-from bot.store import alarms, housekeeping, promises, watches
+from bot.store import alarms, audit, housekeeping, promises, watches
 from bot.store.engine import Connection, DatabaseDown, Engine, reading
 from bot.store.promises import Promise
 from bot.store.wake import Ear
@@ -104,10 +104,17 @@ class Worker:
                 housekeeping.sweep(db, now, self._retention)
             with self._engine.begin() as db:
                 watches.promise_tests(db, now)
+            self._seal_the_record(now)
             if self._tools.desk is not None:
                 with self._engine.begin() as db:
                     self._tools.desk.casework.tend(db, now)
         return taken_back
+
+    def _seal_the_record(self, now: datetime) -> None:
+        """The digests stand in the log too: whoever can change the database cannot change what was written there."""
+        with self._engine.begin() as db:
+            for one in audit.seal_days(db, now):
+                _log.info("audit sealed", day=one.day.isoformat(), entries=one.entries, digest=one.digest)
 
     def _claim(self, lane: str, most: int) -> list[Promise]:
         """Claim up to so many promises of a lane."""

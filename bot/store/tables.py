@@ -9,6 +9,7 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     ColumnElement,
+    Date,
     DateTime,
     ForeignKey,
     FromClause,
@@ -27,7 +28,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-SCHEMA = 12  # what this code writes; see `migrations/env.py` and `store.schema`
+SCHEMA = 16  # what this code writes; see `migrations/env.py` and `store.schema`
 
 metadata = MetaData(
     naming_convention={
@@ -614,15 +615,25 @@ dead_letter = Table(
     Column("replayed_at", Moment),
 )
 
-# Opaque ids only: who did what to what, when.
+# Opaque ids only: who did what to what, when. Nothing here is ever changed or erased; see `store.audit`.
 audit = Table(
     "audit",
     metadata,
     Column("id", BigInteger, Identity(), primary_key=True),
-    Column("at", Moment, nullable=False),
+    Column("at", Moment, nullable=False, index=True),
     Column("actor", String(64), nullable=False),
     Column("action", String(48), nullable=False),
     Column("subject", String(64), nullable=False),
+)
+
+# A day of it that is over: what stood there, as a digest that goes on from the day before.
+audit_day = Table(
+    "audit_day",
+    metadata,
+    Column("day", Date, primary_key=True),
+    Column("entries", Integer, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("at", Moment, nullable=False),
 )
 
 # How many templates were sent in a month (2026-03), by the whole installation.
