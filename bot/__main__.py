@@ -36,6 +36,7 @@ from flows.words import LANGUAGES, Language
 OPERATOR_ERRORS = (
     SettingsError, WrongSchema, WrongKey, StillAtWork, EmbeddedFailed, BackupFailed, commands.CannotBe,
 )  # fmt: skip
+LETTER = click.IntRange(1, 2**63 - 1)
 as_json = click.option("--json", "wants_json", is_flag=True, help="Answer in JSON.")
 
 
@@ -559,8 +560,26 @@ def dead_letters_list(wants_json: bool) -> None:  # noqa: FBT001
     _listed(commands.dead_letters, wants_json)
 
 
+@dead_letters.command("show")
+@click.argument("letter", type=LETTER)
+@as_json
+def dead_letters_show(letter: int, wants_json: bool) -> None:  # noqa: FBT001
+    """Show one in full: what happened, redacted, and where it broke."""
+    with _joined() as parts:
+        _answer(commands.show_letter(parts, letter), wants_json)
+
+
+@dead_letters.command("drop")
+@click.argument("letter", type=LETTER)
+@as_json
+def dead_letters_drop(letter: int, wants_json: bool) -> None:  # noqa: FBT001
+    """Give one up: it is erased, and never applied."""
+    with _joined() as parts:
+        _answer(commands.drop_letter(parts, letter), wants_json)
+
+
 @dead_letters.command("replay")
-@click.argument("letter", type=int)
+@click.argument("letter", type=LETTER)
 def dead_letters_replay(letter: int) -> None:
     """Apply one again, after its cause was mended."""
     with _joined() as parts:

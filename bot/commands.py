@@ -1,5 +1,6 @@
 """What the commands do, once the parts are joined; `bot.__main__` only reads the command line."""
 
+import json
 import re
 from datetime import datetime
 from typing import Any
@@ -28,6 +29,7 @@ OPERATOR = "operator"  # who acts by a command, in the audit
 MAX_USES = 500
 LINES = 30  # of a transcript that are shown with a case
 WHO = {"in": "person", "out": "bot", "bot": "bot, to itself"}
+NO_LETTER = "There is no dead letter {}; python -m bot dead-letters list shows them."
 MAX_NAME = 120
 MAX_CLIENT = 200
 _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,63}")
@@ -346,11 +348,32 @@ def dead_letters(parts: Parts) -> list[dict[str, Any]]:
     """Turns that raised."""
     with reading(parts.engine) as db:
         rows = conversations.dead_letters(db)
-    return [
-        {"id": row.id, "conversation": str(row.conversation_id), "error": row.error, "at": _moment(row.at),
-         "replayed": row.replayed_at is not None}
-        for row in rows
-    ]  # fmt: skip
+    return [_letter(row) for row in rows]
+
+
+def _letter(row: Row) -> dict[str, Any]:
+    return {"id": row.id, "conversation": str(row.conversation_id), "error": row.error, "at": _moment(row.at),
+            "replayed": row.replayed_at is not None}  # fmt: skip
+
+
+def show_letter(parts: Parts, letter: int) -> dict[str, Any]:
+    """A turn that raised, with the event (redacted) or the promise. That somebody looked is kept."""
+    with parts.engine.begin() as db:
+        row = conversations.dead_letter_in_full(db, letter)
+        if row is None:
+            raise CannotBe(NO_LETTER.format(letter))
+        _audit(db, parts.clock.now(), "dead_letter_shown", letter)
+    of_promise = {"promise": row.kind, "state": row.state, "outcome": row.outcome} if row.kind else {}
+    return {**_letter(row), "event": json.dumps(row.event, ensure_ascii=False), **of_promise}
+
+
+def drop_letter(parts: Parts, letter: int) -> dict[str, Any]:
+    """Give a turn that raised up: it is not applied any more."""
+    with parts.engine.begin() as db:
+        if not conversations.drop_dead_letter(db, letter):
+            raise CannotBe(NO_LETTER.format(letter))
+        _audit(db, parts.clock.now(), "dead_letter_dropped", letter)
+    return {"dropped": letter}
 
 
 def replay(parts: Parts, letter: int) -> str:
@@ -359,6 +382,8 @@ def replay(parts: Parts, letter: int) -> str:
         in_time = parts.turns.replay(letter)
     except LookupError as missing:
         raise CannotBe(str(missing)) from None
+    with parts.engine.begin() as db:
+        _audit(db, parts.clock.now(), "dead_letter_replayed", letter)
     return "Done." if in_time else "It came too late: the conversation has gone on without it."
 
 

@@ -441,6 +441,29 @@ def test_a_letter_that_is_not_there_or_cannot_be_replayed_is_one_sentence(cli, f
     assert cli("dead-letters", "replay", "first").status == 2
 
 
+def test_a_dead_letter_is_shown_in_full_and_who_looked_is_kept(cli, filled, broken):
+    letter = cli("dead-letters", "show", str(broken.id), "--json").json
+    assert set(letter) == {"id", "conversation", "error", "at", "replayed", "event"}
+    assert json.loads(letter["event"]) == {"text": "menu", "button": None, "kind": "text"}
+    assert "ZeroDivisionError" in cli("dead-letters", "show", str(broken.id)).out
+    assert [row.subject for row in filled.rows(tables.audit) if row.action == "dead_letter_shown"] == ["1", "1"]
+
+
+def test_the_letter_of_a_task_says_what_became_of_the_task(cli, filled, broken):
+    task = filled.rows(tables.promise)[0]
+    run_sql(filled.url, "update dead_letter set event = %(event)s", {"event": json.dumps({"promise": task.id})})
+    letter = cli("dead-letters", "show", str(broken.id), "--json").json
+    assert (letter["promise"], letter["state"]) == (task.kind, task.state)
+
+
+def test_a_dead_letter_is_given_up_for_good(cli, filled, broken):
+    assert cli("dead-letters", "drop", str(broken.id), "--json").json == {"dropped": broken.id}
+    assert filled.rows(tables.dead_letter) == []
+    for command in ("show", "drop", "replay"):
+        assert f"no dead letter {broken.id}" in one_sentence(cli("dead-letters", command, str(broken.id)))
+        assert cli("dead-letters", command, str(2**63)).status == 2
+
+
 def test_a_letter_that_came_too_late_says_so(cli, filled, broken):
     found = '{"event": {"is": "JoinRefused", "reason": "used"}, "ticket": -5}'
     run_sql(filled.url, f"update dead_letter set event = '{found}'")

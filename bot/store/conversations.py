@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import BigInteger, bindparam, cast, delete, func, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from bot.channels import Status
@@ -230,6 +230,24 @@ def dead_letter_by_id(db: Connection, letter: int) -> Row | None:
     """One turn that raised and was not replayed yet."""
     query = select(dead_letter).where(dead_letter.c.id == letter, dead_letter.c.replayed_at.is_(None))
     return db.execute(query.with_for_update()).one_or_none()
+
+
+def dead_letter_in_full(db: Connection, letter: int) -> Row | None:
+    """One turn that raised, replayed or not; of a promise that could not be kept, what became of that."""
+    of_promise = promise.c.id == cast(dead_letter.c.event["promise"].astext, BigInteger)
+    query = select(dead_letter, promise.c.kind, promise.c.state, promise.c.outcome).outerjoin(promise, of_promise)
+    return db.execute(query.where(dead_letter.c.id == letter)).one_or_none()
+
+
+def drop_dead_letter(db: Connection, letter: int) -> bool:
+    """Erase a turn that raised; whether there was one."""
+    return db.execute(delete(dead_letter).where(dead_letter.c.id == letter)).rowcount == 1
+
+
+def dead_letters_waiting(db: Connection) -> int:
+    """How many turns raised and were not replayed."""
+    waits = select(func.count()).where(dead_letter.c.replayed_at.is_(None))
+    return int(db.execute(waits).scalar_one())
 
 
 def mark_replayed(db: Connection, letter: int, at: datetime) -> None:

@@ -159,7 +159,7 @@ class _Pages:
                 oldest.set((now - due_at).total_seconds())
             if sign := alarms.last_sign(db, LIFE):
                 life.set((now - sign).total_seconds())
-            dead.set(sum(letter.replayed_at is None for letter in conversations.dead_letters(db)))
+            dead.set(conversations.dead_letters_waiting(db))
         return generate_latest(registry)
 
     # --- around all routes ---
