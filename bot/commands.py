@@ -8,11 +8,11 @@ from uuid import UUID
 
 from bot import people
 from bot.app import Parts
-from bot.channels import SendError
+from bot.channels import Identity, SendError
 from bot.desk import rules
 from bot.desk.packet import where
 from bot.desk_open import NAMED, named
-from bot.hands import forget
+from bot.erasure import forget, kept_by_provider
 from bot.mail.wire.guard import BadHost, ascii_host
 from bot.oauth_apps import NAMES, PROVIDERS, use_of_app
 from bot.settings import timezone
@@ -389,10 +389,12 @@ def replay(parts: Parts, letter: int) -> str:
 
 def forget_contact(parts: Parts, known: str) -> dict[str, Any]:
     """Erase all that is stored about a contact."""
-    with parts.engine.begin() as db:
+    with reading(parts.engine) as db:
         contact = _contact(db, known)
-        forget(db, contact.id, by=OPERATOR, now=parts.clock.now())
-    return {"erased": str(contact.id)}
+    kept = kept_by_provider(parts.tools, Identity(contact.channel, contact.address, contact.external_id))
+    with parts.engine.begin() as db:
+        forget(db, contact.id, kept, by=OPERATOR, now=parts.clock.now())
+    return {"erased": str(contact.id), "at_provider": len(kept[1])}
 
 
 def export(parts: Parts, known: str) -> dict[str, Any]:

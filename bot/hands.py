@@ -20,6 +20,7 @@ from bot.credentials import credential_of, hand_over, may_look_in, opened, try_a
 from bot.desk_media import fetch_case_file
 from bot.desk_test import desk_test, desk_use, told_the_team
 from bot.entrance_mail import mail_code
+from bot.erasure import erase_everything, erase_left
 from bot.facts import language, wire_server
 from bot.files import fetch_file
 from bot.grants import ELSEWHERE, ElsewhereError, NotNowError, OverError, keep_grants, revoke
@@ -54,7 +55,7 @@ from bot.proofs import Proving, TakenError, file_copy, prove
 from bot.records import RETEST_AFTER
 from bot.safe import WAITING
 from bot.saying import BOT, identity, say
-from bot.store import conversations, housekeeping, mailboxes, people, promises, secrets
+from bot.store import conversations, mailboxes, promises, secrets
 from bot.store.conversations import Held
 from bot.store.engine import Connection, Row, reading
 from bot.store.promises import Promise
@@ -484,21 +485,6 @@ def erase_at_provider(tools: Tools, promise: Promise) -> Outcome:
     return Ended()
 
 
-def erase_everything(tools: Tools, promise: Promise) -> Outcome:
-    """Erase a contact; it stands behind the good-bye in the speaking order."""
-    held = look(tools, promise)
-    if held is not None:
-        with tools.engine.begin() as db:
-            forget(db, held.contact_id, by=str(held.contact_id), now=tools.clock.now())
-    return Ended()
-
-
-def forget(db: Connection, contact_id: UUID, *, by: str, now: datetime) -> None:
-    """Erase all that is stored about a contact; that it was done stays, under an id that says nothing any more."""
-    secrets.erase_of(db, people.erase(db, contact_id))
-    housekeeping.audit_entry(db, now, actor=by, action="erased", subject=str(contact_id))
-
-
 # --- mail -------------------------------------------------------------------------------------------------------------
 
 
@@ -731,6 +717,7 @@ HANDS: dict[str, Hand] = {
     promises.ADMIN_WARNING: admin_warning,
     promises.TEMPLATE: say_template,
     promises.REVOKE: revoke,
+    promises.ERASE_LEFT: erase_left,
     promises.KEEP_GRANTS: keep_grants,
     promises.LOOK_FOR_ENDS: look_for_ends,
     promises.PASSWORD_ENDS: password_ends,

@@ -110,6 +110,7 @@ class Recorder:
     typed: list[str] = field(default_factory=list)
     looked_for: list[str] = field(default_factory=list)
     listed: list[Inbound] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
     files: dict[str, Any] = field(default_factory=dict)
     fetched: list[str] = field(default_factory=list)
     broken: deque[Exception] = field(default_factory=deque)
@@ -181,6 +182,12 @@ class Recorder:
         if self.erase_failures:
             raise self.erase_failures.popleft()
         self.erased.append(message_id)
+
+    def keeps(self, who: Identity) -> list[str]:
+        """What the test says that the provider keeps."""
+        if self.failures:
+            raise self.failures.popleft()
+        return list(self.kept)
 
     def missed(self, since: datetime) -> list[Inbound]:
         """What the test says that the provider lists."""

@@ -10,6 +10,7 @@ from bot.store import (
     case_files,
     conversations,
     entrances,
+    erasures,
     files,
     grants,
     limits,
@@ -46,6 +47,8 @@ def sweep(db: Connection, now: datetime, retention: timedelta) -> None:
     secrets.forget_expired(db, now)
     if grants.any_leaving(db, now):
         promises.once(db, "work", promises.REVOKE, now, now)
+    if erasures.any_due(db, now):
+        promises.once(db, "work", promises.ERASE_LEFT, now, now)
     promises.forget_ended(db, now - KEEP_ENDED)
     mailboxes.forget_links(db, now - KEEP_LINKS)
     limits.forget_expired(db, now)

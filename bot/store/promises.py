@@ -57,6 +57,7 @@ TEMPLATE = "template"  # said in the words that WhatsApp approved
 LOOK_AROUND = "look_around"  # who has left the workspaces
 FOLLOW_UP = "follow_up"  # whether somebody who was invited has connected
 RENEW_TOKENS = "renew_tokens"  # of Slack's workspaces, where nobody needs one
+ERASE_LEFT = "erase_left"  # at the providers: messages of people who are erased here
 REVOKE = "revoke"  # at a provider: what people granted there and we gave up
 KEEP_GRANTS = "keep_grants"  # fresh: what nobody uses for long would end
 LOOK_FOR_ENDS = "look_for_ends"  # whose passwords end soon

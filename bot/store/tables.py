@@ -636,6 +636,16 @@ audit_day = Table(
     Column("at", Moment, nullable=False),
 )
 
+# A message of somebody who is erased here, and its provider still keeps it.
+provider_erasure = Table(
+    "provider_erasure",
+    metadata,
+    Column("channel", String(16), primary_key=True),
+    Column("message_id", String(64), primary_key=True),
+    Column("tries", Integer, nullable=False, server_default="0"),
+    Column("due_at", Moment, nullable=False, index=True),
+)
+
 # How many templates were sent in a month (2026-03), by the whole installation.
 template_month = Table(
     "template_month",

@@ -27,6 +27,14 @@ def upgrade() -> None:
     sa.Column('at', sa.DateTime(timezone=True), nullable=False),
     sa.PrimaryKeyConstraint('day', name=op.f('pk_audit_day'))
     )
+    op.create_table('provider_erasure',
+    sa.Column('channel', sa.String(length=16), nullable=False),
+    sa.Column('message_id', sa.String(length=64), nullable=False),
+    sa.Column('tries', sa.Integer(), server_default='0', nullable=False),
+    sa.Column('due_at', sa.DateTime(timezone=True), nullable=False),
+    sa.PrimaryKeyConstraint('channel', 'message_id', name=op.f('pk_provider_erasure'))
+    )
+    op.create_index(op.f('ix_provider_erasure_due_at'), 'provider_erasure', ['due_at'], unique=False)
     op.execute(APPEND_ONLY)
     for table in TABLES:
         op.execute(
@@ -40,6 +48,7 @@ def downgrade() -> None:
     for table in TABLES:
         op.execute(f'drop trigger append_only on {table}')
     op.execute('drop function append_only()')
+    op.drop_table('provider_erasure')
     op.drop_table('audit_day')
     op.drop_index(op.f('ix_audit_at'), table_name='audit')
     op.execute("update compatible set schema = 12, oldest_code = 1")
