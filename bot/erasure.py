@@ -1,5 +1,6 @@
 """Erasing a person: here at once, and what their channel's provider keeps of the talk as soon as it lets go of it."""
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -17,6 +18,8 @@ MANY = 50  # in one go
 SOON = timedelta(minutes=2)
 AGAIN = (timedelta(minutes=5), timedelta(hours=1), timedelta(days=1))
 MAX_TRIES = 16
+Kept = tuple[str, Collection[str]]  # a channel, and the ids of messages that its provider keeps
+NOTHING: Kept = ("", ())
 _log = structlog.get_logger(__name__)
 
 
@@ -30,7 +33,7 @@ def erase_everything(tools: Tools, promise: Promise) -> Outcome:
     return Ended()
 
 
-def kept_by_provider(tools: Tools, who: Identity) -> tuple[str, list[str]]:
+def kept_by_provider(tools: Tools, who: Identity) -> Kept:
     """The channel of somebody, and the ids of the messages that its provider lists.
 
     A provider that does not answer keeps nobody from being erased here.
@@ -43,7 +46,7 @@ def kept_by_provider(tools: Tools, who: Identity) -> tuple[str, list[str]]:
         return who.channel, []
 
 
-def forget(db: Connection, contact_id: UUID, kept: tuple[str, list[str]], *, by: str, now: datetime) -> None:
+def forget(db: Connection, contact_id: UUID, kept: Kept = NOTHING, *, by: str, now: datetime) -> None:
     """Erase all that is stored about a contact; that it was done stays, under an id that says nothing any more.
 
     `kept`: see `kept_by_provider`.

@@ -423,10 +423,10 @@ def test_whoever_removes_their_mailbox_has_what_they_granted_taken_back(google):
 def test_whoever_is_forgotten_leaves_no_address_while_it_is_taken_back(google):
     kit = google
     kit.connected()
-    from bot.hands import forget
+    from bot.erasure import forget
 
     with kit.engine.begin() as db:
-        forget(db, kit.held().contact_id)
+        forget(db, kit.held().contact_id, by="operator", now=kit.clock.now())
     assert kit.rows(tables.oauth_grant)[0].leaving
     secrets = "\n".join(str(row) for row in kit.rows(tables.secret) + kit.rows(tables.oauth_grant))
     assert ADDRESS not in secrets

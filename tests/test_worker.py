@@ -11,7 +11,8 @@ import sqlalchemy.exc
 import bot.worker
 from bot.channels import Later, Refused
 from bot.database import migrated
-from bot.hands import Again, Ended, backoff, forget
+from bot.erasure import forget
+from bot.hands import Again, Ended, backoff
 from bot.safe import WAITING
 from bot.store import housekeeping, promises, secrets, tables
 from bot.store import people as people_store
@@ -722,5 +723,5 @@ def test_secrets_that_were_put_by_for_somebody_go_with_them(kit):
         for kind in ("mail.body", "mailbox.password"):
             kit.parts.safe.put(db, Secret("x"), kind=kind, owner=owner, use={"a": 1}, now=kit.clock.now())
     with kit.engine.begin() as db:
-        forget(db, owner)
+        forget(db, owner, by="operator", now=kit.clock.now())
     assert kit.rows(tables.secret) == []
