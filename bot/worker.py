@@ -15,7 +15,7 @@ import structlog
 from bot.clock import Clock
 from bot.handiwork import LEASES, Again, Ended, Hand, Outcome, Tools, backoff
 from bot.hands import HANDS
-from bot.store import alarms, housekeeping, promises, watches
+from bot.store import alarms, housekeeping, months, promises, watches
 from bot.store.engine import Connection, DatabaseDown, Engine, reading
 from bot.store.promises import Promise
 from bot.store.wake import Ear
@@ -97,11 +97,12 @@ class Worker:
         if taken_back:
             _log.warning("promises taken back from the dead", count=taken_back)
         if self._swept is None or now - self._swept >= HOUSEKEEPING:
-            self._swept = now
             with self._engine.begin() as db:
                 alarms.alive(db, LIFE, now)
             with self._engine.begin() as db:
-                housekeeping.sweep(db, now, self._retention)
+                more = housekeeping.sweep(db, now, self._retention)
+            self._swept = None if more else now  # what is left is erased at the next look, a second from now
+            months.tend(self._engine, now, now - self._retention)
             with self._engine.begin() as db:
                 watches.promise_tests(db, now)
             if self._tools.desk is not None:

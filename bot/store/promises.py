@@ -369,9 +369,3 @@ def depth(db: Connection, now: datetime) -> list[tuple[str, str, int]]:
     open_ = in_state(promise, "todo", "doing")
     query = select(promise.c.lane, promise.c.state, func.count()).where(open_, promise.c.due_at <= now)
     return [(row[0], row[1], row[2]) for row in db.execute(query.group_by(promise.c.lane, promise.c.state))]
-
-
-def forget_ended(db: Connection, before: datetime, most: int = 5_000) -> int:
-    """Erase promises that ended and are older than a time, in bounded batches."""
-    old = select(promise.c.id).where(promise.c.created_at < before, ~in_state(promise, "todo", "doing"))
-    return db.execute(delete(promise).where(promise.c.id.in_(old.limit(most).scalar_subquery()))).rowcount
