@@ -34,6 +34,7 @@ from bot.mail.wire.egress import Egress
 from bot.mail.wire.guard import Guard
 from bot.mail.wire.smtp import Network, tls_context
 from bot.oauth_apps import Apps
+from bot.pressure import Pressure
 from bot.records import Records
 from bot.safe import Safe
 from bot.screens import Screens
@@ -100,12 +101,14 @@ class Parts:
     sign_ins: SignIns
     tools: Tools
     timers: Timers
+    pressure: Pressure
     slack: SlackParts | None = None
     templates: Templates | None = None
     twilio: TwilioAccount | None = None
 
     def close(self) -> None:
         """Nothing is done later any more; let go of the database."""
+        self.pressure.stop()
         self.timers.stop()
         self.engine.dispose()
 
@@ -160,7 +163,8 @@ def _join(settings: Settings, engine: Engine, clock: Clock, joined: dict[str, Ch
     casework = Casework(settings.desk, settings.support_team, Offers(offered))
     search = Search(lambda text: facts.family(text, clock.now().date()))
     records = Records(safe, limits, facts, casework, settings.twilio_whatsapp_from)
-    turns = Turns(engine, clock, facts, records, safe, search, casework)
+    pressure = Pressure(engine, clock)
+    turns = Turns(engine, clock, facts, records, safe, search, casework, pressure)
     links = LinkBook(engine, clock, turns, safe, providers, chat_url(settings), apps)
     slack = _slack(settings, engine, clock, safe)
     if slack is not None:
@@ -203,6 +207,7 @@ def _join(settings: Settings, engine: Engine, clock: Clock, joined: dict[str, Ch
         SignIns(engine, clock, turns, safe, apps, providers, chat_url(settings)),
         tools,
         timers,
+        pressure,
         slack,
         templates,
         twilio,

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from bot.agenda import Agenda
 from bot.clock import Clock
 from bot.handiwork import LEASES, Again, Ended, Hand, Outcome, Tools, backoff
 from bot.hands import HANDS
@@ -48,6 +49,7 @@ class Worker:
         self._hands = hands
         self._places = dict(lanes)
         self._free = dict(lanes)
+        self._agendas = {lane: Agenda(lane) for lane in lanes}
         self._lock = threading.Condition()
         self._stopping = threading.Event()
         self._looked = float("-inf")
@@ -80,6 +82,7 @@ class Worker:
         self._start(self._places if whole or not told else told)
         if whole:  # behind the start: somebody waits for that
             self._looked = time.monotonic()
+            self._take_stock()
             if self._sweep(self._clock.now()):
                 self._start(self._places)
 
@@ -89,6 +92,13 @@ class Worker:
                 with self._lock:
                     self._free[lane] -= 1
                 threading.Thread(target=self._work, args=(promise,), daemon=True, name=lane).start()
+
+    def _take_stock(self) -> None:
+        """In lanes that have more to do than places: whose turn it is."""
+        for lane, free in dict(self._free).items():
+            if free < 1:
+                with reading(self._engine) as db:
+                    self._agendas[lane].take_stock(db, self._clock.now())
 
     def _sweep(self, now: datetime) -> int:
         """Tidy up; how many promises were taken back from the dead."""
@@ -116,7 +126,7 @@ class Worker:
             return []
         now = self._clock.now()
         with reading(self._engine) as db:  # one statement is a transaction by itself
-            return promises.claim(db, lane, most, now, now + LEASES[lane])
+            return self._agendas[lane].claim(db, most, now, now + LEASES[lane])
 
     def _work(self, promise: Promise) -> None:
         """Perform a promise; then, in the same place, whatever is next in this lane."""

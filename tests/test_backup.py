@@ -201,7 +201,7 @@ def test_what_psql_has_against_a_backup_is_told_and_changes_nothing(lived_in, tm
     settings, file = settings_for(lived_in, tmp_path), tmp_path / "ally.dump"
     backup(settings, file, MONDAY)
     run_sql(lived_in, "create view names as select name from agency")  # it keeps its table from being dropped
-    with pytest.raises(BackupFailed, match="psql did not do it: .*depend"):
+    with pytest.raises(BackupFailed, match=r"psql did not do it: .*depend"):
         restore(settings, file, MONDAY, replace=True)
     assert count(lived_in, tables.mailbox) == 1
 
