@@ -1,5 +1,6 @@
 """The only place where the parts are joined. Web, worker, commands and tests all begin here."""
 
+import importlib
 import os
 from collections.abc import Mapping
 from contextlib import suppress
@@ -7,6 +8,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
@@ -44,6 +47,7 @@ from bot.sign_in import SignIns
 from bot.staff import Staff
 from bot.store import housekeeping, schema
 from bot.store.engine import Engine, connect, reading
+from bot.store.wake import Ear, tell_by
 from bot.templates import Templates
 from bot.timers import Timers
 from bot.turns import Turns
@@ -55,11 +59,14 @@ from bot.web.secret_page import secret_page
 from bot.web.sign_in import sign_in
 from bot.web.slack import slack_pages
 from bot.web.slack_install import slack_install
-from bot.worker import Worker
+from bot.worker import Hearing, Worker
 from bot.workspaces import Workspaces
 from flows.facts import House
 from flows.speech import sentence
 from flows.words import Language
+
+if TYPE_CHECKING:
+    from bot.broker import Herald
 
 WEB_POOL = 10
 IPV6 = 6
@@ -102,6 +109,7 @@ class Parts:
     tools: Tools
     timers: Timers
     pressure: Pressure
+    herald: "Herald | None" = None
     slack: SlackParts | None = None
     templates: Templates | None = None
     twilio: TwilioAccount | None = None
@@ -111,6 +119,12 @@ class Parts:
         self.pressure.stop()
         self.timers.stop()
         self.engine.dispose()
+        if self.herald is not None:
+            self.herald.close()
+
+    def ear(self) -> Hearing:
+        """What wakes a worker of this process."""
+        return _broker().Ear(self.settings.broker_url) if self.settings.broker_url else Ear(self.engine)
 
 
 def join(
@@ -144,6 +158,7 @@ def _clock(settings: Settings) -> Clock:
 
 def _join(settings: Settings, engine: Engine, clock: Clock, joined: dict[str, Channel], providers: Providers) -> Parts:
     schema.check(engine)
+    herald = _herald(settings, engine)
     vault = keys(settings)
     safe = Safe(vault)
     with engine.begin() as db:
@@ -208,10 +223,27 @@ def _join(settings: Settings, engine: Engine, clock: Clock, joined: dict[str, Ch
         tools,
         timers,
         pressure,
+        herald,
         slack,
         templates,
         twilio,
     )
+
+
+def _herald(settings: Settings, engine: Engine) -> "Herald | None":
+    """Who wakes the workers instead of PostgreSQL, where a broker is set. Raises SettingsError."""
+    if not settings.broker_url:
+        return None
+    herald: Herald = _broker().Herald(settings.broker_url)
+    tell_by(engine, herald.tell)
+    return herald
+
+
+def _broker() -> ModuleType:
+    try:
+        return importlib.import_module("bot.broker")
+    except ImportError:  # its library is an extra
+        raise SettingsError("BROKER_URL: what it needs is missing; install deploy/requirements-broker.lock.") from None
 
 
 def house(settings: Settings) -> House:
@@ -387,4 +419,4 @@ def create_app(parts: Parts) -> Flask:
 def create_worker(parts: Parts) -> Worker:
     """The worker."""
     lanes = {"speak": parts.settings.lane_speak, "work": parts.settings.lane_work, "mail": parts.settings.lane_mail}
-    return Worker(parts.tools, parts.turns, lanes, timedelta(days=parts.settings.retention_days))
+    return Worker(parts.tools, parts.turns, lanes, timedelta(days=parts.settings.retention_days), ear=parts.ear)

@@ -84,6 +84,7 @@ class Settings(BaseModel):
     providers_extra: Path | None = None
     log_format: Literal["text", "json"] = "text"
     retention_days: int = Field(default=90, ge=1, le=3650)
+    broker_url: str = Field(default="", repr=False)
     metrics_token: str = Field(default="", repr=False)
     bind: str = "127.0.0.1"
     port: int = Field(default=8000, ge=1, le=MAX_PORT)
@@ -118,6 +119,14 @@ class Settings(BaseModel):
         if value and (parts.scheme not in {"http", "https"} or not parts.hostname or parts.port == 0 or beyond):
             raise ValueError("it must be a web address such as https://bot.example.com")
         return value.rstrip("/")
+
+    @field_validator("broker_url")
+    @classmethod
+    def _broker(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if value and (parts.scheme not in {"amqp", "amqps"} or not parts.hostname):
+            raise ValueError("it must be an address such as amqp://user:password@host:5672/")
+        return value
 
     @field_validator("microsoft_authority", "google_authority", "graph_url")
     @classmethod

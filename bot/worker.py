@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
+from typing import Protocol
 
 import structlog
 
@@ -30,6 +31,16 @@ LIFE = "worker"  # under this name it gives a sign of life with each housekeepin
 _log = structlog.get_logger(__name__)
 
 
+class Hearing(Protocol):
+    """What tells a worker that something was promised."""
+
+    def wait(self, seconds: float) -> frozenset[str]:
+        """Until something is, at most so long: in which lanes, or nothing where that is not known."""
+
+    def close(self) -> None:
+        """Hang up."""
+
+
 class Worker:
     """Performs promises until it is told to stop."""
 
@@ -40,6 +51,7 @@ class Worker:
         lanes: Mapping[str, int],
         retention: timedelta,
         hands: Mapping[str, Hand] = HANDS,
+        ear: Callable[[], Hearing] | None = None,
     ) -> None:
         self._tools = tools
         self._turns = turns
@@ -47,6 +59,7 @@ class Worker:
         self._clock: Clock = tools.clock
         self._retention = retention
         self._hands = hands
+        self._ear = ear or (lambda: Ear(self._engine))
         self._places = dict(lanes)
         self._free = dict(lanes)
         self._agendas = {lane: Agenda(lane) for lane in lanes}
@@ -57,7 +70,7 @@ class Worker:
 
     def run(self) -> None:
         """Work until `stop`; then let what is under way end, for a bounded time."""
-        ear = Ear(self._engine)
+        ear = self._ear()
         told: Collection[str] = ()
         while not self._stopping.is_set():
             try:

@@ -9,6 +9,7 @@ from tests.botkit import kit  # noqa: F401
 from tests.browser import chromium  # noqa: F401
 from tests.mailservers import mail_servers  # noqa: F401
 from tests.oidc import oidc, session_oidc  # noqa: F401
+from tests.rabbit import rabbit  # noqa: F401
 
 
 def migrate(url):

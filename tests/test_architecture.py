@@ -37,6 +37,7 @@ ONLY = {
     "sklearn": ("bot.search",),
     "authlib": ("bot.mail.wire.oauth",),
     "joserfc": ("bot.mail.wire.oauth",),
+    "pika": ("bot.broker",),
 }
 
 

@@ -149,6 +149,7 @@ WRONG = [
     ("PROVIDERS_EXTRA", "/nowhere/providers.yaml"),
     ("LOG_FORMAT", "xml"),
     ("SIGNUP", "open"),
+    ("BROKER_URL", "https://girafa.example.com"),
     ("RETENTION_DAYS", "0"),
     ("RETENTION_DAYS", "4000"),
     ("RETENTION_DAYS", "for ever"),

@@ -81,7 +81,8 @@ def tend(engine: Engine, now: datetime, before: datetime) -> None:
             raise
         _log.info("the transcript is in use: its months are tended later")
         return
-    _log.info("months of the transcript", made=len(missing), dropped=[part.name for part in past])
+    if past:
+        _log.info("months of the transcript are dropped", names=[part.name for part in past])
 
 
 def _to_do(there: list[Part], now: datetime, before: datetime) -> tuple[list[datetime], list[Part]]:

@@ -38,6 +38,8 @@ from bot.store.engine import Connection, Row
 from bot.store.tables import contact, conversation, in_state, member, membership, promise
 
 WAKE = "ally_promises"
+TOLD = "ally told"  # in the info of a connection whose wake-ups are told by something else, see `store.wake.tell_by`
+LANES = ("speak", "work", "mail")
 NUDGE = "remind"
 RECONCILE = "reconcile"
 RETEST = "retest"
@@ -278,6 +280,10 @@ def wake(db: Connection, lanes: Collection[str] = ()) -> None:
 
     May be lost or doubled without harm.
     """
+    told: set[str] | None = db.info.get(TOLD)
+    if told is not None:
+        told |= {*(lanes or LANES)}
+        return
     db.execute(_notifying(" ".join(sorted(lanes))))
 
 
