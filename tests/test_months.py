@@ -11,8 +11,8 @@ from bot.store import conversations, months, schema, tables
 from bot.store.engine import connect, reading
 from tests.botkit import ANA
 
-BEFORE = "0012"  # the schema that had one table for all
 MONTHS = "0015"
+BEFORE = f"{MONTHS}-1"  # the last schema that had one table for all, whichever it is; as Alembic writes it
 CONTACT = "11111111-1111-1111-1111-111111111111"
 TALK = "22222222-2222-2222-2222-222222222222"
 LIFE = """
