@@ -28,6 +28,7 @@ from bot.desk_media import Shelf
 from bot.desk_offer import Offers
 from bot.desk_open import Opener
 from bot.desk_tools import Desk, DeskTools
+from bot.door_links import DoorLinks
 from bot.facts import FactReader
 from bot.handiwork import Channel, DeskParts, SlackParts, Tools
 from bot.limits import Limits
@@ -36,7 +37,7 @@ from bot.mail.knowledge.providers import BadTable, Providers
 from bot.mail.wire.egress import Egress
 from bot.mail.wire.guard import Guard
 from bot.mail.wire.smtp import Network, tls_context
-from bot.oauth_apps import Apps
+from bot.oauth_apps import Apps, sign_in_pages
 from bot.pressure import Pressure
 from bot.records import Records
 from bot.safe import Safe
@@ -53,6 +54,7 @@ from bot.timers import Timers
 from bot.turns import Turns
 from bot.vault import BadKey, Vault, new_key
 from bot.web import pages
+from bot.web.door_page import door_page
 from bot.web.headers import secure
 from bot.web.media import media_pages
 from bot.web.secret_page import secret_page
@@ -180,7 +182,8 @@ def _join(settings: Settings, engine: Engine, clock: Clock, joined: dict[str, Ch
     records = Records(safe, limits, facts, casework, settings.twilio_whatsapp_from)
     pressure = Pressure(engine, clock)
     turns = Turns(engine, clock, facts, records, safe, search, casework, pressure)
-    links = LinkBook(engine, clock, turns, safe, providers, chat_url(settings), apps)
+    door = (settings.door_host, settings.door_port)
+    links = LinkBook(engine, clock, turns, safe, providers, chat_url(settings), apps, door)
     slack = _slack(settings, engine, clock, safe)
     if slack is not None:
         joined["slack"] = slack.channel
@@ -260,6 +263,9 @@ def house(settings: Settings) -> House:
         signup=settings.signup,
         desk=bool(settings.support_channel),
         answer_minutes=settings.support_answer_minutes,
+        sign_in_pages=sign_in_pages(settings),
+        door=settings.door_host,
+        door_port=settings.door_port,
     )
 
 
@@ -406,6 +412,9 @@ def create_app(parts: Parts) -> Flask:
     app.register_blueprint(pages.pages(parts))
     app.register_blueprint(media_pages(Shelf(parts.engine, parts.clock, parts.safe).look))
     app.register_blueprint(sign_in(parts, parts.sign_ins))
+    app.register_blueprint(
+        door_page(parts, DoorLinks(parts.engine, parts.clock, parts.turns, parts.links), chat_url(settings))
+    )
     if parts.slack is not None:
         app.register_blueprint(slack_pages(parts))
     app.register_blueprint(slack_install(parts))

@@ -41,6 +41,7 @@ from flows.conversation import (
     Secretive,
     Turn,
     awaits_secret,
+    behind_a_link,
     close,
     converse,
     is_late,
@@ -60,6 +61,7 @@ from flows.words import (
     Answer,
     CheckServer,
     Discover,
+    DoorKeyShown,
     Effect,
     EraseAtProvider,
     EraseEverything,
@@ -231,6 +233,10 @@ class Turns:
             return False
         after = self._happened(db, held, envelope, event, self._clock.now())
         return bool(after.state != envelope.state)
+
+    def shown(self, db: Connection, held: Held) -> None:
+        """The key is typed into Ally, says its person on the page; the talk goes on, if it still waits for that."""
+        self._happened(db, held, _envelope(held), DoorKeyShown(), self._clock.now())
 
     # --- within the transaction ---
 
@@ -407,7 +413,7 @@ class Turns:
         held, standing, turn = self._write_records(db, held, standing, turn, now)
         closed = close(turn, standing.facts)
         after = closed.envelope
-        if awaits_secret(envelope) and not awaits_secret(after):
+        if behind_a_link(envelope) and not behind_a_link(after):
             mailboxes.close_links(db, held.id, now)
         refused = any(isinstance(effect, FieldErrors) for effect in closed.effects)
         line = HIDDEN if refused else heard.line  # what does not fit into its field may be a password

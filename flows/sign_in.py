@@ -6,9 +6,9 @@ comes of it leads back into the set-up (see `flows.mailbox`) or, where it came t
 
 from dataclasses import dataclass
 
-from flows.facts import Facts, Provider
+from flows.facts import Facts, Mailbox, Provider
 from flows.fields import PERSON
-from flows.flow import Step
+from flows.flow import GO, Step
 from flows.remedies import CONSENT, to_forward
 from flows.speech import has
 from flows.words import (
@@ -40,8 +40,6 @@ from flows.words import (
 
 TRIES_BEFORE_A_PERSON = 3
 BRANDS: dict[SignInProvider, str] = {"microsoft": "Microsoft", "google": "Google"}
-# Where the provider's own page is: the person is to look for it before typing a password.
-SITES: dict[SignInProvider, str] = {"microsoft": "login.microsoftonline.com", "google": "accounts.google.com"}
 # Where a person takes back themselves what they allowed: Microsoft offers no way to do that for them.
 PERMISSIONS = {"work": "https://myapps.microsoft.com", "personal": "https://account.live.com/consent/Manage"}
 # What is offered after a reason for which a new link alone would not help.
@@ -186,7 +184,7 @@ def ask_sign_in(state: Signing, facts: Facts) -> Ask:
                 **brand(provider),
                 "address": Code(account.address),
                 "domain": Code(facts.house.domain),
-                "site": Code(SITES[provider]),
+                "site": Code(facts.house.sign_in_pages[provider]),
                 "link": Link(link_id),
             }
             options = _options(("trouble", "password", "person"), facts, account)
@@ -215,6 +213,13 @@ def why(cause: str, signed_in: str) -> str:
     """The name of the sentence for a cause: some say something else to a person who gave no password."""
     name = f"sign_in.cause.{cause}"
     return name if signed_in and has(name) else f"cause.{cause}"
+
+
+def anew(saved: Mailbox | None) -> Option:
+    """The way to give once more what the provider did not take: a password, or a sign-in."""
+    if saved is not None and saved.signed_in:
+        return Option(f"{GO}mailbox.sign_in.{saved.signed_in}", "sign_in.button.again")
+    return Option(f"{GO}mailbox.password", "mailbox.button.password")
 
 
 def removed(provider: SignInProvider, facts: Facts) -> Say:

@@ -1,6 +1,7 @@
 """The arrows between the rooms: who may import whom, read from the code itself."""
 
 import ast
+import subprocess
 import sys
 from pathlib import Path
 
@@ -35,8 +36,8 @@ ONLY = {
     "slack_bolt": ("bot.channels.slack",),
     "slack_sdk": ("bot.channels.slack",),
     "sklearn": ("bot.search",),
-    "authlib": ("bot.mail.wire.oauth",),
-    "joserfc": ("bot.mail.wire.oauth",),
+    "authlib": ("bot.mail.wire.oauth", "bot.playground"),
+    "joserfc": ("bot.mail.wire.oauth", "bot.playground"),
     "pika": ("bot.broker",),
 }
 
@@ -153,3 +154,12 @@ def test_a_broken_arrow_is_printed_as_a_sentence(monkeypatch):
     monkeypatch.setattr(sys.modules[__name__], "IMPORTS", [("flows.menu", "random", "random")])
     with pytest.raises(AssertionError, match="menu imports random"):
         test_the_talk_imports_only_itself_and_pure_standard_library()
+
+
+@pytest.mark.parametrize("module", ["bot.wsgi", "bot.worker"])
+def test_what_only_some_commands_and_answers_need_is_not_loaded_at_the_start(module):
+    """The guide's library, migrations, the playground, and what Slack's SDK has for asyncio: megabytes and seconds."""
+    heavy = ("sklearn", "scipy", "numpy", "alembic", "aiohttp", "bot.playground", "aiosmtpd", "pymap")
+    code = f"import sys, {module}; print(*(one for one in {heavy!r} if one in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []

@@ -4,12 +4,14 @@ import pytest
 from sqlalchemy import insert
 
 from bot.store import tables
+from flows.speech import texts
 from tests.botkit import ANA, PASSWORD, table_of_providers
 from tests.deskkit import DeskKit
 from tests.slackkit import TEAM
 from tests.test_desk_bad_input import RIGHTS, dies_after
 from tests.test_desk_media import sends
 
+EN = texts("en")
 ADDRESS = "ana@nowhere.test"
 
 
@@ -57,6 +59,16 @@ def test_what_was_given_and_shown_stands_before_what_was_said(kit):
     assert "Articles they were shown: " in packet
     assert "→ person" in transcript
     assert "→" not in packet
+
+
+def test_the_root_says_where_the_talk_is_while_the_case_is_open(kit):
+    """Afterwards the talk goes on, and the root of a closed case is not drawn anew with it."""
+    wants_a_person_in_the_middle(kit)
+    where = EN["desk.root.where"].partition("{")[0]
+    assert where in kit.root().text
+    kit.does("Close")
+    assert EN["desk.end.closed"] in kit.root().text
+    assert where not in kit.root().text
 
 
 def test_the_last_live_test_stands_there_by_stage_with_the_server_s_own_words(kit):

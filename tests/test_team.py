@@ -31,6 +31,7 @@ from flows.words import (
     RemindMember,
     SaveMailbox,
     SetRole,
+    TakeKey,
     TeamChanged,
     TeamRefused,
 )
@@ -431,7 +432,7 @@ def everything(kit, theirs):
     """All that could be asked for a member or a wish, by id."""
     return [
         ExcludeMember(theirs), PauseMember(theirs, off=True), PauseMember(theirs, off=False), RemindMember(theirs),
-        SetRole(theirs, "admin"), SetRole(theirs, "member"), DecideAccess(theirs, granted=True),
+        TakeKey(theirs), SetRole(theirs, "admin"), SetRole(theirs, "member"), DecideAccess(theirs, granted=True),
     ]  # fmt: skip
 
 

@@ -6,6 +6,7 @@ The provider is `tests/oidc.py`, in the place of Microsoft; Postfix and Dovecot 
 import itertools
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -149,7 +150,9 @@ def offered(world, who):
     phone.say(world.invitation(who.language, who.name).text)
     phone.hears("talk.intro", "welcome.joined", "mailbox.address")
     phone.say(who.address)
-    assert who.address in phone.hears("sign_in.ask.microsoft")
+    asked = phone.hears("sign_in.ask.microsoft")
+    assert who.address in asked
+    assert urlsplit(world.more["MICROSOFT_AUTHORITY"]).netloc in asked  # the page that they are to look for
     return phone
 
 
@@ -340,10 +343,11 @@ def test_from_an_invitation_over_a_sign_in_to_mails_that_arrive_and_no_token_is_
     nothing_is_left(world, oidc, who)
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
 def test_where_an_organisation_lets_no_program_send_mail_leaves_through_graph(
-    world, browser, oidc, graph, switched_off
+    world, browser, oidc, graph, switched_off, language
 ):
-    who = member(world, "es", SWITCHED_OFF)
+    who = member(world, language, SWITCHED_OFF)
     phone = offered(world, who)
     signs_in(world, browser, phone, who)
     phone.hears("mailbox.testing")
@@ -363,7 +367,7 @@ def test_where_an_organisation_lets_no_program_send_mail_leaves_through_graph(
     phone.hears("news.mail_accepted", "menu.with_mailbox")
     world.settle()
     assert phone.nothing_more()
-    proof = sentence("proof.subject", "es")
+    proof = sentence("proof.subject", language)
     assert subjects(graph.folder(who.recipient)) == [who.subject]
     assert subjects(graph.folder(who.address, SENT)) == [proof, who.subject]
     assert switched_off.messages == []

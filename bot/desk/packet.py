@@ -46,7 +46,7 @@ def _lines(packet: Packet, words: Words, zone: ZoneInfo) -> Iterator[str]:
     )
     yield words("desk.root.who", number=packet.number, who=who, reason=packet.reason)
     yield _state(packet, words, zone)
-    if packet.where:
+    if packet.where and packet.state != "closed":  # the talk goes on, and nobody draws this anew
         yield words("desk.root.where", where=packet.where)
     if packet.mailbox:
         yield words("desk.root.mailbox", mailbox=packet.mailbox)

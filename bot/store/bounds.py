@@ -19,6 +19,7 @@ from bot.store.tables import (
     case,
     case_file,
     dead_letter,
+    door_mail,
     entrance_code,
     file,
     in_state,
@@ -40,6 +41,7 @@ AT_ONCE = timedelta()
 KEEP_HEARD = timedelta(days=7)  # the ids of what came in; lost webhooks are looked for within six hours
 KEEP_ENDED = timedelta(days=7)  # promises that ended: long enough to see what happened
 KEEP_LINKS = timedelta(days=1)
+KEEP_DOOR_MAILS = timedelta(days=1)  # so long the same mail is known again
 KEEP_FILES = timedelta(days=7)  # a draft may wait so long
 KEEP_RECORDS = timedelta(days=730)  # opaque ids only: who did what, and cases that are over
 
@@ -69,6 +71,7 @@ _AGED = (
     Aged(staff_line.c.at),
     Aged(outgoing_mail.c.at),
     Aged(dead_letter.c.at),
+    Aged(door_mail.c.at, KEEP_DOOR_MAILS),
     Aged(question.c.at),
     Aged(access_request.c.at),
     Aged(invitation.c.expires_at),
@@ -90,6 +93,7 @@ WITH: Mapping[str, str] = {
     "member": "agency",
     "membership": "member",
     "mailbox": "member",
+    "door_key": "mailbox",
     "conversation": "contact",
     "slack_screen": "conversation",
     "link_token": "link",

@@ -48,6 +48,7 @@ FILE_COPY = "file_copy"
 FETCH_FILE = "fetch_file"
 FETCH_CASE_FILE = "fetch_case_file"  # what a person and staff send one another
 MAIL_CODE = "mail_code"
+DOOR_MAIL = "door_mail"  # what became of a mail of the door whose process died, or whose server did not answer
 SHOW_CASE = "show_case"  # the thread of a case as it is now
 CASE_TIME = "case_time"  # when a case is to be looked at again
 CASE_WINDOW = "case_window"  # when the team is told that somebody's 24 hours are nearly over
@@ -243,6 +244,11 @@ def move(db: Connection, promise_id: int, due_at: datetime) -> None:
     """Make a promise that still waits due at another time."""
     mine = update(promise).where(promise.c.id == promise_id, in_state(promise, "todo"))
     db.execute(mine.values(due_at=due_at))
+
+
+def cancel(db: Connection, promise_id: int) -> None:
+    """Take back a promise that nobody has begun to keep: there is nothing to do any more."""
+    db.execute(delete(promise).where(promise.c.id == promise_id, in_state(promise, "todo")))
 
 
 def last_outcome(db: Connection, conversation_id: UUID, kinds: Collection[str]) -> Row | None:

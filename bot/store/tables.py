@@ -264,13 +264,13 @@ link = Table(
     _of("conversation"),
     _of("member"),
     Column("account", JSONB, nullable=False),
-    # What is done behind it: a password is given, or (with its provider) its person signs in there.
+    # What is done behind it: a password is given, its person signs in at the provider, or a key for the door is shown.
     Column("kind", String(8), nullable=False, server_default="password"),
     Column("provider", String(16), nullable=False, server_default=""),
     Column("expires_at", Moment, nullable=False),
     Column("closed_at", Moment),
     Column("created_at", Moment, nullable=False, index=True),
-    CheckConstraint("kind in ('password', 'sign_in')", name="kind"),
+    CheckConstraint("kind in ('password', 'sign_in', 'door')", name="kind"),
     Index(None, "conversation_id"),
 )
 
@@ -315,6 +315,35 @@ mailbox = Table(
     CheckConstraint("state in ('waiting', 'works', 'broken', 'off')", name="state"),
     CheckConstraint("transport in ('smtp', 'graph')", name="transport"),
     Index("ix_mailbox_worked", "worked_at", postgresql_where=text("state = 'works'")),
+)
+
+# With what Ally signs in at our door to send from a mailbox: only the key's hash, one for each mailbox. When it was
+# used last, and what was refused last at this address, is told to whoever asks why Ally shows an error.
+door_key = Table(
+    "door_key",
+    metadata,
+    _of("mailbox", primary=True),
+    Column("hash", String(64), nullable=False, unique=True),
+    Column("made_at", Moment, nullable=False),
+    Column("used_at", Moment),
+    Column("revoked_at", Moment),
+    Column("refused_at", Moment),
+    Column("refusal", String(64), nullable=False, server_default=""),
+)
+
+# A mail that came in at the door, for a day: the same one is not sent twice, whoever hands it in once more. The promise
+# looks after it where the process dies that hands it over.
+door_mail = Table(
+    "door_mail",
+    metadata,
+    Column("mail_id", Uuid, ForeignKey("outgoing_mail.id", ondelete="CASCADE"), primary_key=True),
+    _of("mailbox"),
+    Column("digest", String(64), nullable=False),
+    Column("own_id", Boolean, nullable=False),
+    Column("promise_id", BigInteger, nullable=False),
+    Column("at", Moment, nullable=False, index=True),
+    UniqueConstraint("mailbox_id", "digest"),
+    Index(None, "mailbox_id", "at"),
 )
 
 # An agency's own app at a provider: its people sign in through that one, not the installation's. Its secret is sealed.

@@ -13,7 +13,7 @@ from werkzeug.wrappers import Response as Answer
 
 from bot.channels import whatsapp
 from bot.limits import Exhausted, source
-from bot.store import alarms, cases, conversations, promises
+from bot.store import alarms, cases, conversations, door_mails, promises
 from bot.store.cases import Counted
 from bot.store.engine import DatabaseDown, reading
 from bot.worker import LIFE
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 MAX_BODY = 64 * 1024  # bytes of a webhook; Twilio's are a few kilobytes
 MAX_PARTS = 200
-LOOKED_AT = frozenset({"secret_page", "sign_in"})
+LOOKED_AT = frozenset({"secret_page", "sign_in", "door_page"})
 # Seconds within which a case was answered (of working time), and resolved, as /metrics counts them.
 SOON = (300, 900, 1800, 3600, 7200, 14400, 28800, 86400)
 LATE = (900, 3600, 14400, 43200, 86400, 259200, 604800)
@@ -150,6 +150,7 @@ class _Pages:
         age = "Seconds since the oldest waiting promise is due"
         oldest = Gauge("ally_oldest_due_seconds", age, ["lane"], registry=registry)
         life = Gauge("ally_worker_seconds", "Seconds since a worker's last sign of life", registry=registry)
+        door = Gauge("ally_door_mails", "Mails that came in at the door within a day", ["state"], registry=registry)
         dead = Gauge("ally_dead_letters", "Turns that raised and were not replayed", registry=registry)
         with reading(self._parts.engine) as db:
             for lane, state, count in promises.depth(db, self._parts.clock.now()):
@@ -157,6 +158,8 @@ class _Pages:
             if last := conversations.last_heard(db):
                 heard.set((self._parts.clock.now() - last).total_seconds())
             talks.set(conversations.count(db))
+            for mail_state, mails in door_mails.counted(db):
+                door.labels(mail_state).set(mails)
             for state, count in cases.waiting(db).items():
                 waiting.labels(state).set(count)
             registry.register(_Took(cases.answer_times(db, SOON), cases.resolution_times(db, LATE)))
