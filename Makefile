@@ -27,7 +27,7 @@ fuzz: .venv/test            ## hostile input at every door, FUZZ_SECONDS long (6
 	@$(BIN)/python -m tests.fuzz
 
 world: .venv/test           ## what the fourth ring needs: the system's packages (Debian), an emulator of Slack, an OpenID provider
-	apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q postfix dovecot-imapd dovecot-lmtpd dnsmasq chromium
+	apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q postfix dovecot-imapd dovecot-lmtpd dnsmasq chromium curl swaks rabbitmq-server
 	$(BIN)/python -m tests.node
 
 lock:                       ## newest stable releases, pinned with hashes

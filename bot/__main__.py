@@ -21,7 +21,7 @@ from bot.database import opened
 from bot.discover_command import discover, providers
 from bot.explain_command import explain
 from bot.log import setup
-from bot.oauth_apps import PROVIDERS
+from bot.oauth_apps import PROVIDERS, redirect_uri
 from bot.rotation import StillAtWork, as_row, keys_in_use, rotate
 from bot.safe import WrongKey
 from bot.settings import Settings, SettingsError, load
@@ -31,8 +31,10 @@ from bot.store.engine import DatabaseDown
 from bot.store.schema import WrongSchema
 from bot.vault import Secret, new_key
 from flows import guide
+from flows.sign_in import BRANDS
 from flows.words import LANGUAGES, Language
 
+DOOR_POOL = 20  # connections to the database; each is held for moments only
 OPERATOR_ERRORS = (
     SettingsError, WrongSchema, WrongKey, StillAtWork, EmbeddedFailed, BackupFailed, commands.CannotBe,
 )  # fmt: skip
@@ -116,6 +118,20 @@ def worker() -> None:
 
 
 @main.command()
+def door() -> None:
+    """Take mails for people's mailboxes from Ally, until told to stop; SIGHUP: the certificate was renewed."""
+    from bot.door_command import keep_open  # noqa: PLC0415 - only this command needs it
+
+    settings = _settings()
+    with opened(settings) as url:
+        parts = join(settings, url, pool=DOOR_POOL)
+        try:
+            keep_open(parts)
+        finally:
+            parts.close()
+
+
+@main.command()
 @click.option("--draft", metavar="WHAT", help="Write a migration for what changed in tables.py, to be read.")
 def migrate(draft: str | None) -> None:
     """Bring the database to this version's schema."""
@@ -130,12 +146,16 @@ def migrate(draft: str | None) -> None:
 @main.command("check-config")
 def check_config() -> None:
     """Say whether the settings are right."""
+    from bot.door_command import look_at_files  # noqa: PLC0415 - see door
+
     settings = _settings()
     look_over(settings)
+    look_at_files(settings)
     click.echo("The settings are right.")
-    for name, there in (("microsoft", settings.microsoft_client_id), ("google", settings.google_client_id)):
-        if there:
-            click.echo(f"Redirect address to be registered at {name.title()}: {settings.url}/oauth/{name}/callback")
+    given = {"microsoft": settings.microsoft_client_id, "google": settings.google_client_id}
+    for name in PROVIDERS:
+        if given[name]:
+            click.echo(f"Redirect address to be registered at {BRANDS[name]}: {redirect_uri(settings.url, name)}")
 
 
 @main.command("doctor")
@@ -428,6 +448,24 @@ def mailbox() -> None:
 def mailbox_list(agency_name: str, wants_json: bool) -> None:  # noqa: FBT001
     """Show who of an agency can send, and who cannot."""
     _listed(lambda parts: commands.mailboxes(parts, agency_name), wants_json)
+
+
+@mailbox.command("doors")
+@click.argument("agency_name", metavar="[AGENCY]", default="")
+@as_json
+def mailbox_doors(agency_name: str, wants_json: bool) -> None:  # noqa: FBT001
+    """List who has a key with which Ally sends through the door, in all agencies or in one."""
+    _listed(lambda parts: commands.door_keys(parts, agency_name), wants_json)
+
+
+@mailbox.command("door")
+@click.argument("address")
+@click.option("--revoke", is_flag=True, help="Take the key back: Ally can send from this address no longer.")
+@as_json
+def mailbox_door(address: str, revoke: bool, wants_json: bool) -> None:  # noqa: FBT001
+    """Show the key with which Ally sends from an address (when it was made and used), or take it back."""
+    with _joined() as parts:
+        _answer(commands.door_key(parts, address, revoke=revoke), wants_json)
 
 
 @main.group()

@@ -35,7 +35,7 @@ def verified(parts: Parts) -> dict[str, Any]:
     """The last day that is sealed, with its digest. Raises CannotBe with the first day that is not as it was."""
     with parts.engine.begin() as db:
         try:
-            last = audit.verify(db)
+            last = audit.verify(db, parts.clock.now())
         except audit.Tampered as broken:
             raise CannotBe(str(broken)) from None
     if last is None:

@@ -64,10 +64,8 @@ def _line_said(tools: Tools, desk: DeskParts, promise: Promise, held: Held, line
     if line is None or line.state in {"recalled", "failed"} or ("part" in promise.payload and part is None):
         return Ended("dropped")
     if line.state == "held":
-        of_us, names = (
-            desk.staff.has(line.by),
-            desk.staff.look().names,
-        )  # Slack may be asked: not while we hold anything
+        # Slack may be asked: not while we hold anything
+        of_us, names = desk.staff.has(line.by), desk.staff.look().names
         with tools.engine.begin() as db:
             line, problem = _leaving(tools, desk, promise, db, line_id, names, of_us=of_us)
             part = case_files.part(db, promise.id)

@@ -14,15 +14,16 @@ from bot.desk.packet import where
 from bot.desk_open import NAMED, named
 from bot.erasure import forget, kept_by_provider
 from bot.mail.wire.guard import BadHost, ascii_host
-from bot.oauth_apps import NAMES, PROVIDERS, use_of_app
+from bot.oauth_apps import PROVIDERS, use_of_app
 from bot.settings import timezone
-from bot.store import access, conversations, grants, housekeeping, promises, questions, secrets, slack, whom
+from bot.store import access, conversations, doors, grants, housekeeping, promises, questions, secrets, slack, whom
 from bot.store import cases as desk_cases
 from bot.store import people as people_store
 from bot.store.engine import Connection, Row, reading
 from bot.team import decided, elsewhere, end_membership, forward_text
 from bot.tell import tell
 from bot.vault import Secret
+from flows.sign_in import BRANDS
 from flows.words import CaseEnded, Language, Security, SignInProvider
 
 OPERATOR = "operator"  # who acts by a command, in the audit
@@ -142,6 +143,8 @@ def set_oauth_app(
     now, use = parts.clock.now(), use_of_app(provider, client_id, tenant)
     with parts.engine.begin() as db:
         row = _agency(db, agency)
+        if not parts.apps.may_stand(db, row.id, provider, client_id, tenant):
+            raise CannotBe("An app of this id stands here already, for another tenant: make another app.")
         old = grants.app(db, row.id, provider)
         sealed = parts.safe.put(db, secret, kind="oauth.client", owner=row.id, use=use, now=now)
         secrets.keep_until(db, sealed, None)
@@ -168,7 +171,7 @@ def remove_oauth_app(parts: Parts, agency: str, provider: SignInProvider) -> dic
     with parts.engine.begin() as db:
         row, now = _agency(db, agency), parts.clock.now()
         if grants.app(db, row.id, provider) is None:
-            raise CannotBe(f"{row.name} has no app of its own at {NAMES[provider]}.")
+            raise CannotBe(f"{row.name} has no app of its own at {BRANDS[provider]}.")
         secrets.erase(db, grants.remove_app(db, row.id, provider))
         _audit(db, now, "oauth_app_removed", row.id)
     return {"agency": row.name, "provider": provider, "client_id": ""}
@@ -187,6 +190,34 @@ def mailboxes(parts: Parts, agency: str) -> list[dict[str, Any]]:
          "other_server": row.host if of.host and row.host and not same(row.host, of.host, today) else ""}
         for row in rows
     ]  # fmt: skip
+
+
+def door_keys(parts: Parts, agency: str = "") -> list[dict[str, Any]]:
+    """The keys with which Ally sends through us, of all agencies or of one; never a key itself."""
+    with reading(parts.engine) as db:
+        rows = doors.listed(db, _agency(db, agency).id if agency else None)
+    return [_key_as_row(row) for row in rows]
+
+
+def door_key(parts: Parts, address: str, *, revoke: bool) -> list[dict[str, Any]]:
+    """The keys of an address (it may be registered in several agencies), or that they are void from now on."""
+    now = parts.clock.now()
+    with parts.engine.begin() as db:
+        rows = doors.listed(db, address=address)
+        if not rows:
+            raise CannotBe(f"There is no key for Ally at {address}; python -m bot mailbox doors shows them.")
+        for row in rows if revoke else []:
+            doors.revoke(db, row.mailbox_id, now)
+            housekeeping.audit_entry(db, now, actor="operator", action="door_closed", subject=str(row.mailbox_id))
+    return [{**_key_as_row(row), "revoked": revoke} for row in rows]
+
+
+def _key_as_row(row: Row) -> dict[str, Any]:
+    return {
+        "agency": row.agency, "name": row.name, "address": row.address, "state": row.state,
+        "made_at": _moment(row.made_at), "used_at": _perhaps(row.used_at),
+        "refused_at": _perhaps(row.refused_at), "refusal": row.refusal,
+    }  # fmt: skip
 
 
 def cases(parts: Parts) -> list[dict[str, Any]]:
@@ -329,7 +360,8 @@ def close_agency(parts: Parts, name: str, *, really: bool) -> dict[str, Any]:
                 secrets.erase(db, grants.remove_app(db, row.id, provider))
             people_store.close_agency(db, row.id, now)
             _audit(db, now, "agency_closed", row.id)
-    ended = {"memberships": len(members), "mailboxes": sum(one.address is not None for one in members)}
+    ended = {"memberships": len(members), "mailboxes": sum(one.address is not None for one in members),
+             "keys": sum(one.door is not None for one in members)}  # fmt: skip
     return {"agency": row.name, "closed": really, **ended}
 
 

@@ -6,8 +6,9 @@ from uuid import UUID
 
 from bot import grants
 from bot.facts import on_the_wire
-from bot.handiwork import Tools, family_of, provider_of
+from bot.handiwork import Tools, family_of, imap_of, provider_of
 from bot.mail.wire import graph, send
+from bot.mail.wire import relay as relaying
 from bot.mail.wire.account import Token
 from bot.mail.wire.probe import Failed, Worked, test_login
 from bot.mail.wire.smtp import Network, Watch, unwatched
@@ -20,7 +21,6 @@ from bot.vault import Secret, Unopenable
 from flows.words import Account
 
 Credential = Secret | Token
-REFUSED = "wrong_credentials"  # what a server says of a token that it does not take, whether it is old or revoked
 
 
 def credential_of(tools: Tools, account: Account, secret_id: UUID) -> Credential:
@@ -46,17 +46,23 @@ def opened(credential: Credential) -> str | Token:
 
 
 def may_look_in(tools: Tools, account: Account, secret_id: UUID) -> bool:
-    """Whether the mailbox may be looked into: with a password always, by a token where that was granted."""
+    """Whether the mailbox may be looked into: with a password always, by a token where that was granted.
+
+    A token goes to an IMAP server of its provider only, whatever address the database or an operator's table says.
+    """
     with reading(tools.engine) as db:
         row = grant_store.get(db, secret_id)
-    return row is None or lets_us_look(account.transport, row.provider, row.scopes)
+    if row is None:
+        return True
+    theirs = imap_of(tools, account).server.host in tools.providers.token_hosts(row.provider)
+    return theirs and lets_us_look(account.transport, row.provider, row.scopes)
 
 
 def try_account(tools: Tools, account: Account, secret_id: UUID, *, watch: Watch = unwatched) -> Worked | Failed:
     """The live test, by whichever way the account's mail leaves. Raises what `credential_of` does."""
     credential = credential_of(tools, account, secret_id)
     result = _tried(tools, account, credential, watch)
-    if isinstance(result, Failed) and result.cause == REFUSED and isinstance(credential, Token):
+    if isinstance(result, Failed) and result.token_refused and isinstance(credential, Token):
         other = _anew(tools, account, secret_id, credential)
         return result if other is None else _tried(tools, account, other, watch)
     return result
@@ -108,7 +114,54 @@ def hand_over(
 
     credential = credential_of(tools, account, secret_id)
     outcome = handed(credential)
-    if isinstance(outcome, send.Refused) and outcome.cause == REFUSED and isinstance(credential, Token):
+    if isinstance(outcome, send.Refused) and outcome.token_refused and isinstance(credential, Token):
         other = _anew(tools, account, secret_id, credential)  # it was refused before a byte of the mail left
         return outcome if other is None else handed(other)
+    return outcome
+
+
+class _Asked:
+    """A credential that is asked for when a connection is made: on one that was kept nobody asks."""
+
+    def __init__(self, tools: Tools, account: Account, secret_id: UUID) -> None:
+        self._of = (tools, account, secret_id)
+        self.given: Credential | None = None
+
+    def __call__(self) -> str | Token:
+        if self.given is None:
+            self.given = credential_of(*self._of)
+        return opened(self.given)
+
+
+def relay(
+    tools: Tools,
+    lines: relaying.Lines,
+    account: Account,
+    secret_id: UUID,
+    content: bytes,
+    recipients: Sequence[str],
+    *,
+    on_handing: Callable[[], None],
+    on_accepted: Callable[[str], None],
+) -> send.Outcome:
+    """Hand on a message that somebody else wrote, by whichever way the account's mail leaves.
+
+    Raises what `hand_over` does, and NeedsEightBit.
+    """
+    asked, wire = _Asked(tools, account, secret_id), on_the_wire(account)
+
+    def handed() -> send.Outcome:
+        if account.transport == "graph" and isinstance(token := asked(), Token):
+            return graph.relay(
+                wire, token, content, recipients, network=tools.network, on_handing=on_handing, on_accepted=on_accepted,
+                url=tools.apps.graph_url,
+            )  # fmt: skip
+        family, key = family_of(tools, account), (secret_id, wire)
+        way = relaying.Way(wire, asked, tools.network, family, lines, key)
+        return relaying.relay(way, content, recipients, on_handing=on_handing, on_accepted=on_accepted)
+
+    outcome = handed()
+    if isinstance(outcome, send.Refused) and outcome.token_refused and isinstance(asked.given, Token):
+        asked.given = _anew(tools, account, secret_id, asked.given)  # it was refused before a byte of the mail left
+        return outcome if asked.given is None else handed()
     return outcome

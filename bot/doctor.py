@@ -23,6 +23,7 @@ from bot.channels.whatsapp import sign
 from bot.channels.whatsapp.account import SANDBOX, wanted
 from bot.database import opened
 from bot.doctor_apps import sign_in_apps
+from bot.doctor_door import door
 from bot.findings import Finding, State
 from bot.safe import WrongKey
 from bot.settings import Settings, SettingsError, load
@@ -384,6 +385,7 @@ def mail_ports(parts: Parts) -> Finding | None:
 OF_SETTINGS: list[OfSettings] = [accounts, alerts, data_dir, key_place, disk, reachable, webhook]
 OF_PARTS: list[OfParts] = [
     clock, twilio_account, twilio_sender, twilio_templates, slack_app, support_channel, mail_ports, sign_in_apps,
+    door,
 ]  # fmt: skip
 
 

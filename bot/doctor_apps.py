@@ -1,7 +1,8 @@
 """What `doctor` looks at of the apps for signing in. It changes nothing anywhere.
 
 A made-up code is exchanged. A provider that takes our id and secret finds fault with the code
-(`invalid_grant`); one that does not, with the client (`invalid_client`).
+(`invalid_grant`); one that does not, with the client (`invalid_client`). So does an independent provider in the tests;
+in which order Microsoft and Google look was not tried.
 """
 
 import secrets
@@ -9,9 +10,10 @@ import secrets
 from bot.app import Parts
 from bot.findings import Finding
 from bot.mail.wire import oauth as wire
-from bot.oauth_apps import NAMES, App
+from bot.oauth_apps import App
 from bot.store import grants
 from bot.store.engine import reading
+from flows.sign_in import BRANDS
 from flows.words import SignInProvider
 
 TAKEN = frozenset({"invalid_grant"})
@@ -34,7 +36,7 @@ def _apps(parts: Parts) -> list[tuple[App, str]]:
 
 
 def _examined(parts: Parts, app: App, whose: str) -> list[Finding]:
-    what = f"Sign in with {NAMES[app.provider]}" + (f", {whose}" if whose else "")
+    what = f"Sign in with {BRANDS[app.provider]}" + (f", {whose}" if whose else "")
     redirect = parts.apps.redirect_uri(app.provider)
     registered = Finding(what, "ok", f"Redirect address {redirect}", "It has to be registered there.")
     try:

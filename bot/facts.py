@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any, Literal
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from bot.calendar import UTC
 from bot.desk.hours import Hours
@@ -12,13 +13,13 @@ from bot.mail.knowledge.providers import Demand, Providers
 from bot.mail.knowledge.providers import Provider as Known
 from bot.mail.knowledge.providers import Server as WireServer
 from bot.mail.wire.account import Account as WireAccount
-from bot.oauth_apps import Apps, is_personal, lets_us_look
+from bot.oauth_apps import Apps, is_personal
 from bot.store import mailboxes, people
 from bot.store.conversations import Held
 from bot.store.engine import Connection, Row
 from flows import conversation, facts
 from flows.conversation import Envelope
-from flows.facts import Facts, House, Question, Role, Teammate
+from flows.facts import Facts, House, Knock, Question, Role, Teammate
 from flows.reading import SHAPES
 from flows.words import LANGUAGES, Account, Event, Language, Server, SignInProvider
 
@@ -225,9 +226,20 @@ def _mailbox(row: Row | None) -> facts.Mailbox | None:
         return None
     account = Account(row.address, row.user_name, Server(row.host, row.port, row.security), row.transport)
     secret_id = str(row.secret_id or "")
-    signed_in: SignInProvider | Literal[""] = row.signed_in or ""
-    imap = lets_us_look(row.transport, row.signed_in, row.scopes) if signed_in else True
-    return facts.Mailbox(account, row.state, row.cause, secret_id, signed_in, imap)
+    door = row.door is not None
+    return facts.Mailbox(
+        account, row.state, row.cause, secret_id, row.signed_in or "", door, _knock(row) if door else None
+    )
+
+
+def _knock(row: Row) -> Knock | None:
+    """What Ally came to the door with last, in the time of its agency; None: it never came with this key."""
+    came = [at for at in (row.door_used_at, row.door_refused_at) if at is not None]
+    if not came:
+        return None
+    last = max(came)
+    local = last.astimezone(ZoneInfo(row.timezone))
+    return Knock(local.date(), f"{local:%H:%M}", row.door_refusal if last == row.door_refused_at else "")
 
 
 def _roles_of(db: Connection, held: Held) -> tuple[Role, ...]:
@@ -256,6 +268,7 @@ def _team(db: Connection, row: Row, days_left: Callable[[Row], int | None]) -> t
             mails=one.mails,
             me=one.id == row.id,
             days_left=days_left(one),
+            door=one.door is not None,
         )
         for one in people.members(db, row.agency_id)
     )

@@ -16,9 +16,10 @@ from bot.calendar import UTC, is_by_day, may_write
 from bot.case_hands import case_time, case_window, say_line
 from bot.case_thread import show_case
 from bot.channels import Accepted, Refused, SendError
-from bot.credentials import credential_of, hand_over, may_look_in, opened, try_account
+from bot.credentials import hand_over, try_account
 from bot.desk_media import fetch_case_file
 from bot.desk_test import desk_test, desk_use, told_the_team
+from bot.door_hands import door_mail
 from bot.entrance_mail import mail_code
 from bot.erasure import erase_everything, erase_left
 from bot.facts import language, wire_server
@@ -33,7 +34,6 @@ from bot.handiwork import (
     Tools,
     armed,
     backoff,
-    imap_of,
     look,
     written,
 )
@@ -44,14 +44,14 @@ from bot.limits import Allowed, Exhausted
 from bot.live_tests import agency_key, count_test, stored, told, unanswered
 from bot.look_around import look_around
 from bot.mail.wire import discover as finding
-from bot.mail.wire import send, sent_folder
+from bot.mail.wire import send
 from bot.mail.wire.account import BadCredential
 from bot.mail.wire.addresses import BadAddress, normalise
 from bot.mail.wire.guard import GuardError
 from bot.mail.wire.probe import Failed, check_server
 from bot.password_ends import look_for_ends, password_ends
 from bot.progress import Progress
-from bot.proofs import Proving, TakenError, file_copy, prove
+from bot.proofs import Proving, TakenError, file_copy, prove, was_sent
 from bot.records import RETEST_AFTER
 from bot.safe import WAITING
 from bot.saying import BOT, identity, say
@@ -106,7 +106,6 @@ TYPING = 20.0  # seconds; WhatsApp's sign goes out after 25: twilio.com/docs/wha
 MAX_TYPING = 5
 LOOK_BACK = timedelta(hours=6)  # as long as we may have been away
 MAX_WORDS = 200
-INSIST = 30.0  # seconds that the word of a mail server waits for our database
 CHANGED = ""  # the cause of a refusal that no mail server spoke: the mailbox is not as it was
 _log = structlog.get_logger(__name__)
 
@@ -589,8 +588,8 @@ def _hand_over(tools: Tools, promise: Promise, mail: Row) -> Outcome:
             return _unknown(tools, mail, raw)
         case send.Refused(cause=cause, who=who, raw=raw):
             return _refused(tools, mail.id, cause, who, raw)
-        case send.Later(cause=cause, who=who, raw=raw):
-            return _later(tools, promise, mail.id, cause, who, raw)
+        case send.Later(cause=cause, who=who, raw=raw, wait=wait):
+            return _later(tools, promise, mail.id, cause, who, raw, wait)
 
 
 class _TakenError(Exception):
@@ -608,7 +607,7 @@ def _note_accepted(tools: Tools, mail_id: UUID, reply: str) -> None:
 
     A database that is away for a moment is waited for: nobody else knows what the server said.
     """
-    insist(lambda: _move(tools, mail_id, to="accepted", of=("handing",), reply=reply), INSIST)
+    insist(lambda: _move(tools, mail_id, to="accepted", of=("handing",), reply=reply))
 
 
 def _accepted(mail: Row, outcome: send.Accepted) -> MailAccepted:
@@ -622,7 +621,8 @@ def _move(tools: Tools, mail_id: UUID, *, to: str, of: tuple[str, ...], reply: s
         return mailboxes.move_mail(db, mail_id, to=to, of=of, reply=reply, at=tools.clock.now())
 
 
-def _later(tools: Tools, promise: Promise, mail_id: UUID, cause: str, who: str, raw: str) -> Outcome:
+def _later(tools: Tools, promise: Promise, mail_id: UUID, cause: str, who: str, raw: str, wait: float = 0.0) -> Outcome:
+    """Once more after a while, not before `wait` seconds that the server asked for; not for ever."""
     if promise.attempt >= MAX_MAIL_TRIES:
         return _refused(tools, mail_id, cause, who, raw)
     if promise.attempt == 1 or promise.outcome == ELSEWHERE:
@@ -631,7 +631,7 @@ def _later(tools: Tools, promise: Promise, mail_id: UUID, cause: str, who: str, 
     def hold_again(db: Connection) -> bool:
         return mailboxes.move_mail(db, mail_id, to="todo", of=("handing",), reply=raw, at=tools.clock.now())
 
-    return Again(backoff(promise.attempt + 4), raw, hold_again)
+    return Again(max(backoff(promise.attempt + 4), wait), raw, hold_again)
 
 
 def _refused(tools: Tools, mail_id: UUID, cause: str, who: str, raw: str) -> Ended:
@@ -641,23 +641,9 @@ def _refused(tools: Tools, mail_id: UUID, cause: str, who: str, raw: str) -> End
 
 def _unknown(tools: Tools, mail: Row, raw: str) -> Outcome:
     """No answer came: where the mail lies in the sender's own folders it was sent, else the truth is told."""
-    if _was_sent(tools, mail):
+    if was_sent(tools, mail):
         return _mail_accepted(tools, mail, MailAccepted(str(mail.id), ", ".join(mail.recipients)))
     return _mail_ended(tools, mail.id, MailUnknown(str(mail.id)), to="unknown", state="unknown", words=raw)
-
-
-def _was_sent(tools: Tools, mail: Row) -> bool:
-    if mail.version != mail.mailbox_version:
-        return False  # it left from another mailbox than the one that is there now
-    account = stored(mail)
-    try:
-        if not may_look_in(tools, account, mail.secret_id):
-            return False
-        secret = opened(credential_of(tools, account, mail.secret_id))
-        found = sent_folder.resolve_unknown(imap_of(tools, account), secret, mail.message_id, network=tools.network)
-    except (Unopenable, NotNowError, BadAddress, BadCredential, ValueError):
-        return False
-    return bool(found)
 
 
 def _mail_accepted(tools: Tools, mail: Row, event: Event) -> Ended:
@@ -701,6 +687,7 @@ HANDS: dict[str, Hand] = {
     promises.FETCH_FILE: fetch_file,
     promises.FETCH_CASE_FILE: fetch_case_file,
     promises.MAIL_CODE: mail_code,
+    promises.DOOR_MAIL: door_mail,
     promises.RECONCILE: reconcile,
     promises.SHOW_CASE: show_case,
     promises.CASE_TIME: case_time,

@@ -23,6 +23,8 @@ Name = Literal[
     "admin_warning",
     "code",
     "discovery",
+    "door_news",
+    "door_sign_in",
     "entrance",
     "install",
     "live_test",
@@ -56,6 +58,10 @@ LIMITS: dict[Name, dict[str, str]] = {
     # Mail written by hand does not come faster; a stolen phone stays far below the 500 a day after which Gmail
     # makes a personal account wait (https://support.google.com/mail/answer/22839). MAILS_PER_HOUR, MAILS_PER_DAY.
     "mail": {"mailbox": "20 per hour; 100 per day"},
+    # Telling somebody unasked that a copy of what left through the door is missing.
+    "door_news": {"mailbox": "1 per day"},
+    # Wrong keys at the door. They cannot be guessed; whoever tries is slowed, and a right key is always taken.
+    "door_sign_in": {"source": "60 per hour", "address": "20 per hour"},
     # Quiet tests of mailboxes that work: half of what a host may see of us stays for people who wait for a test.
     "watch": {"host": "2 per minute; 30 per hour"},
     # Messages to an agency's admins about all mailboxes that wait for the same cause.

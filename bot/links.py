@@ -28,8 +28,10 @@ class LinkBook:
     """Arms links when their message leaves, shows them, and takes the secret that comes through one."""
 
     def __init__(
-        self, engine: Engine, clock: Clock, turns: Turns, safe: Safe, providers: Providers, chat_url: str, apps: Apps
-    ) -> None:
+        self, engine: Engine, clock: Clock, turns: Turns, safe: Safe, providers: Providers, chat_url: str, apps: Apps,
+        door: tuple[str, int] = ("", 465),
+    ) -> None:  # fmt: skip
+        """`door`: host and port at which Ally can send through us, on the page that shows a key for it."""
         self._engine = engine
         self._clock = clock
         self._turns = turns
@@ -37,6 +39,7 @@ class LinkBook:
         self._providers = providers
         self._chat_url = chat_url
         self._apps = apps
+        self._door = door
 
     def arm(self, db: Connection, link_id: UUID) -> str:
         """A token for a link whose message leaves now; only its hash stays. For a closed link it leads nowhere."""
@@ -79,7 +82,8 @@ class LinkBook:
         today = now.date()
         known = self._providers.for_address(account.address, today)
         provider = known or self._providers.for_host(account.server.host, today)
-        is_open = row.closed_at is None and row.expires_at > now
+        is_open = row.closed_at is None and row.expires_at > now and (row.kind != "door" or bool(self._door[0]))
+        host, port = self._door if row.kind == "door" else ("", 0)
         demand: Literal["password", "app_password"] = "password"
         if provider is not None and provider.demand == "app_password":
             demand = "app_password"
@@ -101,6 +105,11 @@ class LinkBook:
             sign_in=row.provider,
             sign_in_page=self._apps.page_of(row.provider) if row.provider else "",
             may_look_in=row.provider == "google",
+            door=host,
+            door_port=port,
+            admin=row.role == "admin",
+            name=row.name,
+            agency=row.agency,
         )
 
 

@@ -17,7 +17,6 @@ from bot.vault import Secret, Unopenable
 from flows.words import SignInProvider
 
 PROVIDERS: tuple[SignInProvider, ...] = ("microsoft", "google")
-NAMES: dict[SignInProvider, str] = {"microsoft": "Microsoft", "google": "Google"}
 # The names that a person's browser shows while they sign in, as of November 2026.
 _PAGES: dict[SignInProvider, str] = {"microsoft": "login.microsoftonline.com", "google": "accounts.google.com"}
 _PERSONAL = frozenset({"gmail", "outlook_com"})  # accounts that belong to no organisation
@@ -38,6 +37,11 @@ class App:
 def use_of_app(provider: str, client_id: str, tenant: str) -> dict[str, str | int]:
     """What the secret of an agency's app may be used with."""
     return {"provider": provider, "client": client_id, "tenant": tenant}
+
+
+def redirect_uri(url: str, provider: SignInProvider) -> str:
+    """Where a provider sends people back to; `url`: the installation's own."""
+    return f"{url}/oauth/{provider}/callback"
 
 
 def sign_in_pages(settings: Settings) -> dict[SignInProvider, str]:
@@ -79,7 +83,7 @@ class Apps:
 
     def redirect_uri(self, provider: SignInProvider) -> str:
         """Where a provider sends people back to; it has to be registered there letter by letter."""
-        return f"{self._url}/oauth/{provider}/callback"
+        return redirect_uri(self._url, provider)
 
     def page_of(self, provider: SignInProvider) -> str:
         """The name of the provider's page, as a person's browser shows it."""
@@ -124,6 +128,17 @@ class Apps:
             return own
         row = grants.app_by_client(db, provider, client_id)
         return self._opened(db, row) if row is not None else None
+
+    def may_stand(self, db: Connection, agency_id: UUID, provider: SignInProvider, client_id: str, tenant: str) -> bool:
+        """Whether an agency may have this app: one id at two tenants could not be told apart when something comes back.
+
+        The app under which something was granted is known by its id alone.
+        """
+        own = self._own.get(provider)
+        if own is not None and own.client_id == client_id and tenant:
+            return False
+        others = [row for row in grants.apps(db) if row.agency_id != agency_id]
+        return all(row.tenant == tenant for row in others if (row.provider, row.client_id) == (provider, client_id))
 
     def _opened(self, db: Connection, row: Row) -> App | None:
         use = use_of_app(row.provider, row.client_id, row.tenant)

@@ -6,7 +6,7 @@ providers, which their announcements change: what is told is worked out anew whe
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from uuid import UUID
 
 from bot.calendar import is_by_day, may_write, next_day_hour
@@ -17,10 +17,10 @@ from bot.oauth_apps import is_personal
 from bot.store import grants, mailboxes, people, promises, secrets, watches
 from bot.store.engine import Connection, Row, reading
 from bot.store.promises import Promise, Wanted
+from bot.unasked import TELL_AGAIN, WAITS
 from flows.words import Account, PasswordEnds, SignInProvider
 
 STAGES = (1, 3, 7, 14, 30)  # days before
-AGAIN = 1800.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +63,7 @@ def look_for_ends(tools: Tools, promise: Promise) -> Outcome:
     del promise  # it says no more than that it is time
     with reading(tools.engine) as db:
         rows = grants.with_passwords(db) if tools.apps.any(db) else []
-        apps = _apps(db)
-    due = [(row, end) for row in rows if (end := end_of(tools, stored(row), apps.get(row.agency_id, {}))) is not None]
+    due = [(row, end) for row in rows if (end := end_of(tools, stored(row), row.apps or {})) is not None]
     fresh = [(row, end) for row, end in due if not end.was_told(row.ends_told)]
     for row, end in fresh:
         with tools.engine.begin() as db:
@@ -92,30 +91,16 @@ def password_ends(tools: Tools, promise: Promise) -> Outcome:
         if held is None or row is None or not _has_password(db, row):
             return Ended("dropped")
         agency_id = people.agency_id_of(db, row.member_id)
-        apps = _apps(db).get(agency_id, {})
+        apps = grants.apps_of(db, agency_id)
         zone = people.timezone_of(db, agency_id)
     end = end_of(tools, stored(row), apps)
     if end is None or end.note != of["note"]:
         return Ended("dropped")
     if not may_write(held.window_until, now) or not (of.get("wrote") or is_by_day(now, zone)):
-        return Again(min(AGAIN, _until_day(tools, zone)), "nothing may be said unasked")
+        return Again(TELL_AGAIN, WAITS)
     return Ended(event=PasswordEnds(row.address, end.provider, end.day, end.days))
 
 
 def _has_password(db: Connection, row: Row) -> bool:
     kept = secrets.get(db, row.secret_id) if row.state == "works" and row.secret_id is not None else None
     return kept is not None and kept.kind == PASSWORD
-
-
-def _until_day(tools: Tools, zone: str) -> float:
-    now = tools.clock.now()
-    night = next_day_hour(now, zone) - now
-    return night.total_seconds() if night > timedelta() else AGAIN
-
-
-def _apps(db: Connection) -> dict[UUID, dict[str, list[str]]]:
-    """The apps of all agencies, as `mailboxes.standing` has those of one."""
-    found: dict[UUID, dict[str, list[str]]] = {}
-    for row in grants.apps(db):
-        found.setdefault(row.agency_id, {})[row.provider] = [row.client_id, row.tenant]
-    return found

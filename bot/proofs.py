@@ -15,12 +15,13 @@ from bot.credentials import credential_of, hand_over, may_look_in, opened
 from bot.facts import language
 from bot.grants import NotNowError
 from bot.handiwork import Again, Ended, Outcome, Tools, backoff, imap_of, provider_of, written
+from bot.limits import Exhausted
 from bot.live_tests import stored
 from bot.mail.wire import send, sent_folder
-from bot.mail.wire.account import BadCredential
+from bot.mail.wire.account import BadCredential, Token
 from bot.mail.wire.addresses import BadAddress
 from bot.mail.wire.smtp import Network
-from bot.store import mailboxes, people, promises, secrets
+from bot.store import door_mails, mailboxes, people, promises, secrets
 from bot.store.conversations import Held
 from bot.store.engine import Connection, Row, reading
 from bot.store.promises import Promise
@@ -136,17 +137,17 @@ def _unknown_told(of: Proving, raw: str) -> Ended:
 
 def _accepted(of: Proving, content: bytes, reply: str) -> Ended:
     id_ = send.message_id(_marker(of.promise), of.account.address)
-    copy = _copied(of.tools, of.account, of.secret_id, content, id_, reply)
-    arrived = copy.state != "no_imap" and bool(
-        sent_folder.arrived(
-            imap_of(of.tools, of.account),
-            opened(credential_of(of.tools, of.account, of.secret_id)),
-            id_,
-            network=_in_a_chat(of.tools.network),
-            reply=reply,
-            waits=SOON,
-        )
+    if not may_look_in(of.tools, of.account, of.secret_id):  # the server files the copy itself
+        return _looked(of, sent_folder.Copy("no_imap"), arrived=False)
+    secret = opened(credential_of(of.tools, of.account, of.secret_id))
+    copy = _copied(of.tools, of.account, secret, content, id_, reply)
+    arrived = copy.state != "no_imap" and sent_folder.arrived(
+        imap_of(of.tools, of.account), secret, id_, network=_in_a_chat(of.tools.network), reply=reply, waits=SOON
     )
+    return _looked(of, copy, arrived=bool(arrived))
+
+
+def _looked(of: Proving, copy: sent_folder.Copy, *, arrived: bool) -> Ended:
     worked = LoginWorked(of.account, of.repaired, "accepted", arrived, copy.state, size=of.size)
     return Ended(event=worked, words=f"copy: {copy.state} {copy.cause} {copy.raw}".strip())
 
@@ -167,15 +168,15 @@ def _unknown(of: Proving, raw: str) -> Ended:
 # --- the copy of a mail -----------------------------------------------------------------------------------------------
 
 
-def _copied(tools: Tools, account: Account, secret_id: UUID, content: bytes, id_: str, reply: str) -> sent_folder.Copy:
-    """What became of a copy. A sign-in that does not let us look in leaves the copy to the server, which files it."""
-    if not may_look_in(tools, account, secret_id):
-        return sent_folder.Copy("no_imap")
+def _copied(
+    tools: Tools, account: Account, secret: str | Token, content: bytes, id_: str, reply: str
+) -> sent_folder.Copy:
+    """What became of a copy, in a mailbox that we may look into."""
     provider = provider_of(tools, account)
     habit = provider.sent_copy if provider else "unknown"
     return sent_folder.prove(
         imap_of(tools, account),
-        opened(credential_of(tools, account, secret_id)),
+        secret,
         content,
         id_,
         network=_in_a_chat(tools.network),
@@ -194,29 +195,64 @@ def file_copy(tools: Tools, promise: Promise) -> Outcome:
     if mail is None or mail.content_id is None:
         return Ended("dropped")
     if mail.version != mail.mailbox_version or mail.secret_id is None:
-        return _copy_ended(mail, sent_folder.Copy("failed"), "the mailbox was changed meanwhile")
+        return _copy_ended(tools, mail, sent_folder.Copy("failed"), "the mailbox was changed meanwhile")
     account = stored(mail)
+    if not may_look_in(tools, account, mail.secret_id):
+        return _copy_ended(tools, mail, sent_folder.Copy("no_imap"), "the server files it", tell=False)
     try:
-        content = send.for_sent_copy(written(tools, mail))
-        copy = _copied(tools, account, mail.secret_id, content, mail.message_id, mail.reply)
-        if copy.state == "no_imap" and not may_look_in(tools, account, mail.secret_id):
-            return _copy_ended(mail, copy, "the server files it", tell=False)
+        content = _as_sent(tools, mail)
+        secret = opened(credential_of(tools, account, mail.secret_id))
+        copy = _copied(tools, account, secret, content, mail.message_id, mail.reply)
     except NotNowError as away:
         if promise.attempt < MAX_COPY_TRIES:
             return Again(backoff(0, away.seconds), str(away))
-        return _copy_ended(mail, sent_folder.Copy("failed"), str(away))
+        return _copy_ended(tools, mail, sent_folder.Copy("failed"), str(away))
     except (Unopenable, BadAddress, BadCredential, send.BadMessage) as bad:
-        return _copy_ended(mail, sent_folder.Copy("failed"), str(bad))
+        return _copy_ended(tools, mail, sent_folder.Copy("failed"), str(bad))
     if copy.state == "failed" and promise.attempt < MAX_COPY_TRIES:
         return Again(backoff(promise.attempt + 3), copy.raw)
-    return _copy_ended(mail, copy, f"{copy.state} {copy.cause} {copy.raw}".strip())
+    return _copy_ended(tools, mail, copy, f"{copy.state} {copy.cause} {copy.raw}".strip())
 
 
-def _copy_ended(mail: Row, copy: sent_folder.Copy, words: str, *, tell: bool = True) -> Ended:
+def _as_sent(tools: Tools, mail: Row) -> bytes:
+    """The mail for its writer's own folder: as it was written here, or as it came in at the door."""
+    with reading(tools.engine) as db:
+        record = secrets.get(db, mail.content_id)
+        if record is not None and record.kind == "door.mail":
+            use = {"mail": str(mail.id)}
+            return tools.safe.take(db, mail.content_id, kind="door.mail", use=use).reveal().encode("latin-1")
+    return send.for_sent_copy(written(tools, mail))
+
+
+def _is_told(tools: Tools, mail: Row) -> bool:
+    """Of mails that come in at the door their person hears once a day: there may be hundreds."""
+    with reading(tools.engine) as db:
+        if not door_mails.is_of_the_door(db, mail.id):
+            return False
+    return isinstance(tools.limits.allow("door_news", str(mail.mailbox_id)), Exhausted)
+
+
+def _copy_ended(tools: Tools, mail: Row, copy: sent_folder.Copy, words: str, *, tell: bool = True) -> Ended:
     def note(db: Connection) -> bool:
         mailboxes.note_copy(db, mail.id, copy.state)
         secrets.erase(db, mailboxes.drop_content(db, mail.id))
         return True
 
+    tell = tell and copy.state not in DONE and not _is_told(tools, mail)
     missing = CopyMissing(str(mail.id), ", ".join(mail.recipients), copy.state)
-    return Ended(event=missing if tell and copy.state not in DONE else None, words=words, along=note)
+    return Ended(event=missing if tell else None, words=words, along=note)
+
+
+def was_sent(tools: Tools, mail: Row) -> bool:
+    """Whether a mail of which no answer came lies in its sender's own folders."""
+    if mail.version != mail.mailbox_version:
+        return False  # it left from another mailbox than the one that is there now
+    account = stored(mail)
+    try:
+        if not may_look_in(tools, account, mail.secret_id):
+            return False
+        secret = opened(credential_of(tools, account, mail.secret_id))
+        found = sent_folder.resolve_unknown(imap_of(tools, account), secret, mail.message_id, network=tools.network)
+    except (Unopenable, NotNowError, BadAddress, BadCredential, ValueError):
+        return False
+    return bool(found)

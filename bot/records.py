@@ -21,7 +21,7 @@ from bot.mail.knowledge.redact import redact
 from bot.mail.wire.send import message_id, room_for_files
 from bot.safe import WAITING, Safe
 from bot.scene import Scene
-from bot.store import access, cases, conversations, files, housekeeping, mailboxes, promises, questions, secrets
+from bot.store import access, cases, conversations, doors, files, housekeeping, mailboxes, promises, questions, secrets
 from bot.store import people as people_store
 from bot.store.engine import Row
 from bot.tell import tell_admins
@@ -33,6 +33,7 @@ from flows.words import (
     AdminNeeded,
     AskAccess,
     CaseOpened,
+    CloseDoor,
     DecideAccess,
     EraseSecret,
     Event,
@@ -58,6 +59,7 @@ from flows.words import (
     NoteQuestion,
     NotHelpful,
     OpenCase,
+    OpenDoor,
     OpenLink,
     OpenSignIn,
     PauseMember,
@@ -78,6 +80,7 @@ from flows.words import (
     SetMessages,
     SetRole,
     SwitchMailbox,
+    TakeKey,
     TellAdmins,
     TestTeam,
     UseEntranceCode,
@@ -112,6 +115,7 @@ class Records:
             Invite: self._invite,
             RemindMember: team.remind,
             PauseMember: team.pause,
+            TakeKey: team.take_key,
             ExcludeMember: self._exclude,
             SetRole: team.set_role,
             TestTeam: team.try_team,
@@ -127,6 +131,8 @@ class Records:
             SetMessages: _set_messages,
             OpenLink: self._open_link,
             OpenSignIn: self._open_sign_in,
+            OpenDoor: self._open_door,
+            CloseDoor: _close_door,
             FindHoster: self._find_hoster,
             Judge: self._judge,
             WeighServer: self._weigh_server,
@@ -195,10 +201,16 @@ class Records:
         return self._opened(scene, wanted.account)
 
     def _open_sign_in(self, scene: Scene, wanted: OpenSignIn) -> Event:
-        return self._opened(scene, wanted.account, wanted.provider)
+        return self._opened(scene, wanted.account, "sign_in", wanted.provider)
 
-    def _opened(self, scene: Scene, account: Account, provider: str = "") -> Event:
-        """A link to give a password, or to sign in at a provider; within the same bounds, and older ones are void."""
+    def _open_door(self, scene: Scene, _wanted: OpenDoor) -> Event:
+        mailbox = scene.standing.facts.mailbox
+        if mailbox is None or mailbox.state != "works" or not scene.standing.facts.house.door:
+            return LinkRefused()
+        return self._opened(scene, mailbox.account, "door")
+
+    def _opened(self, scene: Scene, account: Account, kind: str = "password", provider: str = "") -> Event:
+        """A link for one of the `kind`s of pages; within the same bounds for all, and older ones are void."""
         db, held, now = scene.db, scene.held, scene.now
         if scene.standing.member_id is None:
             return LinkRefused()
@@ -210,6 +222,7 @@ class Records:
             conversation_id=held.id,
             member_id=scene.standing.member_id,
             account=saved.dump(account),
+            kind=kind,
             provider=provider,
             expires_at=now + LINK_TIME,
             at=now,
@@ -390,6 +403,14 @@ def _audit(scene: Scene, action: str, subject: UUID) -> None:
     """Who acts is a member, or nobody's contact."""
     actor = str(scene.standing.member_id or scene.held.contact_id)
     housekeeping.audit_entry(scene.db, scene.now, actor=actor, action=action, subject=str(subject))
+
+
+def _close_door(scene: Scene, _wanted: CloseDoor) -> None:
+    if scene.standing.mailbox_id is not None and doors.revoke(scene.db, scene.standing.mailbox_id, scene.now):
+        housekeeping.audit_entry(
+            scene.db, scene.now, actor=str(scene.standing.member_id), action="door_closed",
+            subject=str(scene.standing.mailbox_id),
+        )  # fmt: skip
 
 
 def _note_question(scene: Scene, asked: NoteQuestion) -> None:

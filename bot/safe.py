@@ -29,12 +29,18 @@ class Safe:
         keep: timedelta = UNCLAIMED,
     ) -> UUID:  # fmt: skip
         """Seal and keep; the id under which it lies."""
+        record = self.seal(clear, kind=kind, owner=owner, use=use, now=now, keep=keep)
+        secrets.put(db, record)
+        return record.id
+
+    def seal(
+        self, clear: Secret, *, kind: Kind, owner: UUID, use: Mapping[str, str | int], now: datetime,
+        keep: timedelta = UNCLAIMED,
+    ) -> secrets.Record:  # fmt: skip
+        """Seal, for one who keeps it together with other things."""
         new = uuid4()
         box = self._vault.seal(clear.reveal().encode(), kind=kind, secret_id=new, owner_id=owner, use=use)
-        secrets.put(
-            db, secrets.Record(new, kind, owner, dict(use), box.key_id, box.nonce, box.box, now, now + keep)
-        )  # fmt: skip
-        return new
+        return secrets.Record(new, kind, owner, dict(use), box.key_id, box.nonce, box.box, now, now + keep)
 
     def take(self, db: Connection, secret_id: UUID, *, kind: Kind, use: Mapping[str, str | int]) -> Secret:
         """Open a secret for exactly this use. Raises Unopenable, also when it was erased."""

@@ -40,7 +40,9 @@ def serve(settings: Settings, environment: Mapping[str, str]) -> None:
         if not (settings.secret_keys or settings.secret_keys_file):
             shared["SECRET_KEYS_FILE"] = str(_key_told(settings))
         children = [_Child("worker", _worker(), shared), _Child("web", web_command(settings), shared)]
-        _greet(settings, bool(stage))
+        if shared.get("DOOR_HOST"):
+            children.append(_Child("door", _door(), shared, needed=False))
+        _greet(settings, stage)
         try:
             while not stop.wait(0.2):
                 database.look()
@@ -54,10 +56,11 @@ def serve(settings: Settings, environment: Mapping[str, str]) -> None:
 
 
 class _Child:
-    """One process of ours, started again when it ends."""
+    """One process of ours, started again when it ends. One that is not `needed` never stops the others."""
 
-    def __init__(self, name: str, command: list[str], environment: Mapping[str, str]) -> None:
+    def __init__(self, name: str, command: list[str], environment: Mapping[str, str], *, needed: bool = True) -> None:
         self._name = name
+        self._needed = needed
         self._command = command
         self._environment = dict(environment)
         self._early = 0
@@ -76,7 +79,7 @@ class _Child:
         now = time.monotonic()
         if self._again_at is None:
             self._early = self._early + 1 if now - self._started < EARLY else 0
-            if self._early >= MAX_EARLY:
+            if self._needed and self._early >= MAX_EARLY:
                 raise SettingsError(f"The {self._name} process does not start; its own words stand above.")
             self._again_at = now + min(PAUSE * 2**self._early, LONGEST_PAUSE)
             _log.error("a process ended and is started again", name=self._name, status=self._process.returncode)
@@ -99,6 +102,10 @@ class _Child:
 
 def _worker() -> list[str]:
     return [sys.executable, "-m", "bot", "worker"]
+
+
+def _door() -> list[str]:
+    return [sys.executable, "-m", "bot", "door"]
 
 
 def web_command(settings: Settings) -> list[str]:
@@ -141,7 +148,8 @@ def _stage(settings: Settings) -> Iterator[Mapping[str, str]]:
     # Imported only here: the playground's libraries are no part of a production install.
     from bot.playground.stage import Stage  # noqa: PLC0415
 
-    with Stage(settings.data_dir / "playground", f"{settings.url}/whatsapp") as stage:
+    home, door = settings.data_dir / "playground", settings.playground_door == "yes"
+    with Stage(home, f"{settings.url}/whatsapp", door=door) as stage:
         yield stage.environment()
 
 
@@ -153,10 +161,12 @@ def _key_told(settings: Settings) -> Path:
     return path
 
 
-def _greet(settings: Settings, playing: bool) -> None:  # noqa: FBT001 - one yes or no
-    where = f"{settings.url}/playground" if playing else settings.url
+def _greet(settings: Settings, stage: Mapping[str, str]) -> None:
+    where = f"{settings.url}/playground" if stage else settings.url
     say(f"Ally mail assistant: open {where}   (Ctrl-C stops it)")
-    if playing and "SSH_CONNECTION" in os.environ:
+    if "DOOR_PORT" in stage:
+        say(f"The door: {stage['DOOR_HOST']}:{stage['DOOR_PORT']}, TLS, signed by {stage['SSL_CERT_FILE']}")
+    if stage and "SSH_CONNECTION" in os.environ:
         say(f"From your own machine: ssh -L {settings.port}:127.0.0.1:{settings.port} {socket.gethostname()}")
 
 

@@ -24,6 +24,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 MAX_PORT = 65535
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_HOST = re.compile(r"(?=.{1,253}\Z)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _GOOGLES = ".apps.googleusercontent.com"
 
 
@@ -84,6 +85,11 @@ class Settings(BaseModel):
     providers_extra: Path | None = None
     log_format: Literal["text", "json"] = "text"
     retention_days: int = Field(default=90, ge=1, le=3650)
+    broker_url: str = Field(default="", repr=False)
+    door_host: str = ""
+    door_cert: Path | None = None
+    door_key: Path | None = None
+    door_port: int = Field(default=465, ge=1, le=MAX_PORT)
     metrics_token: str = Field(default="", repr=False)
     bind: str = "127.0.0.1"
     port: int = Field(default=8000, ge=1, le=MAX_PORT)
@@ -96,6 +102,7 @@ class Settings(BaseModel):
     ssl_cert_file: Path | None = None
     playground_url: str = ""
     playground_clock: Path | None = None
+    playground_door: Literal["yes", "no"] = "no"
 
     @field_validator("smtp_allow_networks", "smtp_allow_ports", "imap_allow_ports", mode="before")
     @classmethod
@@ -118,6 +125,14 @@ class Settings(BaseModel):
         if value and (parts.scheme not in {"http", "https"} or not parts.hostname or parts.port == 0 or beyond):
             raise ValueError("it must be a web address such as https://bot.example.com")
         return value.rstrip("/")
+
+    @field_validator("broker_url")
+    @classmethod
+    def _broker(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if value and (parts.scheme not in {"amqp", "amqps"} or not parts.hostname):
+            raise ValueError("it must be an address such as amqp://user:password@host:5672/")
+        return value
 
     @field_validator("microsoft_authority", "google_authority", "graph_url")
     @classmethod
@@ -176,6 +191,14 @@ class Settings(BaseModel):
             raise ValueError("it must be port numbers, with blanks between them")
         return value
 
+    @field_validator("door_host")
+    @classmethod
+    def _host_name(cls, value: str) -> str:
+        name = value.lower().removesuffix(".")
+        if value and not (_HOST.fullmatch(name) and not name.rpartition(".")[2].isdecimal()):
+            raise ValueError("it must be a host's name such as mail.example.com, without a port")
+        return name
+
     @field_validator("support_timezone")
     @classmethod
     def _known_zone(cls, value: str) -> str:
@@ -205,6 +228,7 @@ class Settings(BaseModel):
         self._check_sign_in("GOOGLE", self.google_client_id, self.google_client_secret)
         self._check_real_microsoft()
         self._check_real_google()
+        self._check_door()
         if self.bind not in LOOPBACK and (self.playground_url or not self.real):
             raise ValueError("BIND: without an account this is the playground, which listens on 127.0.0.1 only")
         return self
@@ -261,6 +285,13 @@ class Settings(BaseModel):
             raise ValueError("GOOGLE_VERIFIED: it says that the app of GOOGLE_CLIENT_ID is verified; set that, too")
         if self.google_client_id and not self.google_authority and not self.google_client_id.endswith(_GOOGLES):
             raise ValueError(f"GOOGLE_CLIENT_ID: it must end with {_GOOGLES}")
+
+    def _check_door(self) -> None:
+        """What the door needs, all or nothing of it. Raises ValueError with one sentence."""
+        given = {"DOOR_HOST": self.door_host, "DOOR_CERT": self.door_cert, "DOOR_KEY": self.door_key}
+        missing = [name for name, value in given.items() if not value]
+        if len(missing) not in {0, len(given)}:
+            raise ValueError(f"{missing[0]}: the door needs DOOR_HOST, DOOR_CERT and DOOR_KEY; set all three, or none")
 
     def _check_account(self, whose: str, needed: Mapping[str, object], api_name: str, api_url: str) -> None:
         """What any real account needs. Raises ValueError with one sentence."""
@@ -321,6 +352,11 @@ class Settings(BaseModel):
     def listen(self) -> str:
         """Where the web server listens, as address and port."""
         return f"[{self.bind}]:{self.port}" if ":" in self.bind else f"{self.bind}:{self.port}"
+
+    @property
+    def door_bind(self) -> str | None:
+        """Where the door listens: at all addresses (None), but at 127.0.0.1 in the playground."""
+        return None if self.real else "127.0.0.1"
 
     @property
     def domain(self) -> str:

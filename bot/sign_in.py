@@ -26,7 +26,7 @@ from bot.turns import Turns
 from bot.vault import Secret, Unopenable, token, token_hash
 from bot.way_back import way_back
 from flows import saved
-from flows.words import Account, Event, Language, SignedIn, SignInFailed, SignInProvider
+from flows.words import Account, Language, SignedIn, SignInFailed, SignInProvider
 
 STATE_TIME = timedelta(minutes=10)
 # What became of it; each is a page of its own. `closed`: nothing was changed.
@@ -87,12 +87,12 @@ class SignIns:
             app = self._app(db, row, account, provider)
         if app is None:
             _log.error(f"{provider.upper()}_CLIENT_ID: somebody wants to sign in through it, and it is not set")
-            return self._not_begun(row, "ours")
+            return self._ended(row, "ours")
         try:
             client = self._apps.client(app)
         except (wire.Away, wire.Refused) as failure:
             _log.warning("a provider does not say where to sign in", provider=provider, why=str(failure))
-            return self._not_begun(row, "away")
+            return self._ended(row, "away")
         return self._leave(row, account, client)
 
     def _app(self, db: Connection, row: Row, account: Account, provider: SignInProvider) -> App | None:
@@ -125,10 +125,6 @@ class SignIns:
         )
         return Leaving(url, browser)
 
-    def _not_begun(self, row: Row, reason: Reason) -> Back:
-        """It goes no further for a reason that is not the person's: the chat says what else can be done."""
-        return self._ended(row, SignInFailed(reason, str(row.id)), reason)
-
     # --- coming back ---
 
     def finish(self, provider: SignInProvider, browser: str, query: Mapping[str, str]) -> Back:
@@ -147,7 +143,7 @@ class SignIns:
         if row is None or proof is None:
             return CLOSED
         if app is None:
-            return self._not_begun(row, "ours")
+            return self._ended(row, "ours")
         return self._exchanged(row, app, proof, query)
 
     def _proof(self, db: Connection, way: Row) -> tuple[str, str] | None:
@@ -173,7 +169,7 @@ class SignIns:
             )  # fmt: skip
         except wire.Away as away:
             _log.warning("a provider does not answer a sign-in", provider=app.provider, why=str(away))
-            return self._ended(row, SignInFailed("away", str(row.id)), "away")
+            return self._ended(row, "away")
         except wire.Refused as refused:
             return self._refused(row, app, refused)
         return self._judged(row, app, client, granted)
@@ -186,7 +182,7 @@ class SignIns:
         reason = reasons.get(refused.cause, "other")
         said = _log.error if reason == "ours" else _log.info
         said("a sign-in came to nothing", provider=app.provider, error=str(refused), reason=reason)
-        return self._ended(row, SignInFailed(reason, str(row.id)), reason)
+        return self._ended(row, reason)
 
     def _judged(self, row: Row, app: App, client: wire.Client, granted: wire.Granted) -> Back:
         """Whether it is the right account, and allows what we need; else what was granted is given back."""
@@ -195,10 +191,10 @@ class SignIns:
         if who is None or not _is_theirs(account, who):
             self._give_back(client, granted)
             other = who.addresses[0] if who is not None and who.addresses else ""
-            return self._ended(row, SignInFailed("other_account", str(row.id), other), "other_account", other)
+            return self._ended(row, "other_account", other)
         if not _lets_us_send(app.provider, account, granted):
             self._give_back(client, granted)
-            return self._ended(row, SignInFailed("denied", str(row.id)), "denied")
+            return self._ended(row, "denied")
         grant = Grant(
             app.provider, app.client_id, who.issuer, who.subject, _signed_in(account, who),
             revocable=bool(client.endpoints.revoke),
@@ -218,19 +214,18 @@ class SignIns:
         if held is None or not mailboxes.close_link(db, row.id, now):
             raise _NotAwaitedError
         secret_id = keep(self._safe, db, grant, granted, account, held.contact_id, now)
-        imap = grant.provider == "google" or any("IMAP." in scope for scope in granted.scopes)
-        if not self._turns.secret(db, held, SignedIn(str(secret_id), str(row.id), imap)):
+        if not self._turns.secret(db, held, SignedIn(str(secret_id), str(row.id))):
             raise _NotAwaitedError
         housekeeping.audit_entry(db, now, actor=str(held.contact_id), action="link_used", subject=str(row.id))
 
-    def _ended(self, row: Row, event: Event, what: Reason, other: str = "") -> Back:
+    def _ended(self, row: Row, why: Reason, other: str = "") -> Back:
         """It came to nothing: the link is used up, and the conversation goes on with why."""
         with self._engine.begin() as db:
             held = conversations.hold(db, row.conversation_id)
             if held is None or not mailboxes.close_link(db, row.id, self._clock.now()):
                 return CLOSED
-            self._turns.secret(db, held, event)
-        return self._page(row, what, other)
+            self._turns.secret(db, held, SignInFailed(why, str(row.id), other))
+        return self._page(row, why, other)
 
     def _page(self, row: Row, what: What, other: str = "") -> Back:
         account: Account = saved.load(row.account)

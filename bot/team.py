@@ -9,7 +9,7 @@ from bot.calendar import may_write, next_day_hour
 from bot.facts import FactReader
 from bot.limits import Exhausted, Limits
 from bot.scene import Scene
-from bot.store import access, conversations, housekeeping, mailboxes, promises, secrets
+from bot.store import access, conversations, doors, housekeeping, mailboxes, promises, secrets
 from bot.store import people as people_store
 from bot.store.engine import Connection, Row
 from bot.tell import tell, tell_admins
@@ -40,6 +40,7 @@ from flows.words import (
     SeeRoles,
     SeeTeam,
     SetRole,
+    TakeKey,
     TeamChanged,
     TeamRefused,
     TeamSeen,
@@ -208,6 +209,16 @@ def pause(scene: Scene, wanted: PauseMember) -> Event:
         return GONE
     mailboxes.set_state(scene.db, box.id, "off" if wanted.off else "works", "", "", scene.now)
     _audit(scene, "paused" if wanted.off else "resumed", box.member_id)
+    return TeamChanged()
+
+
+def take_key(scene: Scene, wanted: TakeKey) -> Event:
+    """Ally sends nothing through us from a member's address any more; the mailbox stays as it is."""
+    row = _member(scene, wanted.member_id)
+    box = mailboxes.of_member(scene.db, row.id) if row is not None else None
+    if box is None or not doors.revoke(scene.db, box.id, scene.now):
+        return GONE
+    _audit(scene, "took_key", box.member_id)
     return TeamChanged()
 
 

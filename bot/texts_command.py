@@ -30,6 +30,8 @@ EXAMPLES = {
     "days": "90",
     "declined": "bia@client.com",
     "domain": "ally.example.com",
+    "door": "door.example.com",
+    "door_port": "465",
     "example": "ACDE-7FGH-JKMN",
     "file": "photo.jpg",
     "files": "photo.jpg",
@@ -116,7 +118,7 @@ SENTENCES = {
     "words": "cause.wrong_credentials",
 }
 QUOTES = ('"', "'")
-LABELLED = ("article.", "card.", "guide.")  # here `host` is Ally's own word, elsewhere a server
+LABELLED = ("article.", "card.", "door.", "door_page.", "guide.")  # here `host` is Ally's own word, elsewhere a server
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,20 +108,13 @@ def _own_buttons(facts: Facts) -> tuple[Option, ...]:
     state, cause = facts.mailbox.state, facts.mailbox.cause
     write = (Option(f"{GO}compose", "menu.button.write"),) if state == "works" else ()
     mendable = state == "broken" and (not cause or cause in SECRET_CAUSES)
-    anew = (_anew(facts.mailbox),) if mendable else _instead(facts.mailbox, facts)
+    anew = (sign_in.anew(facts.mailbox),) if mendable else _instead(facts.mailbox, facts)
     return (
         *write,
         *anew,
         Option(f"{GO}mailbox.manage", "menu.button.mailbox"),
         Option(f"{GO}card", "menu.button.card"),
     )
-
-
-def _anew(saved: Mailbox) -> Option:
-    """The way to give once more what the provider did not take."""
-    if saved.signed_in:
-        return Option(f"{GO}mailbox.sign_in.{saved.signed_in}", "sign_in.button.again")
-    return Option(f"{GO}mailbox.password", "mailbox.button.password")
 
 
 def _instead(saved: Mailbox, facts: Facts) -> tuple[Option, ...]:

@@ -6,6 +6,7 @@ from flows.facts import Facts
 from flows.flow import GO, Flow, Step
 from flows.questions import is_asked
 from flows.reading import command
+from flows.remedies import SERVER_CAUSES
 from flows.sign_in import may_give_password
 from flows.words import (
     Account,
@@ -20,11 +21,19 @@ from flows.words import (
     Option,
     Said,
     Say,
+    Start,
     Text,
     Values,
 )
 
 PERSON = Option("person", "button.person")
+
+
+@dataclass(frozen=True, slots=True)
+class Offering:
+    """We wait for whether Ally is to send through us, with a key of its own, or by itself with the password."""
+
+    account: Account
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +52,38 @@ class Reporting:
     without: bool = False
 
 
-State = Showing | Reporting | Done
+State = Offering | Showing | Reporting | Done
 
 
 def start(entry: str, facts: Facts) -> tuple[State, list[Effect]]:
-    """The card of the account that the flow is begun with, else of the saved mailbox; `without`: without a password."""
+    """The card of the account that the flow is begun with, else of the saved mailbox; `without`: without a password.
+
+    Where the operator opened the door, the way through us is offered first.
+    """
     account = facts.about or (facts.mailbox.account if facts.mailbox else None)
     if account is None:
         return Done(), [Say("mailbox.none_yet")]
-    said: list[Effect] = [Say("card.nothing_stored")] if entry == "without" else []
+    if entry == "without":
+        return _shown(account, facts, Say("card.nothing_stored"), without=True)
+    if not _through_us(facts):
+        return _shown(account, facts)
+    if facts.mailbox is None or not facts.mailbox.door:
+        return Offering(account), []
+    if facts.mailbox.account.address.lower() != account.address.lower():
+        return Offering(account), [Say("door.void_with_address")]
+    return Done(), [Start("door", "has")]
+
+
+def _through_us(facts: Facts) -> bool:
+    """Whether Ally can send through us: from a mailbox that works, or has just been seen to (`about`)."""
+    works = facts.about is not None or (facts.mailbox is not None and facts.mailbox.state == "works")
+    return bool(facts.house.door) and works
+
+
+def _shown(account: Account, facts: Facts, *said: Effect, without: bool = False) -> tuple[State, list[Effect]]:
+    """What Ally's own form takes."""
     differs: list[Effect] = [Say("card.differs", {"agency": facts.agency})] if facts.differs else []
-    return Showing(account, entry == "without"), [*said, *differs, *_until(account, facts)]
+    return Showing(account, without), [*said, *differs, *_until(account, facts)]
 
 
 def _signed_in(account: Account, facts: Facts) -> bool:
@@ -78,23 +108,42 @@ def _fits(account: Account, facts: Facts) -> bool:
 def step(state: State, event: Event, facts: Facts) -> Step:
     """Done, or an error: explained in the light of what we know about the same data."""
     match state, event:
-        case Showing(), Chose("menu"):
+        case ((Offering() | Showing()), Chose("door")):
+            return Done(), [Start("door")]
+        case Offering(account), Chose("own") if _fits_in_ally(account, facts):
+            return _shown(account, facts)
+        case ((Offering() | Showing()), Chose("menu")):
             return Done(), []
         case Showing(), Chose("done"):
             return Done(), [Say("card.well_done")]
         case Showing(account, without), Chose("error"):
             return Reporting(account, without), []
-        case ((Showing() | Reporting()), Chose("person")):
+        case ((Offering() | Showing() | Reporting()), Chose("person")):
             return state, [OpenCase("stuck")]
         case Reporting(account, without), Said(text) if not command(text) and not is_asked(text, facts):
-            return Showing(account, without), _explained(facts, without=without)
+            return Showing(account, without), _explained(account, facts, without=without)
     return Declined()
 
 
-def _explained(facts: Facts, *, without: bool) -> list[Effect]:
+def _explained(account: Account, facts: Facts, *, without: bool) -> list[Effect]:
     """The cause, if the text tells it; and that the same data works here, so that the form is what differs."""
     why: list[Effect] = [Say(f"cause.{facts.pasted.cause}" if facts.pasted else "card.unknown_error")]
-    return why if without else [*why, Say("card.works_here")]
+    if without:
+        return why
+    rests = facts.mailbox is not None and facts.mailbox.state != "works"
+    if rests and facts.mailbox is not None and facts.mailbox.account.address == account.address:
+        return [*why, Say("card.rests_here", {"state": Text(f"mailbox.state.{facts.mailbox.state}")})]
+    return [*why, _where_to_look(account, facts)]
+
+
+def _where_to_look(account: Account, facts: Facts) -> Say:
+    """The fields of Ally's form that such an error comes from; the password, unless the text says otherwise."""
+    cause = facts.pasted.cause if facts.pasted else ""
+    if cause in SERVER_CAUSES:
+        return Say("card.works_here_server", _values(account, facts))
+    if cause == "sender_not_allowed":
+        return Say("card.works_here_address", _labels(account))
+    return Say("card.works_here")
 
 
 def ask(state: State, facts: Facts) -> Ask:
@@ -102,27 +151,48 @@ def ask(state: State, facts: Facts) -> Ask:
     match state:
         case Reporting():
             return Ask("report", "card.what_does_it_say", {}, (PERSON,))
-        case Showing(account) if _signed_in(account, facts) and not _fits(account, facts):
+        case Offering(account):
+            return _ask_which_way(account, facts)
+        case Showing(account) if not _fits_in_ally(account, facts) and _through_us(facts):
+            return _ask_which_way(account, facts)
+        case Showing(account) if not _fits_in_ally(account, facts):
             write = Option(f"{GO}compose", "menu.button.write")
             values: Values = {"address": Code(account.address)}
             return Ask("card", "card.not_in_ally", values, (write, Option("menu", "button.menu"), PERSON))
         case Showing(account):
             name = "card.admin" if facts.role == "admin" else "card.member"
-            return Ask("card", name, _values(account, facts), _options())
+            return Ask("card", name, _values(account, facts), _options(state, facts))
     return Ask("card", "mailbox.none_yet")
 
 
-def _options() -> tuple[Option, ...]:
-    return Option("done", "card.button.done"), Option("error", "card.button.error"), PERSON
+def _fits_in_ally(account: Account, facts: Facts) -> bool:
+    """Whether Ally's own form can send from this account at all."""
+    return not _signed_in(account, facts) or _fits(account, facts)
+
+
+def _ask_which_way(account: Account, facts: Facts) -> Ask:
+    values: Values = {"address": Code(account.address), "agency": facts.agency}
+    other = Option("own", "card.button.own") if _fits_in_ally(account, facts) else Option("menu", "button.menu")
+    name = "card.offer_admin" if facts.role == "admin" else "card.offer"
+    return Ask("way", name, values, (Option("door", "card.button.door"), other, PERSON))
+
+
+def _options(state: Showing, facts: Facts) -> tuple[Option, ...]:
+    door = (Option("door", "card.button.door"),) if _through_us(facts) and not state.without else ()
+    return Option("done", "card.button.done"), Option("error", "card.button.error"), *door, PERSON
+
+
+def _labels(account: Account) -> Values:
+    labels = ("settings", "integrations", "integrate", "edit_profile", "own_smtp", "smtp_email", "smtp_password")
+    named = {name: Text(f"ally.{name}") for name in (*labels, "test_smtp", "save", "host", "port", "ssl")}
+    return {**named, "address": Code(account.address)}
 
 
 def _values(account: Account, facts: Facts) -> Values:
     app = facts.provider is not None and facts.provider.demand == "app_password"
     own = "_of_its_own" if _signed_in(account, facts) else ""
-    labels = ("settings", "integrations", "integrate", "edit_profile", "own_smtp", "smtp_email", "smtp_password")
     return {
-        **{name: Text(f"ally.{name}") for name in (*labels, "test_smtp", "save", "host", "port", "ssl")},
-        "address": Code(account.address),
+        **_labels(account),
         "server": Code(account.server.host),
         "number": Code(str(account.server.port)),
         "password": Text(f"card.app_password{own}" if app else f"card.mail_password{own}"),
@@ -131,11 +201,11 @@ def _values(account: Account, facts: Facts) -> Values:
 
 FLOW = Flow(
     "card",
-    (Showing, Reporting),
+    (Offering, Showing, Reporting),
     start,
     step,
     ask,
-    back=(Showing,),
+    back=(Offering, Showing),
     subject=lambda state: "" if isinstance(state, Done) else state.account,
     errors=(Reporting,),
 )

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from flows import (
     card,
     compose,
+    door,
     handoff,
     integrate,
     invite,
@@ -113,6 +114,7 @@ FLOWS: dict[str, Flow] = {
         menu.FLOW,
         mailbox.FLOW,
         card.FLOW,
+        door.FLOW,
         integrate.FLOW,
         team.FLOW,
         invite.FLOW,
@@ -214,6 +216,8 @@ def understand(
         return Chose(value) if known and value in dict(_options(envelope)) else Tapped(button)
     if kind != "text":
         return Shared(kind)
+    if reading.holds_door_key(text) and not private(envelope):
+        return SecretLeaked()
     if facts.pasted is not None and not private(envelope):
         return Said(text)
     chosen = reading.choice(text, _options(envelope))
@@ -228,6 +232,11 @@ def understand(
 def awaits_secret(envelope: Envelope) -> bool:
     """Whether what is typed now may be a secret: it is judged in memory, never written down."""
     return _takes_secrets(envelope) or isinstance(envelope.state, sign_in.AwaitingSignIn)
+
+
+def behind_a_link(envelope: Envelope) -> bool:
+    """Whether we wait for what is done on the page behind a one-time link, which is void when we do not any more."""
+    return awaits_secret(envelope) or isinstance(envelope.state, door.AwaitingKey)
 
 
 def _takes_secrets(envelope: Envelope) -> bool:
@@ -329,11 +338,14 @@ def _heard(envelope: Envelope, event: Event, facts: Facts) -> Turn:
 def takes_files(envelope: Envelope, facts: Facts) -> bool:
     """Whether a file that comes now can be of use: for a mail, or at rest, from somebody who can send."""
     usable = facts.mailbox is not None and facts.mailbox.state == "works" and not envelope.silent
-    return usable and envelope.flow in {"menu", "card", "compose"}
+    return usable and envelope.flow in {"menu", "card", "door", "compose"}
 
 
 def _leaked(envelope: Envelope) -> Turn:
     signing_in = isinstance(envelope.state, sign_in.AwaitingSignIn)
+    if envelope.flow == door.FLOW.name:
+        new = Option(f"{GO}door.new", "door.button.new")
+        return Turn(envelope, (EraseAtProvider(), Say("door.typed")), ask=True, offer=(new,))
     return Turn(envelope, (EraseAtProvider(), Say("sign_in.typed" if signing_in else "talk.leaked")), ask=True)
 
 
@@ -596,7 +608,7 @@ def _small_command(envelope: Envelope, name: Command, facts: Facts) -> Turn:
             return Turn(envelope, (Say("talk.help", {"operator": facts.house.operator}),), ask=True)
         case "link":
             none = Turn(envelope, (Say("talk.no_link"),), ask=True)
-            return (_step(envelope, Chose("new_link"), facts) or none) if awaits_secret(envelope) else none
+            return (_step(envelope, Chose("new_link"), facts) or none) if behind_a_link(envelope) else none
         case "remove" if facts.agency:
             return _start(envelope, Start("mailbox", "remove"), facts)
         case "erase":
@@ -705,17 +717,10 @@ def _remedy(envelope: Envelope, cause: str, facts: Facts) -> tuple[Option, ...]:
     if wrong and flow.reopen(envelope.state, wrong) is not None:
         return (Option(f"{FIX}{wrong}", f"mailbox.button.{'server' if wrong == 'host' else wrong}"),)
     if cause in remedies.SECRET_CAUSES and facts.mailbox is not None:
-        return (_secret_anew(facts),)
+        return (sign_in.anew(facts.mailbox),)
     if facts.mailbox is not None:
         return (Option(f"{GO}mailbox.manage", "menu.button.mailbox"),)
     return () if flow.name == mailbox.FLOW.name else (Option(f"{GO}mailbox", "menu.button.setup"),)
-
-
-def _secret_anew(facts: Facts) -> Option:
-    """The way to give the secret of the saved mailbox once more: a password, or a sign-in."""
-    if facts.mailbox is not None and facts.mailbox.signed_in:
-        return Option(f"{GO}mailbox.sign_in.{facts.mailbox.signed_in}", "sign_in.button.again")
-    return Option(f"{GO}mailbox.password", "mailbox.button.password")
 
 
 # --- news -------------------------------------------------------------------------------------------------------------
@@ -733,13 +738,14 @@ def _news(envelope: Envelope, event: News, facts: Facts) -> Turn:
             return Turn(envelope, (said,), ask=True, offer=(_new_sign_in(provider, address, facts),))
         case MailRefused(gone=True):
             said = Say("news.mail_refused", {"why": Text("mailbox.secret_gone")})
-            return Turn(envelope, (said,), ask=True, offer=(_secret_anew(facts),))
+            return Turn(envelope, (said,), ask=True, offer=(sign_in.anew(facts.mailbox),))
         case MailRefused(cause=cause, retry=retry):
             said = Say("news.mail_refused", {"why": Text(f"cause.{cause}" if cause else "news.mailbox_changed")})
             offer = () if retry else (Option(f"{GO}mailbox.manage", "menu.button.mailbox"),)
             return Turn(envelope, (said,), ask=True, offer=offer)
-        case MailUnknown():
-            return Turn(envelope, (Say("news.mail_unknown"),), ask=True)
+        case MailUnknown(recipients=recipients):
+            said = Say("news.door_unknown", {"to": Code(recipients)}) if recipients else Say("news.mail_unknown")
+            return Turn(envelope, (said,), ask=True)
         case CopyMissing(recipients=recipients, state=state):
             missing = Say("news.copy_missing", {"to": Code(recipients), "why": Text(f"copy.{state}")})
             return Turn(envelope, (missing,), ask=True)
@@ -794,7 +800,7 @@ def _news_of_the_mailbox(envelope: Envelope, event: MailboxWorks | MailboxWaits 
         told = _stopped(event)
     elif event.cause:
         told = (Say("news.mailbox_broke", {"address": Code(event.address), "why": Text(f"cause.{event.cause}")}),)
-    again = _at_theirs(event.address, facts) or _secret_anew(facts)
+    again = _at_theirs(event.address, facts) or sign_in.anew(facts.mailbox)
     return Turn(_unless_moot(envelope, event.address, facts), told, ask=True, offer=(again,))
 
 

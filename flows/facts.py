@@ -41,10 +41,20 @@ class Provider:
 
 
 @dataclass(frozen=True, slots=True)
+class Knock:
+    """When Ally came to the door last for a mailbox. `refusal`: why it was not let in; empty: it was."""
+
+    day: date
+    hour: str
+    refusal: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Mailbox:
     """The member's saved mailbox and its verdict; `cause` says why when it does not work.
 
-    `signed_in`: through whom its person signed in; empty: there is a password. `imap`: we may look into it.
+    `signed_in`: through whom its person signed in; empty: there is a password. `door`: there is a key with which Ally
+    sends through us, `knock`: what came of it last; None: Ally never came with it.
     """
 
     account: Account
@@ -52,7 +62,8 @@ class Mailbox:
     cause: str = ""
     secret_id: str = ""
     signed_in: SignInProvider | Literal[""] = ""
-    imap: bool = True
+    door: bool = False
+    knock: Knock | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +104,8 @@ class Teammate:
     """A member of the agency, as its admin sees them. `state`: of the mailbox; empty: none yet.
 
     `who`: can do something about the cause. `mails`: how many of theirs are still waiting to be sent. `me`: the admin.
-    `days_left`: their password works for so many more days (None: for ever, or they signed in).
+    `days_left`: their password works for so many more days (None: for ever, or they signed in). `door`: there is a key
+    with which Ally sends through us from their address.
     """
 
     id: str
@@ -106,6 +118,7 @@ class Teammate:
     mails: int = 0
     me: bool = False
     days_left: int | None = None
+    door: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +137,8 @@ class House:
     """What this installation is: who runs it, how long things are kept, and how a person is reached.
 
     `desk`: persons answer in this very chat, within so many minutes of their working time. `sign_in_pages`: the names
-    of the providers' own pages, which a person is to look for before they type a password.
+    of the providers' own pages, which a person is to look for before they type a password. `door`: the host at which
+    Ally can send through us; empty: there is none.
     """
 
     operator: str
@@ -139,6 +153,8 @@ class House:
     desk: bool = False
     answer_minutes: int = 30
     sign_in_pages: Mapping[SignInProvider, str] = field(default_factory=dict)
+    door: str = ""
+    door_port: int = 465
 
 
 @dataclass(frozen=True, slots=True)

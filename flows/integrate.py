@@ -161,7 +161,8 @@ def step(state: State, event: Event, facts: Facts) -> Step:
         case Silent(about), Chose("server"):
             return Collecting({"address": about}, "host"), []
         case Confirming(server), Chose("yes"):
-            return Done(), [SetAgencyServer(server), Say("integrate.set", _shown(server))]
+            name = "integrate.set_door" if facts.house.door else "integrate.set"
+            return Done(), [SetAgencyServer(server), Say(name, _shown(server))]
         case Confirming(), Chose("no"):
             return Done(), [Say("integrate.kept")]
     return Declined()

@@ -569,23 +569,44 @@ def _with_the_saved_one(state: State, event: Event, facts: Facts) -> Step:
             facts.mailbox and facts.mailbox.state == "waiting" and facts.mailbox.secret_id
         ):
             return _test_saved(facts.mailbox, facts)
+        case Managing(), Chose("door" | "door_back" as wish):
+            return Done(), [Start("door", wish.removeprefix("door").lstrip("_"))]
         case Managing(), Chose("change"):
             return Collecting({}, "address"), []
         case Managing(), Chose("on" | "off" as wish) if facts.mailbox and facts.mailbox.state != SWITCHES[wish]:
             return state, [Say("talk.closed")]
         case Managing(), Chose("on" | "off" as wish):
-            return Done(), [SwitchMailbox(on=wish == "on"), Say(f"mailbox.switched_{wish}")]
+            return Done(), [SwitchMailbox(on=wish == "on"), Say(f"mailbox.switched_{wish}"), *_rests(wish, facts)]
         case Managing(), Chose("remove"):
             return ConfirmingRemoval(), []
         case ConfirmingRemoval(), Chose("yes") if facts.mailbox and facts.mailbox.signed_in:
-            return Done(), [RemoveMailbox(), removed(facts.mailbox.signed_in, facts)]
+            return Done(), [RemoveMailbox(), removed(facts.mailbox.signed_in, facts), *_void_key(facts)]
         case ConfirmingRemoval(), Chose("yes"):
-            return Done(), [RemoveMailbox(), Say("mailbox.removed")]
+            return Done(), [RemoveMailbox(), Say("mailbox.removed"), *_void_key(facts)]
         case ConfirmingRemoval(), Chose("no"):
             return Done(), [Say("mailbox.kept")]
         case Managing(), Chose("menu"):
             return Done(), []
     return Declined()
+
+
+def _void_key(facts: Facts) -> list[Effect]:
+    """What becomes of the key for Ally with the mailbox, and what only the person can do in Ally."""
+    has_key = facts.mailbox is not None and facts.mailbox.door
+    return [Say("door.void_with_mailbox", {"own_smtp": Text("ally.own_smtp")})] if has_key else []
+
+
+def _rests(wish: str, facts: Facts) -> list[Effect]:
+    """The key for Ally opens nothing while the mailbox is off, and is as good as before afterwards."""
+    has_key = facts.mailbox is not None and facts.mailbox.door
+    return [Say("door.rests_too")] if has_key and wish == "off" else []
+
+
+def _doors(saved: Mailbox, facts: Facts) -> tuple[Option, ...]:
+    """The key for Ally: a first one, or all about it; one that opens nothing now can only be taken back."""
+    if facts.house.door and saved.state == "works":
+        return (Option("door", "door.button.key" if saved.door else "door.button.first"),)
+    return (Option("door_back", "door.button.back"),) if saved.door else ()
 
 
 def _with_a_password(account: Account) -> tuple[State, list[Effect]]:
@@ -682,7 +703,8 @@ def _ask_manage(facts: Facts) -> Ask:
     again = ["retry"] if facts.mailbox.state == "waiting" and facts.mailbox.secret_id else []
     toggle = [wish for wish, verdict in SWITCHES.items() if verdict == facts.mailbox.state]
     ways = _ways(facts.mailbox, facts)
-    options = [*_labelled(*again), *ways, *_labelled("change", *toggle, "remove")]
+    options = [*_labelled(*again), *ways, *_labelled("change"), *_doors(facts.mailbox, facts)]
+    options += _labelled(*toggle, "remove")
     values: Values = {
         "address": Code(facts.mailbox.account.address),
         "host": Code(facts.mailbox.account.server.host),

@@ -6,6 +6,7 @@ from flows import guide
 from flows.facts import Facts, Question
 from flows.flow import GO
 from flows.reading import plain
+from flows.speech import has
 from flows.words import Code, Effect, NoteQuestion, NotHelpful, Option, Say, SetLanguage, Text, Value, Values
 
 READ = (
@@ -150,8 +151,12 @@ def shown_article(topic: str, facts: Facts, here: str) -> Reply:
     known = guide.article(topic)
     steps = (Option(f"{READ}{STEPS}{topic}", "guide.button.steps"),) if known.steps else ()
     wrong = Option(f"{READ}{NOT_IT}", "guide.button.not")
+    ours = f"guide.door.{topic}"  # what is otherwise where Ally can send through us
+    otherwise = (Say(ours, _values(facts)),) if facts.house.door and has(ours) else ()
     return Reply(
-        (Say(f"article.{topic}", _values(facts)),), (*steps, *_action(known.action, facts, here), wrong), topic
+        (Say(f"article.{topic}", _values(facts)), *otherwise),
+        (*steps, *_action(known.action, facts, here), wrong),
+        topic,
     )
 
 
@@ -202,4 +207,6 @@ def _values(facts: Facts) -> Values:
         "operator": house.operator,
         "per_hour": house.mails_per_hour,
         "per_day": house.mails_per_day,
+        "door": Code(house.door),
+        "door_port": house.door_port,
     }

@@ -323,6 +323,16 @@ _SHORTEST_BARE = 8  # without any announcement
 _SHORTEST, _LONGEST = 6, 64
 
 
+# A key for the door, see `bot.door_keys`: 28 letters and digits in groups of four. One without a digit is as good as
+# impossible, words without one are not.
+_DOOR_KEY = re.compile(r"(?<![\w-])(?:[2-9a-hjkmnp-z]{4}[ -]?){6}[2-9a-hjkmnp-z]{4}(?![\w-])", re.IGNORECASE)
+
+
+def holds_door_key(text: str) -> bool:
+    """Whether a message holds what looks like a key for Ally."""
+    return any(any(map(str.isdigit, found.group())) for found in _DOOR_KEY.finditer(text))
+
+
 SHORTEST_SHAPE = 16  # signs of the shortest secret in SHAPES
 
 
@@ -333,7 +343,7 @@ def looks_like_a_leak(text: str) -> bool:
     """
     if len(text) < SHORTEST_SHAPE and not any(sign.isdigit() or sign.isspace() for sign in text):
         return False  # one short word, as most messages are
-    if has_any_shape(text):
+    if has_any_shape(text) or holds_door_key(text):
         return True
     words = seen(text).split()
     if any(_announces(words, at) for at in range(len(words))):

@@ -6,9 +6,9 @@ comes of it leads back into the set-up (see `flows.mailbox`) or, where it came t
 
 from dataclasses import dataclass
 
-from flows.facts import Facts, Provider
+from flows.facts import Facts, Mailbox, Provider
 from flows.fields import PERSON
-from flows.flow import Step
+from flows.flow import GO, Step
 from flows.remedies import CONSENT, to_forward
 from flows.speech import has
 from flows.words import (
@@ -213,6 +213,13 @@ def why(cause: str, signed_in: str) -> str:
     """The name of the sentence for a cause: some say something else to a person who gave no password."""
     name = f"sign_in.cause.{cause}"
     return name if signed_in and has(name) else f"cause.{cause}"
+
+
+def anew(saved: Mailbox | None) -> Option:
+    """The way to give once more what the provider did not take: a password, or a sign-in."""
+    if saved is not None and saved.signed_in:
+        return Option(f"{GO}mailbox.sign_in.{saved.signed_in}", "sign_in.button.again")
+    return Option(f"{GO}mailbox.password", "mailbox.button.password")
 
 
 def removed(provider: SignInProvider, facts: Facts) -> Say:

@@ -30,6 +30,7 @@ from flows.words import (
     Say,
     SeeTeam,
     SetRole,
+    TakeKey,
     TeamChanged,
     TeamRefused,
     TeamSeen,
@@ -198,6 +199,8 @@ def _at_a_member(state: Showing | ConfirmingExclusion, event: Event, facts: Fact
             return Changing(about, "pause"), [PauseMember(about, off=True)]
         case Showing(about), Chose("resume"):
             return Changing(about, "resume"), [PauseMember(about, off=False)]
+        case Showing(about), Chose("take_key"):
+            return Changing(about, "take_key"), [TakeKey(about)]
         case Showing(about), Chose("admin"):
             return Changing(about, "admin"), [SetRole(about, "admin")]
         case Showing(about), Chose("member"):
@@ -339,6 +342,8 @@ def _choices(shown: Teammate) -> Iterator[Option]:
         yield Option("pause", "team.button.pause")
     if shown.state == "off":
         yield Option("resume", "team.button.resume")
+    if shown.door:
+        yield Option("take_key", "team.button.take_key")
     if shown.role == "admin":
         yield Option("member", "team.button.step_down" if shown.me else "team.button.member")
     else:
@@ -352,10 +357,13 @@ def _confirm(shown: Teammate, facts: Facts) -> Ask:
     """What will happen at once, and what is left to be done in Ally. The question bears the member's id, as above."""
     values: Values = {"name": shown.name, "agency": facts.agency, "settings": SETTINGS}
     options = (Option("yes", "team.button.yes"), Option("no", "team.button.no"))
+    name = "team.exclude"
     if not shown.address:
         return Ask(f"exclude-{shown.id}", "team.exclude_missing", values, options)
+    if shown.door:
+        name = "team.exclude_with_key"
     more: Values = {**values, "address": Code(shown.address), "mails": shown.mails}
-    return Ask(f"exclude-{shown.id}", "team.exclude", more, options)
+    return Ask(f"exclude-{shown.id}", name, more, options)
 
 
 FLOW = Flow(

@@ -371,14 +371,10 @@ class SecretStored:
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """The person signed in at their provider, through this link; the grant is sealed under the id of a secret.
-
-    `imap`: it also lets us look into their mailbox.
-    """
+    """The person signed in at their provider, through this link; the grant is sealed under the id of a secret."""
 
     secret_id: str
     link_id: str
-    imap: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -393,6 +389,11 @@ class SignInFailed:
     reason: str
     link_id: str
     other: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DoorKeyShown:
+    """The page has shown the key for Ally, once, and the person says there that it is typed in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -549,9 +550,13 @@ class MailWaits:
 
 @dataclass(frozen=True, slots=True)
 class MailUnknown:
-    """The connection broke before the server said whether it took the mail. Nobody sends it again by itself."""
+    """The connection broke before the server said whether it took the mail. Nobody sends it again by itself.
+
+    `recipients`: of a mail that was not written here, but came from Ally.
+    """
 
     mail_id: str
+    recipients: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -810,6 +815,7 @@ Answer = (
     | SecretStored
     | SignedIn
     | SignInFailed
+    | DoorKeyShown
     | SecretGone
     | LoginWorked
     | LoginFailed
@@ -929,6 +935,13 @@ class PauseMember:
 
 
 @dataclass(frozen=True, slots=True)
+class TakeKey:
+    """Take a member's key for Ally back. TeamChanged or TeamRefused."""
+
+    member_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class ExcludeMember:
     """End a membership: secret erased, links and waiting mails void. TeamChanged or TeamRefused."""
 
@@ -1028,6 +1041,19 @@ class OpenSignIn:
 
     account: Account
     provider: SignInProvider
+
+
+@dataclass(frozen=True, slots=True)
+class OpenDoor:
+    """Open a one-time link behind which a key for Ally is shown once; it voids the old one. LinkOpened or LinkRefused.
+
+    Then DoorKeyShown. With the key Ally sends through us, from the saved mailbox.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class CloseDoor:
+    """Take the key for Ally back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -1251,6 +1277,7 @@ Record = (
     | Invite
     | RemindMember
     | PauseMember
+    | TakeKey
     | ExcludeMember
     | SetRole
     | TestTeam
@@ -1266,6 +1293,8 @@ Record = (
     | SetMessages
     | OpenLink
     | OpenSignIn
+    | OpenDoor
+    | CloseDoor
     | FindHoster
     | Judge
     | WeighServer

@@ -237,7 +237,7 @@ class Kit:
         """A worker with this kit's hands, on this kit's tools."""
         sizes = {"speak": 4, "work": 4, "mail": 4, **lanes}
         made = create_worker(self.parts)
-        return Worker(self.parts.tools, self.parts.turns, sizes, made._retention, self.hands)
+        return Worker(self.parts.tools, self.parts.turns, sizes, made._retention, self.hands, self.parts.ear)
 
     # --- people ---
 

@@ -1,5 +1,7 @@
 """What all tests share: one embedded PostgreSQL with a migrated template, the mail servers, the browser."""
 
+import logging
+
 import pytest
 
 from bot.store import schema
@@ -7,8 +9,10 @@ from bot.store.engine import connect
 from tests import database
 from tests.botkit import kit  # noqa: F401
 from tests.browser import chromium  # noqa: F401
+from tests.doorway import door_at, door_authority, door_inside, door_server_context, no_waits  # noqa: F401
 from tests.mailservers import mail_servers  # noqa: F401
 from tests.oidc import oidc, session_oidc  # noqa: F401
+from tests.rabbit import rabbit  # noqa: F401
 
 
 def migrate(url):
@@ -20,6 +24,14 @@ def migrate(url):
 postgres = pytest.fixture(scope="session")(database.postgres)
 test_database = pytest.fixture(scope="session")(database.prepared_by(migrate))
 database_url = pytest.fixture(database.database_url)
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_before():
+    """Commands run in this process set how much is logged; the next test hears all of it again."""
+    level = logging.getLogger().level
+    yield
+    logging.getLogger().setLevel(level)
 
 
 def pytest_addoption(parser):

@@ -13,7 +13,7 @@ from pathlib import Path
 FLOWS = Path(__file__).parent.parent / "flows"
 DRAWN = FLOWS / "diagrams"
 END = "[*]"
-NAMES = ("welcome", "menu", "mailbox", "card", "integrate", "team", "invite", "roles", "compose", "privacy")
+NAMES = ("welcome", "menu", "mailbox", "card", "door", "integrate", "team", "invite", "roles", "compose", "privacy")
 
 PARTS = {"mailbox": ("sign_in",)}  # files that hold a part of a flow's story
 

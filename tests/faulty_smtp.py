@@ -93,13 +93,15 @@ class FaultySMTP:
     `security`: "tls", "starttls", or "plain" (STARTTLS not offered). Replies by moment: greeting, ehlo (the lines that
     EHLO answers, `ehlo_tls` those inside TLS after STARTTLS), starttls, auth (one reply or one a mechanism), challenge
     (XOAUTH2's, before the reply: a line without 334), mail_from, rcpt_to (one reply or one an address), data, end,
-    rset, quit. `after_challenge` holds what a client says to a challenge.
+    rset, quit. `pipelining` is offered or not. `after_challenge` holds what a client says to a challenge.
     """
 
     def __init__(
-        self, context: ssl.SSLContext | None = None, security: str = "tls", address: str = "127.0.0.1", **replies: Any
-    ) -> None:
+        self, context: ssl.SSLContext | None = None, security: str = "tls", address: str = "127.0.0.1", *,
+        pipelining: bool = False, **replies: Any,
+    ) -> None:  # fmt: skip
         self._context = context
+        self._pipelining = pipelining
         self._security = security
         self._replies = replies
         self.stopping = threading.Event()
@@ -186,6 +188,8 @@ class FaultySMTP:
 
     def _offer(self, *, secure: bool) -> str:
         lines = ["mail.example.test", f"SIZE {STATED}", "8BITMIME"]
+        if self._pipelining:
+            lines.append("PIPELINING")
         if secure:
             lines.append("AUTH PLAIN LOGIN")
         elif self._security == "starttls":

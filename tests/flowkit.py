@@ -27,7 +27,9 @@ from flows.words import (
     Account,
     CaseOpened,
     CheckServer,
+    CloseDoor,
     Discover,
+    DoorKeyShown,
     Effect,
     EraseEverything,
     EraseSecret,
@@ -43,6 +45,7 @@ from flows.words import (
     LoginWorked,
     MailQueued,
     OpenCase,
+    OpenDoor,
     OpenLink,
     OpenSignIn,
     Record,
@@ -98,6 +101,8 @@ ADDRESS = "ana@agency.test"
 ANA = Account(ADDRESS, ADDRESS, Server("mail.agency.test", 465, "tls"))
 ELSEWHERE = replace(ANA, server=Server("smtp.hoster.test", 465, "tls"))
 WORKS = Mailbox(ANA, "works")
+DOOR = replace(HOUSE, door="door.example.test")
+WITH_KEY = replace(WORKS, door=True)
 ANSWERED_AT_ONCE = 5  # records that answer one another within one turn
 
 
@@ -170,9 +175,20 @@ class Player:
         """The person types the secret on the page behind the newest link."""
         return self.happens(SecretStored(self._number("secret"), self.envelope.state.link_id))
 
-    def sign_in(self, *, imap: bool = False) -> str:
+    def sign_in(self) -> str:
         """The person signs in at their provider, behind the newest link."""
-        return self.happens(SignedIn(self._number("grant"), self.envelope.state.link_id, imap))
+        return self.happens(SignedIn(self._number("grant"), self.envelope.state.link_id))
+
+    def show_key(self) -> None:
+        """The person taps the button behind the newest link: the page shows the key. The chat hears nothing of that."""
+        self._key(there=True)
+
+    def type_key(self) -> str:
+        """The person says on the page that the key is typed into Ally."""
+        return self.happens(DoorKeyShown())
+
+    def _key(self, *, there: bool) -> None:
+        self.known = replace(self.known, mailbox=replace(self.known.mailbox, door=there, knock=None))
 
     def happens(self, event: Event, ticket: int | None = None) -> str:
         """Something comes from the world; with a ticket, an answer that may be late."""
@@ -245,7 +261,7 @@ class Player:
                 self.known = replace(self.known, agency_server=server)
             case SetLanguage(language):
                 self.known = replace(self.known, language=language)
-            case OpenLink() | OpenSignIn():
+            case OpenLink() | OpenSignIn() | OpenDoor():
                 return LinkOpened(self._number("link"))
             case Judge(account, confirm):
                 return Judged(account, confirm, self.differs)
@@ -259,6 +275,8 @@ class Player:
             case SwitchMailbox(on):
                 state = "works" if on else "off"
                 self.known = replace(self.known, mailbox=replace(self.known.mailbox, state=state))
+            case CloseDoor():
+                self._key(there=False)
             case RemoveMailbox():
                 self.known = replace(self.known, mailbox=None)
             case OpenCase():

@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 VENV = HERE.parent / ".venv"
-PROGRAMS = {"emulate": "emulate", "oidc_provider": "oidc-provider"}  # folder here -> its package
+PROGRAMS = {
+    "emulate": "emulate",
+    "oidc_provider": "oidc-provider",
+    "nodemailer": "nodemailer",
+}  # folder here -> its package
 SLOWEST_START = 30.0  # seconds
 SLOWEST_END = 10.0
 

@@ -1,10 +1,13 @@
 """Somebody in front of the playground's page: what the browser tests of it and its pictures share."""
 
 import re
+from contextlib import contextmanager
 
+import requests
 from playground_site import sentence
 from playwright.sync_api import expect
 
+from bot.playground.identity import ADDRESSES
 from bot.playground.mail import MAILBOXES
 
 WIDE = {"viewport": {"width": 1440, "height": 860}}
@@ -20,7 +23,7 @@ class Visit:
     def __init__(self, page, site, language="en"):
         self.page, self.site, self.language = page, site, language
         page.goto(f"{site.address}/playground?language={language}")
-        expect(page.locator("#tabs button")).to_have_count(len(MAILBOXES) + 1)
+        expect(page.locator("#tabs button")).to_have_count(len(MAILBOXES) + len(ADDRESSES) + 1)
 
     def text(self, name, **values):
         return sentence(name, self.language, **values)
@@ -90,6 +93,15 @@ class Visit:
     def case(self):
         """The newest thread of the desk."""
         return self.office("desk").locator(".thread").first
+
+    @contextmanager
+    def a_new_case(self):
+        """What is done within opens a case; afterwards its thread is the newest one on the page."""
+        asked = requests.get(f"{self.site.address}/playground/api/office/{self.language}", timeout=10).json()
+        before = [one["key"] for one in asked["desk"]["threads"]][:1]
+        yield
+        newer = f".thread:first-child:not([data-thread='{''.join(before)}'])"
+        expect(self.office("desk").locator(newer)).to_be_attached(timeout=PATIENCE)
 
     def reply(self, words):
         self.show("desk")

@@ -1,7 +1,4 @@
-"""Signing in: the bot with apps at a real OpenID provider on loopback (`tests/oidc.py`), and a person's browser.
-
-The talk is shortened: what the flows make of `SignedIn` is what they make of a password that was given on the page.
-"""
+"""Signing in: the bot with apps at a real OpenID provider on loopback (`tests/oidc.py`), and a person's browser."""
 
 from __future__ import annotations
 
@@ -20,8 +17,8 @@ from bot.scene import Scene
 from bot.store import conversations, tables
 from bot.store.engine import reading
 from flows import saved
-from flows.mailbox import AwaitingSecret
-from flows.words import Account, OpenSignIn, SecretStored, Server, SignedIn, SignInFailed
+from flows.sign_in import AwaitingSignIn
+from flows.words import Account, OpenSignIn, Server, SignedIn, SignInFailed
 from tests.botkit import ADDRESS, ANA, Kit, table_of_providers
 from tests.oidc import GOOGLE_SCOPE, SMTP_SCOPE
 
@@ -67,8 +64,6 @@ class SignKit(Kit):
     def _heard(self, envelope: Any, event: Any, facts: Any) -> Any:
         if isinstance(event, SignedIn | SignInFailed):
             self.events.append(event)
-        if isinstance(event, SignedIn) and isinstance(envelope.state, AwaitingSecret):
-            event = SecretStored(event.secret_id, event.link_id)
         return _converse(envelope, event, facts)
 
     def offered(self, who: str = ANA, account: Account = ACCOUNT) -> str:
@@ -85,9 +80,8 @@ class SignKit(Kit):
             standing = self.parts.facts.read(db, held, self.envelope(who), self.clock.now())
             scene = Scene(db, held, standing, self.clock.now())
             opened = self.parts.turns._records.perform(scene, OpenSignIn(account, self.provider))
-            envelope = replace(
-                self.envelope(who), flow="mailbox", state=AwaitingSecret(account, opened.link_id), ticket=held.ticket
-            )
+            state = AwaitingSignIn(account, self.provider, opened.link_id)
+            envelope = replace(self.envelope(who), flow="mailbox", state=state, ticket=held.ticket)
             conversations.save(db, held.id, saved.dump_envelope(envelope), held.ticket, self.clock.now())
             return self.parts.links.arm(db, _uuid(opened.link_id))
 

@@ -5,14 +5,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from bot.mail.knowledge.explain import causes
-from flows import compose, integrate, invite, mailbox
+from flows import compose, door, integrate, invite, mailbox
 from flows.facts import Mailbox, Role, Teammate
 from flows.remedies import SWITCHED_OFF
 from flows.saved import VERSION, load_envelope
 from flows.sign_in import STEPS, SignInStuck
 from flows.team import ConfirmingExclusion, Listing, Showing
 from flows.words import Person, Server
-from tests.flowkit import ADDRESS, ANA, GMAIL, MICROSOFT, OUTLOOK, WORKS, WORKSPACE, facts
+from tests.flowkit import ADDRESS, ANA, DOOR, GMAIL, MICROSOFT, OUTLOOK, WITH_KEY, WORKS, WORKSPACE, facts
 
 SAVED = Path(__file__).parent / "saved" / f"v{VERSION}"
 TEAM = (
@@ -20,13 +20,13 @@ TEAM = (
     Teammate("m1", "Ana", "member", "ana@agency.test", "works"),
     Teammate("m2", "Caio", "admin", "caio@agency.test", "waiting", "greylisted"),
     Teammate("m3", "Davi Fernando de Albuquerque e Souza", "member", "d@agency.test", "broken", "wrong_credentials"),
-    Teammate("m4", "Eva", "member", "eva@agency.test", "off"),
+    Teammate("m4", "Eva", "member", "eva@agency.test", "off", door=True),
     *(Teammate(f"m{number}", f"Fulana {number}", "member") for number in range(5, 9)),
 )
 SIGNED_IN = Mailbox(ANA, "waiting", SWITCHED_OFF, "s1", signed_in="microsoft")
 
 
-def situations():
+def situations():  # noqa: C901 - a list, and what goes through it
     """A name, the flow, the state and the facts of each."""
     known = [
         facts(),
@@ -39,6 +39,10 @@ def situations():
         facts(provider=MICROSOFT, mailbox=WORKS, role="admin", agency_server=ANA.server),
         *(facts(provider=one, mailbox=SIGNED_IN) for one in (MICROSOFT, OUTLOOK, WORKSPACE)),
         facts(provider=WORKSPACE, mailbox=WORKS),
+        *(facts(house=DOOR, mailbox=one) for one in (WORKS, WITH_KEY, replace(WITH_KEY, state="broken"))),
+        facts(house=DOOR, mailbox=WITH_KEY, role="admin", agency_server=ANA.server, team=TEAM),
+        facts(house=DOOR, mailbox=replace(SIGNED_IN, state="works", cause=""), provider=OUTLOOK),
+        facts(mailbox=WITH_KEY, provider=WORKSPACE),
     ]
     for path in sorted(SAVED.glob("*.json")):
         envelope = load_envelope(json.loads(path.read_text(encoding="utf-8")))
@@ -55,6 +59,9 @@ def situations():
     yield "files", "compose", files, facts(mailbox=WORKS)
     yield "silent", "integrate", integrate.Silent(ADDRESS, ANA.server, proved), facts(role="admin")
     admin = facts(role="admin", team=TEAM)
+    for told in ("all", "now", "again"):
+        for role in ("member", "admin"):
+            yield f"door {told}", "door", door.Trying(told), facts(house=DOOR, mailbox=WITH_KEY, role=role)
     for one in TEAM:
         for state in (Showing(one.id), ConfirmingExclusion(one.id)):
             yield f"team {one.name}", "team", state, admin

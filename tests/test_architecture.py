@@ -36,8 +36,9 @@ ONLY = {
     "slack_bolt": ("bot.channels.slack",),
     "slack_sdk": ("bot.channels.slack",),
     "sklearn": ("bot.search",),
-    "authlib": ("bot.mail.wire.oauth",),
-    "joserfc": ("bot.mail.wire.oauth",),
+    "authlib": ("bot.mail.wire.oauth", "bot.playground"),
+    "joserfc": ("bot.mail.wire.oauth", "bot.playground"),
+    "pika": ("bot.broker",),
 }
 
 

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy.exc import DBAPIError
 from structlog.testing import capture_logs
 
-from bot.store import audit, housekeeping, tables
+from bot.store import audit, bounds, housekeeping, tables
 from bot.store.audit import Tampered
 from bot.store.engine import reading
 from tests.botkit import ADDRESS, ANA, MONDAY, Kit, run_sql
@@ -25,7 +25,7 @@ def sealed(kit):
 
 def verified(kit):
     with reading(kit.engine) as db:
-        return audit.verify(db)
+        return audit.verify(db, kit.clock.now())
 
 
 @pytest.fixture
@@ -59,6 +59,25 @@ def test_the_record_can_only_grow(three_days, table, statement):
     with pytest.raises(DBAPIError, match="append-only"):
         run_sql(three_days.url, statement.format(table))
     assert (three_days.rows(tables.audit), three_days.rows(tables.audit_day)) == before
+
+
+def test_entries_of_two_years_go_and_the_days_since_are_verified_nevertheless(three_days):
+    kit = three_days
+    sealed(kit)
+    forced(kit, "update audit set at = at - interval '800 days'; update audit_day set day = day - 800")
+    old = len(kit.rows(tables.audit))
+    with kit.engine.begin() as db:
+        housekeeping.audit_entry(db, kit.clock.now(), actor="operator", action="new", subject="1")
+    with kit.engine.begin() as db:
+        assert bounds.erase(db, tables.audit, kit.clock.now(), timedelta(days=90)) == old
+    assert [one.action for one in kit.rows(tables.audit)] == ["new"]
+    kit.clock.move(days=2)
+    while sealed(kit):  # so many at once
+        pass
+    assert verified(kit).entries == 0
+    forced(kit, "delete from audit")
+    with pytest.raises(Tampered, match="1 entries were sealed, 0 are there"):
+        verified(kit)
 
 
 def test_erasing_a_person_leaves_the_record_whole_and_it_does_not_name_them(kit, cli):  # noqa: F811

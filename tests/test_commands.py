@@ -362,8 +362,8 @@ def test_all_that_is_stored_about_somebody_is_exported_without_what_is_sealed(cl
         files.add(db, uuid4(), filled.held().id, name="offer.pdf", url=where, at=filled.clock.now())
     answer = cli("export", ANA if known == "number" else str(contact)).json
     assert set(answer) == {
-        "contact", "members", "mailboxes", "mails", "files", "case_files", "cases", "staff_lines", "questions",
-        "wishes", "secrets", "sign_ins", "messages",
+        "contact", "members", "mailboxes", "door_keys", "mails", "files", "case_files", "cases", "staff_lines",
+        "questions", "wishes", "secrets", "sign_ins", "messages",
     }  # fmt: skip
     assert answer["contact"]["address"] == ANA
     assert [one["agency"] for one in answer["members"]] == ["Agência Sol"]
@@ -382,13 +382,14 @@ def test_every_table_about_people_is_exported(cli, filled):
     """A table that is added later belongs into the export, too, or onto this list of what says nothing by itself."""
     exported = {
         "contact", "member", "membership", "agency", "mailbox", "outgoing_mail", "file", "case", "secret", "message",
-        "question", "access_request", "staff_line", "case_file", "oauth_grant",
+        "question", "access_request", "staff_line", "case_file", "oauth_grant", "door_key",
     }  # fmt: skip
     nothing_personal = {
         "compatible", "inbound", "key_check", "audit", "audit_day", "content", "limit_hit",  # ids and hashes
         "invitation", "entrance_code", "slack_workspace", "slack_state", "slack_screen", "slack_pace", "template_month",
         "conversation", "promise", "link", "link_token", "dead_letter", "media_token", "staff_part",  # on its way
         "sign_in", "oauth_app",  # on its way; of an agency
+        "door_mail",  # hashes of mails, for a day
         "alarm", "sign_of_life", "provider_erasure",  # of the installation; ids
     }  # fmt: skip
     assert exported | nothing_personal == set(tables.metadata.tables)
@@ -484,6 +485,8 @@ def test_settings_are_checked_without_a_database(cli):
     assert cli("check-config", DATABASE_URL="postgresql://127.0.0.1:9/nothing").out == "The settings are right.\n"
     assert one_sentence(cli("check-config", PORT="http")).startswith("PORT")
     assert one_sentence(cli("check-config", SECRET_KEYS="x")).startswith("SECRET_KEYS")
+    door = {"DOOR_HOST": "door.example.com", "DOOR_CERT": "/nowhere/girafa.pem", "DOOR_KEY": "/nowhere/girafa.key"}
+    assert one_sentence(cli("check-config", **door)).startswith("DOOR_CERT, DOOR_KEY: /nowhere/girafa.pem")
 
 
 def test_a_database_is_migrated(cli, database_url):

@@ -35,6 +35,9 @@ ALERTS = yaml.safe_load((DEPLOY / "alerts.yml").read_text(encoding="utf-8"))
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
 START_SECONDS, STOP_SECONDS = 60.0, 45.0
 HOUSE = "/opt/ally"
+PROGRAMS = (
+    "wsgi", "__main__", "doctor", "setup_twilio", "init", "backup", "alarms", "worker", "door_command",
+)  # fmt: skip
 
 
 def is_command(*words):
@@ -124,7 +127,7 @@ def release():
 
 def test_the_procfile_names_commands_that_are_there():
     lines = dict(line.split(": ", 1) for line in PROCFILE.splitlines())
-    assert set(lines) == {"release", "web", "worker"}
+    assert set(lines) == {"release", "web", "worker", "door"}
     for line in lines.values():
         python, module, bot, command = shlex.split(line)
         assert (python, module, bot) == ("python", "-m", "bot")
@@ -180,7 +183,7 @@ def test_what_is_copied_is_enough_to_start(tmp_path):
         shutil.copytree(ROOT / source, place, ignore=leave) if (ROOT / source).is_dir() else shutil.copy(
             ROOT / source, place
         )
-    code = "import bot.wsgi, bot.__main__, bot.doctor, bot.setup_twilio, bot.init, bot.backup, bot.alarms, bot.worker"
+    code = "import " + ", ".join(f"bot.{name}" for name in PROGRAMS)
     env = {"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60, check=False
@@ -204,8 +207,8 @@ def test_the_image_starts_our_own_process_and_its_health_is_asked_for():
 
 def test_compose_has_all_parts_and_ours_write_nothing_but_their_data():
     services = COMPOSE["services"]
-    assert set(services) == {"db", "migrate", "web", "worker", "caddy"}
-    for name in ("migrate", "web", "worker"):
+    assert set(services) == {"db", "migrate", "web", "worker", "door", "caddy"}
+    for name in ("migrate", "web", "worker", "door"):
         one = services[name]
         (command,) = one["command"]
         assert is_command(command)
@@ -213,21 +216,28 @@ def test_compose_has_all_parts_and_ours_write_nothing_but_their_data():
         assert one["cap_drop"] == ["ALL"]
         assert one["security_opt"] == ["no-new-privileges:true"]
         assert one["tmpfs"] == "/tmp"
-        assert one["volumes"] == ["data:/data"]
-        assert "ports" not in one
+        assert [where for where in one["volumes"] if not where.endswith(":ro")] == ["data:/data"]
         assert (DEPLOY / one["build"]["context"] / one["build"]["dockerfile"]).is_file()
         assert one["env_file"] == "ally.env"
-    for name in ("web", "worker"):
+    for name in ("web", "worker", "door"):
         assert services[name]["depends_on"] == {"migrate": {"condition": "service_completed_successfully"}}
 
 
-def test_only_the_front_is_reached_from_outside_and_it_leads_to_web():
-    outside = [name for name, one in COMPOSE["services"].items() if "ports" in one]
-    assert outside == ["caddy"]
+def test_only_the_front_and_the_door_are_reached_from_outside_and_the_front_leads_to_web():
+    outside = {name: one["ports"] for name, one in COMPOSE["services"].items() if "ports" in one}
+    assert outside == {"caddy": ["80:80", "443:443"], "door": ["465:465"]}
     (mounted,) = [one for one in COMPOSE["services"]["caddy"]["volumes"] if one.startswith("./")]
     caddyfile = (DEPLOY / mounted.split(":")[0]).read_text(encoding="utf-8")
     assert "reverse_proxy web:8000" in caddyfile
     assert "\tlog" not in caddyfile  # an access log would hold the addresses of one-time links
+
+
+def test_the_door_opens_only_where_it_is_asked_for_and_is_not_root():
+    one = COMPOSE["services"]["door"]
+    assert one["profiles"] == ["door"]
+    assert one["sysctls"] == {"net.ipv4.ip_unprivileged_port_start": 465}
+    assert "cap_add" not in one
+    assert "user" not in one
 
 
 def test_no_password_stands_in_compose():
@@ -246,6 +256,8 @@ HARDENED = {
     "SystemCallFilter": "@system-service", "RestrictAddressFamilies": "AF_UNIX AF_INET AF_INET6",
 }  # fmt: skip
 
+MORE = {"ally-door.service": {"CapabilityBoundingSet": "CAP_NET_BIND_SERVICE"}}  # it listens at port 465
+
 
 def unit(path):
     read = configparser.ConfigParser(strict=False, interpolation=None)
@@ -257,7 +269,7 @@ def unit(path):
 @pytest.mark.parametrize("path", UNITS, ids=lambda path: path.name)
 def test_each_unit_is_hardened_and_starts_a_command_that_is_there(path):
     service = unit(path)["Service"]
-    assert {name: service[name] for name in HARDENED} == HARDENED
+    assert {name: service[name] for name in HARDENED} == {**HARDENED, **MORE.get(path.name, {})}
     assert (service["User"], service["WorkingDirectory"]) == ("ally", HOUSE)
     for line in re.findall(r"^ExecStart(?:Pre)?=(.*)$", path.read_text(encoding="utf-8"), re.MULTILINE):
         python, module, bot, command = shlex.split(line)
@@ -281,6 +293,11 @@ def test_systemd_understands_the_units(tmp_path):
     )
     ours = [line for line in done.stderr.splitlines() if "ally-" in line]
     assert ours == []
+
+
+def test_the_door_has_the_one_right_that_it_needs_and_no_other_unit_has_any():
+    rights = {path.name: unit(path)["Service"].get("AmbientCapabilities", "") for path in UNITS}
+    assert {name: given for name, given in rights.items() if given} == {"ally-door.service": "CAP_NET_BIND_SERVICE"}
 
 
 def test_a_backup_is_made_every_night():

@@ -9,6 +9,7 @@ from flows.words import Done, Start
 from tests import (
     test_flow_card,
     test_flow_compose,
+    test_flow_door,
     test_flow_integrate,
     test_flow_mailbox,
     test_flow_welcome_menu_privacy,
@@ -45,6 +46,7 @@ def test_every_state_can_be_entered_and_left(name):
 TOLD = {
     "mailbox": [*test_flow_mailbox.STORY.values(), *test_flow_mailbox.MANAGED.values()],
     "card": [*test_flow_card.STORY.values()],
+    "door": [*test_flow_door.STORY.values()],
     "integrate": [*test_flow_integrate.STORY.values()],
     "compose": [*test_flow_compose.STORY.values()],
     "menu": [*test_flow_welcome_menu_privacy.IN_THE_MENU.values()],

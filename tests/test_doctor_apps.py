@@ -10,7 +10,7 @@ from bot.doctor_apps import sign_in_apps as examine
 from bot.store import grants, tables
 from bot.store.engine import reading
 from bot.vault import Secret, Unopenable
-from tests.botkit import ADDRESS, run_sql
+from tests.botkit import run_sql
 from tests.signkit import PUBLIC, SignKit
 from tests.test_commands import cli
 
@@ -59,9 +59,8 @@ def test_a_provider_that_gives_no_answer_to_a_code_is_told(kit):
 
 def own_app(kit, secret="", tenant=""):
     made = kit.oidc.register(f"{PUBLIC}/oauth/microsoft/callback")
-    agency = kit.agency and "Agência Sol"
     return made, commands.set_oauth_app(
-        kit.parts, agency, "microsoft", made.client_id, Secret(secret or made.client_secret), tenant
+        kit.parts, "Agência Sol", "microsoft", made.client_id, Secret(secret or made.client_secret), tenant
     )
 
 
@@ -112,6 +111,19 @@ def test_an_app_s_secret_opens_for_no_other_client_and_no_other_tenant(kit):
                 kit.parts.safe.take(db, row.secret_id, kind="oauth.client", use={"provider": "microsoft"})
 
 
+def test_an_app_of_one_id_stands_for_one_tenant_only(kit):
+    """Whatever comes back is known by the app's id alone."""
+    kit.join()
+    with pytest.raises(commands.CannotBe, match="another tenant"):
+        commands.set_oauth_app(kit.parts, "Agência Sol", "microsoft", kit.app.client_id, Secret("x"), "a.example")
+    commands.add_agency(kit.parts, "Agência Lua", "pt", "UTC", "")
+    commands.set_oauth_app(kit.parts, "Agência Sol", "microsoft", "shared", Secret("x"), "a.example")
+    with pytest.raises(commands.CannotBe, match="another tenant"):
+        commands.set_oauth_app(kit.parts, "Agência Lua", "microsoft", "shared", Secret("x"), "b.example")
+    commands.set_oauth_app(kit.parts, "Agência Lua", "microsoft", "shared", Secret("x"), "a.example")
+    commands.set_oauth_app(kit.parts, "Agência Sol", "microsoft", "own", Secret("x"), "b.example")
+
+
 def test_a_closed_agency_keeps_no_app(kit):
     kit.join()
     own_app(kit)
@@ -119,7 +131,6 @@ def test_a_closed_agency_keeps_no_app(kit):
     assert kit.rows(tables.oauth_app) == []
     with reading(kit.engine) as db:
         assert not grants.any_app(db)
-    assert ADDRESS
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,7 @@ import pytest
 from bot import entrances
 from bot.hands import HANDS
 from bot.mail.wire import send
-from bot.store import entrances as store
-from bot.store import promises, tables
+from bot.store import bounds, promises, tables
 from flows.speech import texts
 from flows.words import (
     EntranceCode,
@@ -98,7 +97,7 @@ def test_a_new_code_voids_the_one_before_and_ten_minutes_void_it_too(kit):
     kit.clock.move(minutes=10)
     assert perform(kit, EVA, UseEntranceCode("222222")) == JoinRefused("unknown")
     with kit.engine.begin() as db:
-        store.forget_old(db, kit.clock.now() + timedelta(seconds=1))
+        bounds.erase(db, tables.entrance_code, kit.clock.now() + timedelta(seconds=1), timedelta())
     assert kit.rows(tables.entrance_code) == []
 
 

@@ -97,7 +97,7 @@ TESTING = [Say("mailbox.testing", {"address": Code(ADDRESS)}), TestLogin(ANA, "g
 OFF = LoginFailed(SWITCHED_OFF, "agency_admin", retry=False)
 REFUSED = LoginFailed("wrong_credentials", "user", retry=False)
 SWITCHED = Stuck(ANA, "g1", SWITCHED_OFF, None, "microsoft")
-SIGNED_IN = Mailbox(ANA, "works", secret_id="g1", signed_in="microsoft", imap=False)
+SIGNED_IN = Mailbox(ANA, "works", secret_id="g1", signed_in="microsoft")
 OTHER_WAY = Say("sign_in.other_way", BRAND)
 ONE_MORE = Say("sign_in.one_more", BRAND)
 
@@ -355,6 +355,8 @@ def test_one_message_says_which_page_to_expect():
         "link": Link("l1"),
     }
     assert ask(AwaitingSignIn(ANA, "google", "l1"), MEMBER).values["site"] == Code("accounts.google.com")
+    elsewhere = replace(MEMBER, house=replace(MEMBER.house, sign_in_pages={"google": "127.0.0.1:8001"}))
+    assert ask(AwaitingSignIn(ANA, "google", "l1"), elsewhere).values["site"] == Code("127.0.0.1:8001")
 
 
 @pytest.mark.parametrize(

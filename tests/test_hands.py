@@ -19,6 +19,7 @@ import bot.hands
 import bot.proofs
 from bot.channels import Later, Refused, Status, Unclear
 from bot.hands import MAX_ERASE_TRIES, MAX_MAIL_TRIES, MAX_TYPING, TYPING, Again, Ended
+from bot.insist import insist
 from bot.live_tests import VAGUE
 from bot.mail.knowledge.providers import Server as WireServer
 from bot.mail.wire.probe import Failed
@@ -1496,7 +1497,7 @@ def test_what_became_of_a_mail_is_noted_with_the_end_of_its_promise_or_not_at_al
 
 
 def test_what_a_mail_server_said_waits_for_our_database(at, monkeypatch):
-    monkeypatch.setattr(bot.hands, "INSIST", 5.0)
+    monkeypatch.setattr(bot.hands, "insist", partial(insist, seconds=5.0))
     move, failures = bot.hands._move, [1, 2]
 
     def fail(*arguments, to, **more):

@@ -531,7 +531,13 @@ def test_an_answer_that_comes_byte_by_byte_is_waited_for_no_longer_than_allowed(
     assert time.monotonic() - begun < 3
 
 
-CUT = ["Content-Length: 100\r\n", "Transfer-Encoding: chunked\r\n", "Content-Encoding: gzip\r\n"]
+def test_a_packed_answer_is_not_unpacked():
+    """Nobody asked for one, and of a packed one without an end not a byte would be seen."""
+    with serving("Content-Encoding: gzip\r\n") as url, pytest.raises(Away, match="not asked for"):
+        oauth.endpoints("google", url, web=HASTY)
+
+
+CUT = ["Content-Length: 100\r\n", "Transfer-Encoding: chunked\r\n"]
 
 
 @pytest.mark.parametrize("head", CUT)

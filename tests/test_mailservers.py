@@ -237,8 +237,8 @@ def test_the_servers_end_with_a_test_process_that_is_killed():
     wait_until(lambda: not any(is_open(int(port)) for port in ports) and not Path(home).exists())
 
 
-def test_a_missing_package_skips_here_and_fails_in_ci(monkeypatch):
-    monkeypatch.setitem(PARTS, "dovecot-lmtpd", Path("/nonexistent"))
+def test_a_missing_package_skips_here_and_fails_in_ci(monkeypatch, tmp_path):
+    monkeypatch.setitem(PARTS, "dovecot-lmtpd", tmp_path / "not there")
     assert MailServers.missing() == "dovecot-lmtpd not installed: run `make world`."
     monkeypatch.setenv("CI", "false")
     with pytest.raises(pytest.skip.Exception, match="dovecot-lmtpd"):

@@ -21,6 +21,7 @@ from bot.mail.wire.account import Account
 from bot.mail.wire.probe import Worked, test_login
 from bot.playground import mail_room, phones
 from bot.playground import stage as stage_room
+from bot.playground.identity import ADDRESSES, CONSENTS, SMTP_SEND
 from bot.playground.mail import FAULTS
 from bot.playground.stage import Stage
 from bot.settings import load
@@ -30,9 +31,11 @@ from bot.vault import new_key
 from bot.web import playground as room
 from flows.reading import invitation_code
 from flows.words import LANGUAGES
+from tests.botkit import eventually
 
 MODULES = sorted(one.name for one in (Path(room.__file__).parent / "static" / "playground").glob("*.js"))
 ANA, BRUNO = "ana@sandbox.test", "bruno@sandbox.test"
+SOL = ADDRESSES[0]
 NUMBER = "+5511912345678"
 PATIENCE = 10
 
@@ -57,6 +60,10 @@ class Bot:
         self.heard.append(request.form.to_dict())
         self.may_answer.wait(PATIENCE)
         return Response(status=self.status)
+
+    def has_heard(self, messages):
+        """Wait until so many have come."""
+        eventually(lambda: len(self.heard) == messages, f"{messages} messages", within=PATIENCE)
 
 
 @pytest.fixture
@@ -138,7 +145,7 @@ def test_what_a_person_writes_and_taps_reaches_the_bot_in_order(stage, bot):
     assert say(stage, "two") == 202
     assert ask(stage, "/say", {"from": NUMBER, "button": "menu.choice:write"}).status_code == 202
     bot.may_answer.set()
-    reached(stage, "delivered")
+    bot.has_heard(3)
     first, second, third = bot.heard
     assert (first["Body"], first["ProfileName"], first["From"]) == ("one", "Ana", f"whatsapp:{NUMBER}")
     assert second["Body"] == "two"
@@ -303,6 +310,48 @@ def test_an_unknown_fault_changes_nothing(stage, kind):
     assert ask(stage, "/mailboxes").json()["fault"] is None
 
 
+def test_who_decides_about_signing_in_can_be_switched(stage):
+    for by in CONSENTS:
+        assert ask(stage, "/consent", {"by": by}).json() == {"consent": by}
+        assert ask(stage, "/mailboxes").json()["consent"] == by
+    for by in ("nobody", None, 7, []):
+        assert ask(stage, "/consent", {"by": by}).status_code == 400
+    assert stage.identity.consent == CONSENTS[-1]
+
+
+def test_the_sign_in_that_was_allowed_last_is_taken_back_if_there_is_one(stage, client_of):
+    assert ask(stage, "/revoke", {}).json() == {"address": ""}
+    client_of(SOL)
+    assert ask(stage, "/revoke", {}).json() == {"address": SOL}
+    assert ask(stage, "/revoke", {}).json() == {"address": ""}
+
+
+@pytest.fixture
+def client_of(stage):
+    """Lets somebody sign in, at once."""
+
+    def signs_in(address):
+        asked = {"scope": SMTP_SEND, "redirect_uri": "", "nonce": "", "challenge": ""}
+        code = stage.identity.take(stage.identity.allow(address, **asked))
+        stage.identity.grant(code, "access", "refresh")
+
+    return signs_in
+
+
+def test_the_mailboxes_that_take_no_password_show_none(stage):
+    boxes = {box["address"]: box for box in ask(stage, "/mailboxes").json()["mailboxes"]}
+    assert [boxes[address]["password"] for address in ADDRESSES] == [""] * len(ADDRESSES)
+
+
+def test_the_second_domain_is_one_where_people_sign_in(stage):
+    own = {"PUBLIC_URL": "http://127.0.0.1:8000", "SECRET_KEYS": new_key()}
+    settings = load(own | stage.environment())
+    provider = Providers.load(settings.providers_extra).for_address(SOL, datetime.now(UTC).date())
+    assert (provider.sign_in, provider.demand, provider.family) == ("microsoft", "oauth_only", "microsoft")
+    assert settings.microsoft_authority.startswith("http://127.0.0.1:")
+    assert settings.graph_url.rpartition(":")[2] in settings.smtp_allow_ports
+
+
 def test_a_stage_that_cannot_start_leaves_nothing_behind(home, monkeypatch):
     before = set(threading.enumerate())
     monkeypatch.setattr(stage_room, "_provider", lambda ports, _today: ports["no such port"])
@@ -382,6 +431,8 @@ EVERY_QUESTION = [
     ("POST", "/playground/api/refuse"),
     ("POST", "/playground/api/invitation"),
     ("POST", "/playground/api/clock"),
+    ("POST", "/playground/api/consent"),
+    ("POST", "/playground/api/revoke"),
     ("POST", "/playground/api/arrive"),
     ("GET", "/playground/api/office/pt"),
     ("POST", "/playground/api/office/pt/admin"),

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from bot.search import Search
 from flows import saved
 from flows.conversation import FLOWS, awaits_secret
-from flows.facts import Mailbox
+from flows.door import AwaitingKey
+from flows.facts import Knock, Mailbox
 from flows.reading import COMMANDS
 from flows.saved import MAX_BYTES
 from flows.sign_in import AwaitingSignIn
@@ -41,8 +42,22 @@ from flows.words import (
     TestSlow,
     TurnFailed,
 )
-from tests.flowkit import ADDRESS, CODE, ELSEWHERE, GMAIL, MICROSOFT, OUTLOOK, WORKS, Player, account_of, facts, shown
+from tests.flowkit import (
+    ADDRESS,
+    CODE,
+    DOOR,
+    ELSEWHERE,
+    GMAIL,
+    MICROSOFT,
+    OUTLOOK,
+    WORKS,
+    Player,
+    account_of,
+    facts,
+    shown,
+)
 
+KEY = "ab23-cd45-ef67-gh89-jk23-mn45-pq67"
 CAUSES = sorted(name.removeprefix("cause.") for name in texts("en") if name.startswith("cause."))
 SEARCH = Search()
 KINDS = ["voice", "image", "video", "document", "sticker", "contact", "location", "other", "hologram"]
@@ -137,6 +152,20 @@ class Walker:
             before = len(self.player.messages)
             self.player.happens(failed or granted)
             assert len(self.player.messages) > before
+
+    def key(self, typed):
+        """What happens on the page behind a link to a key: it is shown, perhaps said to be typed in."""
+        if isinstance(self.player.envelope.state, AwaitingKey) and self.player.known.mailbox:
+            self.player.show_key()
+            if typed:
+                self.player.type_key()
+
+    def knock(self, refusal):
+        """What the door sees of Ally."""
+        known = self.player.known
+        if known.mailbox and known.mailbox.door:
+            came = None if refusal is None else Knock(date(2026, 3, 2), "10:12", refusal)
+            self.player.known = replace(known, mailbox=replace(known.mailbox, knock=came))
 
     def news(self, event):
         before = self.player.envelope
@@ -258,6 +287,26 @@ def test_a_random_sign_in_keeps_every_promise(walk, provider, role):
         walker.write(step)
     walker.player.release()
     walked(walker, walk)
+
+
+with_a_door = st.one_of(
+    st.tuples(st.just("write"), st.sampled_from(["help", "link", "back", "done", "menu", "535 5.7.8 refused", KEY])),
+    st.tuples(st.just("tap"), st.integers(0, 5)),
+    st.tuples(st.just("key"), st.booleans()),
+    st.tuples(st.just("knock"), st.sampled_from([None, "", "wrong_key", "eclipse"])),
+    st.tuples(st.just("news"), st.sampled_from(NEWS)),
+    st.tuples(st.just("change"), st.sampled_from(["broken", "works", "off", "none"])),
+)
+
+
+@bounded
+@given(st.lists(with_a_door, max_size=25), st.sampled_from(LANGUAGES), st.sampled_from(["member", "admin"]))
+def test_a_random_key_keeps_every_promise(walk, language, role):
+    walker = Walker(language, WORKS, role=role, house=DOOR)
+    walker.write("hi")
+    walker.player.tap("card")
+    walked(walker, walk)
+    assert KEY not in walker.player.saved + str(walker.player.effects)
 
 
 WRITTEN = [

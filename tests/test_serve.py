@@ -1,18 +1,23 @@
 """`python -m bot serve`: one command for everything, which ends as a whole and brings back what died."""
 
 import os
+import re
 import signal
+import smtplib
 import socket
+import ssl
 import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import psutil
 import pytest
 import requests
 
+from bot import serve
 from bot.settings import Settings
 from bot.vault import new_key
 from tests.botkit import eventually
@@ -159,7 +164,9 @@ def test_without_an_account_it_is_the_playground_whose_processes_share_one_clock
     with served(home, port, log, **WITHOUT_ACCOUNT, SSH_CONNECTION="192.0.2.1 1 192.0.2.2 22"):
         url = f"http://127.0.0.1:{port}/playground"
         assert requests.get(url, timeout=10).status_code == 200
-        assert requests.post(f"{url}/api/arrive", json={"language": "en"}, timeout=20).status_code == 202
+        arrives = partial(requests.post, f"{url}/api/arrive", json={"language": "en"}, timeout=20)
+        # The page tries again, too: Slack waits three seconds, and a process that has just started may need more.
+        eventually(lambda: arrives().status_code == 202, "somebody arrives", within=60)
         homes = f"{url}/api/office/en"
         eventually(lambda: requests.get(homes, timeout=10).json()["admin"]["home"], "the admin sees a home", within=20)
         person = {"from": "+12125550100", "body": "hello"}
@@ -175,6 +182,33 @@ def test_without_an_account_it_is_the_playground_whose_processes_share_one_clock
     text = log.read_text()
     assert f"open http://127.0.0.1:{port}/playground " in text
     assert f"ssh -L {port}:127.0.0.1:{port} " in text
+
+
+def test_the_playground_has_a_door_where_it_is_asked_for(tmp_path):
+    home, port, log = tmp_path / "var", free_port(), tmp_path / "log"
+    with served(home, port, log, **WITHOUT_ACCOUNT, PLAYGROUND_DOOR="yes"):
+        told = re.search(r"The door: (\S+):(\d+), TLS, signed by (\S+)", log.read_text())
+        context = ssl.create_default_context(cafile=told[3])
+        opened = partial(smtplib.SMTP_SSL, told[1], int(told[2]), "ally.example", timeout=10, context=context)
+        eventually(lambda: is_open(int(told[2])), "the door is open", within=20)
+        with opened() as guest, pytest.raises(smtplib.SMTPAuthenticationError):
+            guest.login("ana@sandbox.test", "girafa")
+
+
+def is_open(port):
+    with socket.socket() as sock:
+        return sock.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_a_process_that_is_not_needed_never_stops_the_others(monkeypatch):
+    monkeypatch.setattr(serve, "PAUSE", 0.0)
+    door = serve._Child("door", [sys.executable, "-c", "raise SystemExit(1)"], {}, needed=False)
+    for _ in range(serve.MAX_EARLY + 2):
+        door._process.wait(20)
+        door.look()  # it ended
+        door.look()  # and is started again
+    door._process.wait(20)
+    assert door._early > serve.MAX_EARLY
 
 
 def heard(phone):

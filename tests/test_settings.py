@@ -147,8 +147,20 @@ WRONG = [
     ("DNS_SERVER", "192.0.2.1:99999"),
     ("DNS_SERVER", "192.0.2"),
     ("PROVIDERS_EXTRA", "/nowhere/providers.yaml"),
+    ("DOOR_HOST", "https://door.example.com"),
+    ("DOOR_HOST", "door.example.com:465"),
+    ("DOOR_HOST", "192.0.2.1"),
+    ("DOOR_HOST", "door_1.example.com"),
+    ("DOOR_HOST", "door.example.com"),
+    ("DOOR_CERT", "/nowhere/girafa.pem"),
+    ("DOOR_KEY", "/nowhere/girafa.key"),
+    ("DOOR_PORT", "0"),
+    ("DOOR_PORT", "70000"),
+    ("DOOR_PORT", "smtps"),
+    ("PLAYGROUND_DOOR", "perhaps"),
     ("LOG_FORMAT", "xml"),
     ("SIGNUP", "open"),
+    ("BROKER_URL", "https://girafa.example.com"),
     ("RETENTION_DAYS", "0"),
     ("RETENTION_DAYS", "4000"),
     ("RETENTION_DAYS", "for ever"),
@@ -291,6 +303,35 @@ def test_people_are_reached_at_the_desk_or_at_a_contact(account):
 def test_a_twilio_account_alone_needs_a_contact():
     without = {name: value for name, value in REAL.items() if name != "SUPPORT_CONTACT"}
     assert "SUPPORT_CONTACT" in wrong(**without)
+
+
+@pytest.fixture
+def door(tmp_path):
+    for name in ("cert.pem", "key.pem"):
+        (tmp_path / name).write_text("-")
+    return {
+        "DOOR_HOST": "Door.Example.com.",
+        "DOOR_CERT": str(tmp_path / "cert.pem"),
+        "DOOR_KEY": str(tmp_path / "key.pem"),
+    }
+
+
+def test_the_door_is_closed_unless_the_operator_opens_it():
+    settings = load({})
+    assert (settings.door_host, settings.door_cert, settings.door_key, settings.door_port) == ("", None, None, 465)
+
+
+def test_the_door_opens_with_its_name_certificate_and_key(door):
+    settings = load({**door, "DOOR_PORT": "4650"})
+    assert (settings.door_host, settings.door_port) == ("door.example.com", 4650)
+    assert settings.door_key.name == "key.pem"
+
+
+@pytest.mark.parametrize("missing", ["DOOR_HOST", "DOOR_CERT", "DOOR_KEY"])
+def test_the_door_needs_all_three_or_none(door, missing):
+    sentence = wrong(**{name: value for name, value in door.items() if name != missing})
+    assert sentence.startswith(f"{missing}: the door needs")
+    assert wrong(**{missing: door[missing]}).startswith("DOOR_")
 
 
 def test_the_hours_of_the_desk_are_read_and_none_means_always():

@@ -6,9 +6,11 @@ from datetime import timedelta
 import pytest
 import trustme
 
+import bot.hands
+from bot.mail.wire.send import Later
 from bot.store import promises, tables
 from flows.speech import sentence
-from flows.words import Account, MailAccepted, Server
+from flows.words import Account, Server
 from tests.botkit import ADDRESS
 from tests.faulty_smtp import FaultySMTP, client_context, loopback_network, server_context
 from tests.graph_server import GraphServer
@@ -164,4 +166,17 @@ def test_a_mail_that_graph_may_have_taken_is_told_as_unknown_and_not_sent_twice(
         kit.work()
         assert kit.rows(tables.outgoing_mail)[0].state == "unknown"
         assert len(server.folder("bia@client.test")) == 1
-        assert MailAccepted
+
+
+def test_a_server_that_wants_to_be_left_alone_is(database_url, tmp_path, oidc, authority, monkeypatch):
+    with graph(database_url, tmp_path, oidc, authority) as (kit, _server):
+        set_up(kit)
+        busy = Later("data", "server_temporary_failure", "wait", "429", (), 900.0)
+        monkeypatch.setattr(bot.hands, "hand_over", lambda *_a, **_m: busy)
+        write(kit)
+        [due] = [one.due_at for one in kit.promised("SendMail")]
+        assert due >= kit.clock.now() + timedelta(seconds=900)
+        monkeypatch.undo()
+        kit.clock.move(seconds=900)
+        kit.work()
+        assert kit.rows(tables.outgoing_mail)[0].state == "accepted"

@@ -70,7 +70,7 @@ def test_no_row_of_buttons_is_longer_than_a_person_can_take_in():
         for one in ALL
         if "team.list" not in one.id and "who_is_paid" not in one.id  # names of people, of companies
     }
-    assert {name: found for name, found in rows.items() if max(found, default=0) > 6} == {}
+    assert {name: found for name, found in rows.items() if max(found, default=0) > 7} == {}
 
 
 @pytest.mark.world

@@ -10,7 +10,7 @@ import pytest
 from bot import people, team
 from bot.calendar import next_day_hour
 from bot.scene import Scene
-from bot.store import access, mailboxes, tables
+from bot.store import bounds, mailboxes, tables
 from bot.store import people as people_store
 from bot.vault import Secret
 from flows.menu import ChoosingLanguage
@@ -31,6 +31,7 @@ from flows.words import (
     RemindMember,
     SaveMailbox,
     SetRole,
+    TakeKey,
     TeamChanged,
     TeamRefused,
 )
@@ -194,7 +195,7 @@ def test_an_admin_of_another_agency_decides_nothing(kit):
 def test_old_wishes_are_forgotten(kit):
     wish(kit)
     with kit.engine.begin() as db:
-        access.forget_old(db, kit.clock.now() + timedelta(seconds=1))
+        bounds.erase(db, tables.access_request, kit.clock.now() + timedelta(seconds=1), timedelta())
     assert kit.rows(tables.access_request) == []
 
 
@@ -431,7 +432,7 @@ def everything(kit, theirs):
     """All that could be asked for a member or a wish, by id."""
     return [
         ExcludeMember(theirs), PauseMember(theirs, off=True), PauseMember(theirs, off=False), RemindMember(theirs),
-        SetRole(theirs, "admin"), SetRole(theirs, "member"), DecideAccess(theirs, granted=True),
+        TakeKey(theirs), SetRole(theirs, "admin"), SetRole(theirs, "member"), DecideAccess(theirs, granted=True),
     ]  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from bot.vault import (
     KINDS,
     MAX_KEYS,
     BadKey,
+    Cover,
     Secret,
     Unopenable,
     Vault,
@@ -235,6 +236,17 @@ def test_a_token_is_long_fits_a_link_and_is_known_by_its_hash():
         assert stored == token_hash(clear)
         assert len(stored) == 64
         assert clear not in stored
+
+
+def test_what_is_hidden_in_an_address_is_read_by_its_own_page_only():
+    cover = Cover(b"k" * 32, "one page")
+    hidden = cover.hide("ana@agency.test")
+    assert cover.read(hidden) == "ana@agency.test"
+    assert b"ana" not in base64.urlsafe_b64decode(hidden)
+    assert set(hidden) <= set(string.ascii_letters + string.digits + "-_=")
+    others = (Cover(b"k" * 32, "another page"), Cover(b"x" * 32, "one page"))
+    assert [other.read(hidden) for other in others] == [None, None]
+    assert [cover.read(one) for one in ("", "é", "x" * 4000, hidden[:-4], hidden[1:], f"{hidden}x")] == [None] * 6
 
 
 def test_any_text_from_outside_has_a_token_hash():

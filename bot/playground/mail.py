@@ -8,6 +8,8 @@ in *Sent* but the mail program itself, over IMAP. All mail lives in memory and i
 from __future__ import annotations
 
 import asyncio
+import base64
+import binascii
 import contextlib
 import email
 import email.policy
@@ -26,7 +28,7 @@ from typing import TYPE_CHECKING, Self, cast
 from weakref import WeakSet
 
 import trustme
-from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
+from aiosmtpd.smtp import MISSING, SMTP, AuthResult, LoginPassword
 from proxyprotocol.sock import SocketInfo
 from pymap.backend.dict import Config, Identity, Login, Session
 from pymap.backend.dict.filter import FilterSet
@@ -36,7 +38,11 @@ from pymap.exceptions import AuthorizationFailure, InvalidAuth
 from pymap.imap import IMAPServer
 from pymap.parsing.message import AppendMessage
 from pymap.parsing.specials import FetchRequirement
+from pysasl import SASLAuth
 from pysasl.identity import ClearIdentity
+
+from bot.playground import xoauth2
+from bot.playground.identity import SMTP_SEND
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
@@ -163,15 +169,21 @@ class Sandbox:
     host = HOST
 
     def __init__(
-        self, home: Path, *, mailboxes: Mapping[str, str] = MAILBOXES, ports: Mapping[str, int] | None = None
+        self,
+        home: Path,
+        *,
+        mailboxes: Mapping[str, str] = MAILBOXES,
+        ports: Mapping[str, int] | None = None,
+        tokens: xoauth2.Tokens | None = None,
     ) -> None:
         """Prepare a server that keeps its certificate below `home`, in `sandbox/`; nothing starts yet.
 
         `mailboxes` maps addresses to passwords. `ports` fixes any of the ports; for the others free ones are found.
+        `tokens` knows further mailboxes, which behave as Microsoft's: no password, and copies are filed by themselves.
         """
         self.ports: dict[str, int] = {"smtps": 0, "submission": 0, "imaps": 0} | dict(ports or {})
         self._folder = home / "sandbox"
-        self._office = _PostOffice({address.lower(): password for address, password in mailboxes.items()})
+        self._office = _PostOffice({address.lower(): password for address, password in mailboxes.items()}, tokens)
         self._thread: threading.Thread | None = None
         self._listeners: dict[str, tuple[Callable[[], asyncio.Protocol], ssl.SSLContext | None]] = {}
         self._servers: dict[str, asyncio.Server] = {}
@@ -184,9 +196,19 @@ class Sandbox:
         return self._folder / "ca.pem"
 
     @property
+    def server_pem(self) -> Path:
+        """The certificate for HOST with its key, as a PEM file; there once the server has started."""
+        return self._folder / "server.pem"
+
+    @property
     def passwords(self) -> Mapping[str, str]:
         """The made-up passwords by address, to be shown to whoever tries the sandbox."""
         return self._office.passwords
+
+    @property
+    def signing_in(self) -> Sequence[str]:
+        """The mailboxes that take no password."""
+        return self._office.signing_in
 
     def __enter__(self) -> Self:
         self.start()
@@ -239,6 +261,11 @@ class Sandbox:
         if habit not in HABITS:
             raise ValueError(f"The sandbox knows these habits: {', '.join(HABITS)}.")
         asyncio.run_coroutine_threadsafe(self._office.settle(habit), self._loop).result(SWITCH_SECONDS)
+
+    def post(self, sender: str, recipients: Sequence[str], content: bytes) -> None:
+        """Take a mail that came in another way than by SMTP. TimeoutError when that takes too long."""
+        taken = self._office.take(sender, recipients, content)
+        asyncio.run_coroutine_threadsafe(taken, self._loop).result(SWITCH_SECONDS)
 
     def mailboxes(self) -> dict[str, dict[str, list[SandboxMail]]]:
         """All mail, oldest first: address (or OUTSIDE) -> folder (INBOX, Sent) -> mails. SandboxError when stopped."""
@@ -296,8 +323,11 @@ class Sandbox:
 class _PostOffice:
     """Who has a mailbox, what lies in it, and which fault is played. Lives in the server's loop."""
 
-    def __init__(self, passwords: dict[str, str]) -> None:
+    def __init__(self, passwords: dict[str, str], tokens: xoauth2.Tokens | None = None) -> None:
         self.passwords = passwords
+        self.tokens = tokens
+        self.signing_in = tokens.addresses if tokens else ()
+        self._addresses = frozenset((*passwords, *self.signing_in))
         self.fault: _Fault | None = None
         self.habit = HABITS[0]
         self.answering: asyncio.Event
@@ -308,8 +338,8 @@ class _PostOffice:
         """Begin with empty mailboxes."""
         self.answering = asyncio.Event()
         self.play(self.fault)
-        self.imap = _ImapConfig()
-        for address in (*self.passwords, OUTSIDE):
+        self.imap = _ImapConfig(self.tokens)
+        for address in (*self.passwords, *self.signing_in, OUTSIDE):
             folders = MailboxSet()
             await folders.add_mailbox(SENT)
             self.imap.set_cache[address] = (folders, FilterSet())
@@ -324,9 +354,14 @@ class _PostOffice:
             elif habit != "no_folder" and SENT not in listed:
                 await folders.add_mailbox(SENT)
 
-    async def file_copy(self, sender: str, content: bytes) -> None:
-        """File the sender's own copy, if this server does such things."""
-        if not self.habit.startswith("files") or sender.lower() not in self.passwords:
+    async def take(self, sender: str, recipients: Sequence[str], content: bytes) -> None:
+        """Deliver a mail, and file the sender's copy if this server does such things."""
+        await self.deliver(sender, recipients, content)
+        await self._file_copy(sender, content)
+
+    async def _file_copy(self, sender: str, content: bytes) -> None:
+        files = self.habit.startswith("files") or (sender.lower() in self.signing_in and self.habit != "no_folder")
+        if not files or sender.lower() not in self._addresses:
             return
         if self.habit == "files_under_other_ids":
             new = f"Message-ID: <{uuid.uuid4().hex}@sandbox.test>\r\nX-Microsoft-Original-Message-ID:".encode()
@@ -350,13 +385,17 @@ class _PostOffice:
             return known is not None and ClearIdentity(address, known).compare_secret(password)
         return False
 
+    def admits(self, said: bytes, scope: str) -> str:
+        """Who signs in with a token, by what they said; empty: nobody."""
+        return xoauth2.signed_in(said, self.tokens, scope) if self.tokens else ""
+
     def reply(self, stage: str) -> str | None:
         """What the played fault answers at this stage, or None: go on."""
         return self.fault.reply if self.fault and self.fault.stage == stage else None
 
     async def deliver(self, sender: str, recipients: Sequence[str], content: bytes) -> None:
         """Put a mail into the INBOX of each recipient that is ours, and once into OUTSIDE for all others."""
-        ours = {address.lower() for address in recipients} & self.passwords.keys()
+        ours = {address.lower() for address in recipients} & self._addresses
         others = [address for address in recipients if address.lower() not in ours]
         for mailbox, delivered_to in [*((address, address) for address in sorted(ours)), (OUTSIDE, ", ".join(others))]:
             if delivered_to:
@@ -389,6 +428,7 @@ class _SmtpHandler:
     """What the SMTP server answers, in aiosmtpd's hooks (aiosmtpd.readthedocs.io, "Handlers")."""
 
     def __init__(self, office: _PostOffice) -> None:
+        self.takes_tokens = office.tokens is not None
         self._office = office
 
     async def handle_EHLO(  # noqa: N802 - aiosmtpd finds its hooks by these names
@@ -405,7 +445,21 @@ class _SmtpHandler:
         address, password = given.login.decode(errors="replace"), given.password.decode(errors="replace")
         if fault is None and self._office.knows(address, password):
             return AuthResult(success=True, auth_data=address.lower())
-        return AuthResult(success=False, handled=False, message=fault or WRONG_PASSWORD)
+        wrong = xoauth2.NO_PASSWORDS if address.lower() in self._office.signing_in else WRONG_PASSWORD
+        return AuthResult(success=False, handled=False, message=fault or wrong)
+
+    async def auth_XOAUTH2(self, server: SMTP, args: Sequence[str]) -> AuthResult:  # noqa: N802
+        if fault := self._office.reply("auth"):
+            return AuthResult(success=False, handled=False, message=fault)
+        try:
+            said = base64.b64decode(args[1], validate=True) if len(args) > 1 else await server.challenge_auth("")
+        except (binascii.Error, ValueError):
+            return AuthResult(success=False, handled=False, message="501 5.5.2 Can't decode base64")
+        if said is not MISSING and (address := self._office.admits(said, SMTP_SEND)):
+            return AuthResult(success=True, auth_data=address)
+        if said is MISSING or await server.challenge_auth(xoauth2.challenge(SMTP_SEND)) is MISSING:
+            return AuthResult(success=False)  # the client gave up, and has its answer
+        return AuthResult(success=False, handled=False, message=xoauth2.WRONG_TOKEN)
 
     async def handle_MAIL(  # noqa: N802
         self, _server: SMTP, session: SmtpSession, envelope: Envelope, address: str, options: list[str]
@@ -433,8 +487,7 @@ class _SmtpHandler:
         sender, content = envelope.mail_from or "", envelope.original_content or b""
         if refusal := self._office.reply("data"):
             return refusal
-        await self._office.deliver(sender, envelope.rcpt_tos, content)
-        await self._office.file_copy(sender, content)
+        await self._office.take(sender, envelope.rcpt_tos, content)
         if self._office.reply("dot") is not None and server.transport is not None:
             server.transport.close()  # the mail is taken, and nobody is told
         return f"250 2.0.0 Ok: queued as {uuid.uuid4().hex[:11].upper()}"
@@ -468,6 +521,7 @@ class _Smtp(_Remembered, SMTP):
         super().__init__(
             handler,
             authenticator=handler.authenticate,
+            auth_exclude_mechanism=() if handler.takes_tokens else (xoauth2.MECHANISM,),
             hostname=HOST,
             ident="ESMTP sandbox",
             data_size_limit=MESSAGE_BYTES,
@@ -514,7 +568,7 @@ class _BoundedReader(asyncio.StreamReader):
 class _ImapConfig(Config):
     """pymap's settings: TLS lies outside, passwords are judged by the post office, mail is bounded."""
 
-    def __init__(self) -> None:
+    def __init__(self, tokens: xoauth2.Tokens | None) -> None:
         super().__init__(
             Namespace(passlib_cfg=None, proxy_protocol=None),
             demo_data=False,
@@ -526,6 +580,12 @@ class _ImapConfig(Config):
             cpu_subsystem=Subsystem.for_asyncio(),
             max_append_len=MESSAGE_BYTES,
         )
+        self._tokens = tokens
+
+    @property
+    def tls_auth(self) -> SASLAuth:
+        usual = super().tls_auth
+        return SASLAuth([*usual.server_mechanisms, xoauth2.ForImap(self._tokens)]) if self._tokens else usual
 
     @property
     def commands(self) -> Commands:
@@ -555,6 +615,8 @@ class _ImapLogin(Login):
         address = credentials.authcid.lower()
         known = self._office.passwords.get(address)
         with contextlib.suppress(ValueError):
+            if isinstance(credentials, xoauth2.Admitted):
+                return _ImapIdentity(credentials.authzid, self, None, frozenset())
             if known is not None and credentials.verify(ClearIdentity(credentials.authcid, known)):
                 return _ImapIdentity(address, self, None, frozenset())
         raise InvalidAuth("Authentication failed.")

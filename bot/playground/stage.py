@@ -1,35 +1,40 @@
-"""The stage of the playground: stand-ins for Twilio, Slack and a mail server, and what its page asks of them.
+"""The stage of the playground: stand-ins for Twilio, Slack, Microsoft and a mail server, and what its page asks.
 
 Everything between them is the product itself: messages come in as signed webhooks and go out through Twilio's and
 Slack's SDKs, mail leaves over real SMTP. The page reaches the stage through the web process only
 (`bot/web/playground.py`). All of it lives in memory: after a restart the phones are empty, and the conversations go on.
-What else is to be played one day (a provider's page for signing in) starts beside these and adds its settings.
+What else is to be played one day starts beside these and adds its settings.
 """
 
 import contextlib
 import json
 import re
-import threading
-from collections.abc import Iterator, Mapping, Sequence
+import socket
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import yaml
 from flask import Flask, Response, abort, jsonify, request
 from werkzeug.exceptions import HTTPException
-from werkzeug.serving import WSGIRequestHandler, make_server
 
 from bot.clock import SharedClock
 from bot.desk.hours import read_hours
 from bot.mail.knowledge.providers import shipped
 from bot.playground.cast import HOURS, ZONE
+from bot.playground.identity import CLIENT_ID, CONSENTS, Identity
+from bot.playground.identity import DOMAIN as OFFICE
+from bot.playground.identity import PROVIDER as OFFICE_NAME
+from bot.playground.identity_page import PATH, served_identity
+from bot.playground.loopback import served
 from bot.playground.mail import FAULTS, HOST, Sandbox
 from bot.playground.mail_room import MailRoom
 from bot.playground.office import Office, known
 from bot.playground.phones import Phones
 from bot.playground.samples import SAMPLES
-from bot.playground.twilio import LOOPBACK, TwilioStandIn
+from bot.playground.twilio import TwilioStandIn
 from bot.playground.twilio_api import MAX_ID
 
 DOMAIN = "sandbox.test"
@@ -39,6 +44,7 @@ MAX_BODY = 4096  # characters that WhatsApp lets a person write in one message
 MAX_NAME = 100
 MAX_REQUEST = 32 * 1024  # bytes: MAX_BODY characters, percent-encoded or escaped
 JUMPS = {"minutes": timedelta(minutes=5), "hour": timedelta(hours=1), "day": timedelta(days=1)}
+LISTEN = "127.0.0.1"
 MORNING = "morning"  # the next one on which the support team works
 _NUMBER = re.compile(r"\+\d{6,15}", re.ASCII)
 
@@ -47,21 +53,26 @@ class Stage:
     """The stand-ins of one playground, served on free ports of this machine from threads of this process.
 
     `home`: a folder of ours, for the certificates and the mail provider's entry. `webhook_url`: where the bot takes
-    WhatsApp messages (PUBLIC_URL and `/whatsapp`). Raises SandboxError or OSError when a stand-in cannot start.
+    WhatsApp messages (PUBLIC_URL and `/whatsapp`). `door`: whether Ally's mails come in through us. Raises SandboxError
+    or OSError when a stand-in cannot start.
     """
 
-    def __init__(self, home: Path, webhook_url: str) -> None:
+    def __init__(self, home: Path, webhook_url: str, *, door: bool = False) -> None:
         self._site = webhook_url.partition("#")[0].removesuffix("/whatsapp")
         self._time = home / "ahead"
         self.clock = SharedClock(self._time)
         self.twilio = TwilioStandIn(webhook_url=webhook_url, now=self.clock.now)
         self.office = Office(f"{self._site}/slack/events", self.clock.now)
-        self.sandbox = Sandbox(home)
+        self.identity = Identity(f"{self._site}/oauth/microsoft/callback", self.clock.now)
+        self.sandbox = Sandbox(home, tokens=self.identity)
         self.url = ""
+        self.identity_url = ""
         self._home = home
         self._phones = Phones(self.twilio, self.clock.now)
         self._running = contextlib.ExitStack()
         self._mail: Mapping[str, str] = {}
+        self._with_door = door
+        self._door: Mapping[str, str] = {}
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as starting:
@@ -69,9 +80,11 @@ class Stage:
             starting.enter_context(self.twilio)
             starting.enter_context(self.office)
             starting.callback(self._phones.close)
-            app = _app(self._phones, MailRoom(self.sandbox), self.office, self.clock)
-            self.url = starting.enter_context(_served(app))
+            self.identity_url = starting.enter_context(served_identity(self.identity, self.sandbox.post))
+            app = _app(self._phones, MailRoom(self.sandbox), self.office, self.clock, self.identity)
+            self.url = starting.enter_context(served(app, "stage"))
             self._mail = mail_settings(self.sandbox, self._home)
+            self._door = door_settings(self.sandbox) if self._with_door else {}
             self._running = starting.pop_all()
         return self
 
@@ -88,9 +101,21 @@ class Stage:
             "PLAYGROUND_URL": self.url,
             "PLAYGROUND_CLOCK": str(self._time.resolve()),
             **self._mail,
+            **self._sign_in(),
+            **self._door,
             **self.office.environment(),
             "PRIVACY_URL": f"{self._site}/privacy",
             "SUPPORT_CONTACT": SUPPORT,
+        }
+
+    def _sign_in(self) -> dict[str, str]:
+        """Microsoft's part; the guard lets the bot go to Graph as it lets it go to the mail server."""
+        return {
+            "MICROSOFT_CLIENT_ID": CLIENT_ID,
+            "MICROSOFT_CLIENT_SECRET": self.identity.client_secret,
+            "MICROSOFT_AUTHORITY": f"{self.identity_url}{PATH}",
+            "GRAPH_URL": self.identity_url,
+            "SMTP_ALLOW_PORTS": f"{self._mail['SMTP_ALLOW_PORTS']} {urlsplit(self.identity_url).port}",
         }
 
 
@@ -103,8 +128,10 @@ def mail_settings(
     the sandbox was looked up, if not really today.
     """
     providers = home / "providers.yaml"
+    looked_up = today or datetime.now(UTC).date()
     rows = [
-        _provider(sandbox.ports, today or datetime.now(UTC).date()),
+        _provider(sandbox.ports, looked_up),
+        *([_office(sandbox.ports, looked_up)] if sandbox.signing_in else []),
         *(_played(one, domains, sandbox.ports) for one, domains in (played or {}).items()),
     ]
     providers.write_text(yaml.safe_dump({"providers": rows}, sort_keys=False), encoding="utf-8")
@@ -118,6 +145,15 @@ def mail_settings(
     }
 
 
+def door_settings(sandbox: Sandbox) -> dict[str, str]:
+    """The settings of a door at a free port of this machine, which shows the running sandbox's certificate."""
+    with socket.socket() as probe:
+        probe.bind((LISTEN, 0))
+        port = probe.getsockname()[1]
+    pem = str(sandbox.server_pem.resolve())
+    return {"DOOR_HOST": HOST, "DOOR_CERT": pem, "DOOR_KEY": pem, "DOOR_PORT": str(port)}
+
+
 def _provider(ports: Mapping[str, int], today: date) -> dict[str, Any]:
     """The sandbox as a row of the table of providers: a hoster like many, with a plain password."""
     return {
@@ -128,6 +164,22 @@ def _provider(ports: Mapping[str, int], today: date) -> dict[str, Any]:
         "servers": _servers(ports),
         "imap": _imap(ports),
         "sent_copy": "never",
+        "checked": today,
+    }
+
+
+def _office(ports: Mapping[str, int], today: date) -> dict[str, Any]:
+    """The second domain: a provider that takes no password, where people sign in as at Microsoft."""
+    return {
+        "id": "sandbox_office",
+        "family": "microsoft",
+        "name": OFFICE_NAME,
+        "domains": [OFFICE],
+        "servers": [{"host": HOST, "port": ports["submission"], "security": "starttls"}],
+        "imap": _imap(ports),
+        "sent_copy": "auto",
+        "sign_in": "microsoft",
+        "policy": [{"demand": "oauth_only"}],
         "checked": today,
     }
 
@@ -157,14 +209,14 @@ def _imap(ports: Mapping[str, int]) -> list[dict[str, Any]]:
 # --- what the page asks -----------------------------------------------------------------------------------------------
 
 
-def _app(phones: Phones, mail: MailRoom, office: Office, clock: SharedClock) -> Flask:
+def _app(phones: Phones, mail: MailRoom, office: Office, clock: SharedClock, identity: Identity) -> Flask:
     """The questions of the page, in JSON; every problem is an HTTP status with `{"problem": its name}`."""
     app = Flask("stage", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_REQUEST
-    app.before_request(_only_this_machine)
     app.register_error_handler(HTTPException, _problem)
     _add_phones(app, phones)
-    _add_mailboxes(app, mail, clock)
+    _add_mailboxes(app, mail, clock, identity)
+    _add_sign_in(app, identity)
     _add_office(app, office)
     return app
 
@@ -191,11 +243,11 @@ def _add_phones(app: Flask, phones: Phones) -> None:
         return jsonify(phones.shown(number, request.args.get("after", 0, type=int)))
 
 
-def _add_mailboxes(app: Flask, mail: MailRoom, clock: SharedClock) -> None:
+def _add_mailboxes(app: Flask, mail: MailRoom, clock: SharedClock, identity: Identity) -> None:
     @app.get("/mailboxes")
     def mailboxes() -> Response:
-        """The sandbox's mailboxes with their passwords, how its mail server behaves, and what time it is."""
-        return jsonify({**mail.shown(), "now": clock.now().isoformat()})
+        """The sandbox's mailboxes with their passwords, how the stand-ins behave, and what time it is."""
+        return jsonify({**mail.shown(), "consent": identity.consent, "now": clock.now().isoformat()})
 
     @app.post("/refuse")
     def refuse() -> Response:
@@ -214,6 +266,23 @@ def _add_mailboxes(app: Flask, mail: MailRoom, clock: SharedClock) -> None:
             abort(400)
         clock.move(JUMPS[by] if by in JUMPS else _morning(clock.now()) - clock.now())
         return jsonify({"now": clock.now().isoformat()})
+
+
+def _add_sign_in(app: Flask, identity: Identity) -> None:
+    @app.post("/consent")
+    def decide() -> Response:
+        """{"by": one of CONSENTS}: who decides from now on whether somebody may sign in."""
+        by = _wish().get("by")
+        known = next((one for one in CONSENTS if one == by), None)
+        if known is None:
+            abort(400)
+        identity.consent = known
+        return jsonify({"consent": known})
+
+    @app.post("/revoke")
+    def revoke() -> Response:
+        """What was granted last is taken back; `address`: whose it was, empty if there is nothing."""
+        return jsonify({"address": identity.revoke_last()})
 
 
 def _morning(now: datetime) -> datetime:
@@ -272,33 +341,5 @@ def _is_whole(text: str) -> bool:
     return not any("\ud800" <= sign <= "\udfff" for sign in text)
 
 
-def _only_this_machine() -> None:
-    """A page from elsewhere must not speak to it through this machine's browser (DNS rebinding)."""
-    if request.host.rpartition(":")[0] not in LOOPBACK:
-        abort(403)
-
-
 def _problem(error: HTTPException) -> tuple[Response, int]:
     return jsonify({"problem": error.name}), error.code or 500
-
-
-class _Quiet(WSGIRequestHandler):
-    """One request a connection, and no line in the log: it would hold telephone numbers."""
-
-    protocol_version = "HTTP/1.0"
-
-    def log(self, type: str, message: str, *args: object) -> None:  # noqa: A002 - werkzeug's name
-        """Nothing."""
-
-
-@contextlib.contextmanager
-def _served(app: Flask) -> Iterator[str]:
-    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_Quiet)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), name="stage")
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

@@ -2,7 +2,8 @@
 
 A day gets one digest, over the digest of the day before and every entry of the day in its order. It stands in
 `audit_day` and in the log, so whoever changes an old entry has to change every digest since, and those in the logs.
-Neither table can be changed or emptied by a statement (migration 0016).
+No statement can change them, or erase what is younger than two years (migration 0016); of days that are older the
+digests stay, so that the chain has no gap.
 """
 
 import hashlib
@@ -14,6 +15,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from bot.store import bounds
 from bot.store.engine import Connection, Row
 from bot.store.tables import audit, audit_day
 
@@ -60,24 +62,27 @@ def seal_days(db: Connection, now: datetime) -> list[Day]:
     return sealed
 
 
-def verify(db: Connection) -> Day | None:
+def verify(db: Connection, now: datetime) -> Day | None:
     """Compare every sealed day with what stands there; the last one, or None when none is sealed yet.
 
-    Raises Tampered.
+    Of days whose entries have had their time only the digest is left. Raises Tampered.
     """
     last: Day | None = None
+    whole = (now.astimezone(UTC) - bounds.KEEP_RECORDS).date() + DAY  # the first day that nothing may be missing of
     for row in db.execute(select(audit_day).order_by(audit_day.c.day)):
-        last = _checked(db, Day(row.day, row.entries, row.digest), last)
+        last = _checked(db, Day(row.day, row.entries, row.digest), last, whole)
     return last
 
 
-def _checked(db: Connection, stored: Day, before: Day | None) -> Day:
+def _checked(db: Connection, stored: Day, before: Day | None, whole: date) -> Day:
     if before is None:
         first = _first(db)
         if first is not None and first < stored.day:
             raise Tampered(f"{first:%Y-%m-%d}: this day has entries, and it was never sealed.")
     elif stored.day != before.day + DAY:
         raise Tampered(f"{before.day + DAY:%Y-%m-%d}: the digest of this day is gone.")
+    if stored.day < whole:
+        return stored
     found = _sealed(db, stored.day, before.digest if before is not None else "")
     if found.entries != stored.entries:
         raise Tampered(f"{stored.day:%Y-%m-%d}: {stored.entries} entries were sealed, {found.entries} are there.")

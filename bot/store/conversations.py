@@ -21,9 +21,7 @@ from bot.store.tables import (
     in_state,
     inbound,
     message,
-    outgoing_mail,
     promise,
-    staff_line,
 )
 
 _REMEMBER = upsert(inbound).on_conflict_do_nothing().returning(inbound.c.at)
@@ -279,16 +277,6 @@ def close_case(db: Connection, conversation_id: UUID, at: datetime, end: str = "
         promises.one_at(db, conversation_id, promises.SHOW_CASE, at, at)
         promises.one_at(db, conversation_id, promises.CASE_TIME, None, at)
     db.execute(update(conversation).where(conversation.c.id == conversation_id).values(owner="bot"))
-
-
-def forget_old(db: Connection, before: datetime) -> int:
-    """Erase transcripts, what staff wrote, mails and the provider's ids of before a day; how many lines went."""
-    gone = db.execute(delete(message).where(message.c.at < before)).rowcount
-    db.execute(delete(staff_line).where(staff_line.c.at < before))
-    db.execute(delete(outgoing_mail).where(outgoing_mail.c.at < before))
-    db.execute(delete(inbound).where(inbound.c.at < before))
-    db.execute(delete(dead_letter).where(dead_letter.c.at < before))
-    return gone
 
 
 def count(db: Connection) -> int:

@@ -1,17 +1,18 @@
 """The way to PostgreSQL."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import psycopg
+from psycopg.rows import namedtuple_row
 from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-__all__ = ["Connection", "DatabaseDown", "Engine", "Row", "connect", "driver_url", "reading", "together"]
+__all__ = ["Connection", "DatabaseDown", "Engine", "Row", "connect", "driver_url", "reading", "straight", "together"]
 
 # A process that freezes in the middle of a turn must not hold its conversation for ever.
 PATIENCE = "-c lock_timeout=15s -c idle_in_transaction_session_timeout=60s"
@@ -69,9 +70,30 @@ def together(db: Connection) -> Iterator[None]:
         with driver.pipeline():
             yield
     except psycopg.Error as error:
-        if driver.closed:
-            db.invalidate(error)
-        raise DBAPIError.instance(None, None, error, psycopg.Error, hide_parameters=True) from None
+        raise _as_ours(db, error) from None
+
+
+def straight(db: Connection, statement: str, values: Mapping[str, object]) -> list[Row]:
+    """Run a statement as it is written, with `%(name)s` for values, where SQLAlchemy would cost more than PostgreSQL.
+
+    What PostgreSQL has against it is one of SQLAlchemy's errors, as everywhere.
+    """
+    driver: Any = db.connection.driver_connection
+    try:
+        with driver.cursor(row_factory=namedtuple_row) as cursor:
+            cursor.execute(statement, values)
+            return cursor.fetchall() if cursor.description else []
+    except psycopg.Error as error:
+        raise _as_ours(db, error) from None
+
+
+def _as_ours(db: Connection, error: psycopg.Error) -> DBAPIError:
+    """SQLAlchemy's error for one of the driver's; a connection that is gone is not used again."""
+    driver: Any = db.connection.driver_connection
+    if driver.closed:
+        db.invalidate(error)
+    found: Any = DBAPIError.instance(None, None, error, psycopg.Error, hide_parameters=True)
+    return cast("DBAPIError", found)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ A grant has the id of the secret that holds its refresh token and ends with it; 
 which its provider takes back is not erased before that was asked for.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -13,6 +13,7 @@ from sqlalchemy import delete, exists, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from bot.store.engine import Connection, Row
+from bot.store.mailboxes import APPS
 from bot.store.tables import agency, link, mailbox, member, oauth_app, oauth_grant, secret, sign_in
 
 # --- grants -----------------------------------------------------------------------------------------------------------
@@ -138,6 +139,11 @@ def apps(db: Connection) -> list[Row]:
     return list(db.execute(query.where(agency.c.closed_at.is_(None)).order_by(agency.c.name)).all())
 
 
+def apps_of(db: Connection, agency_id: UUID) -> Mapping[str, list[str]]:
+    """An agency's own apps: {provider: [client id, tenant]}."""
+    return db.execute(select(APPS).select_from(agency).where(agency.c.id == agency_id)).scalar_one_or_none() or {}
+
+
 def remove_app(db: Connection, agency_id: UUID, provider: str) -> list[UUID]:
     """An agency has no app of its own at a provider any more; the ids of what was sealed of it."""
     mine = (oauth_app.c.agency_id == agency_id, oauth_app.c.provider == provider)
@@ -168,18 +174,13 @@ def use_state(db: Connection, state_hash: str, provider: str, browser_hash: str,
     return row if row is not None and row.expires_at > now else None
 
 
-def forget_states(db: Connection, now: datetime) -> None:
-    """Erase what was not used in time; what was sealed of it has its own time."""
-    db.execute(delete(sign_in).where(sign_in.c.expires_at <= now))
-
-
 # --- passwords that end -----------------------------------------------------------------------------------------------
 
 
 def with_passwords(db: Connection) -> Sequence[Row]:
-    """The mailboxes that work by a password, with their members' agencies."""
+    """The mailboxes that work by a password, with their members' agencies and those agencies' own apps."""
     query = (
-        select(mailbox, member.c.agency_id)
+        select(mailbox, member.c.agency_id, APPS.label("apps"))
         .join(secret, secret.c.id == mailbox.c.secret_id)
         .join(member, member.c.id == mailbox.c.member_id)
         .join(agency, agency.c.id == member.c.agency_id)

@@ -8,12 +8,13 @@ from uuid import UUID, uuid4
 from sqlalchemy import Text, bindparam, cast, delete, func, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from bot.store import files
+from bot.store import doors, files
 from bot.store.engine import Connection, Row
 from bot.store.tables import (
     agency,
     contact,
     conversation,
+    door_key,
     link,
     link_token,
     mailbox,
@@ -35,7 +36,7 @@ _roles = (
     .scalar_subquery()
 )
 # The apps of an agency's own: {provider: [client id, tenant]}.
-_apps = (
+APPS = (
     select(func.json_object_agg(oauth_app.c.provider, func.json_build_array(oauth_app.c.client_id, oauth_app.c.tenant)))
     .where(oauth_app.c.agency_id == agency.c.id, oauth_app.c.secret_id.is_not(None))
     .correlate(agency)
@@ -66,13 +67,17 @@ _STANDING = (
         mailbox.c.secret_id,
         mailbox.c.transport,
         oauth_grant.c.provider.label("signed_in"),
-        oauth_grant.c.scopes,
-        _apps.label("apps"),
+        door_key.c.mailbox_id.label("door"),
+        door_key.c.used_at.label("door_used_at"),
+        door_key.c.refused_at.label("door_refused_at"),
+        door_key.c.refusal.label("door_refusal"),
+        APPS.label("apps"),
         _roles.label("roles"),
     )
     .join(agency, agency.c.id == member.c.agency_id)
     .join(mailbox, mailbox.c.member_id == member.c.id, isouter=True)
     .join(oauth_grant, oauth_grant.c.secret_id == mailbox.c.secret_id, isouter=True)
+    .join(door_key, (door_key.c.mailbox_id == mailbox.c.id) & door_key.c.revoked_at.is_(None), isouter=True)
     .where(member.c.id == bindparam("member"), member.c.removed_at.is_(None), agency.c.closed_at.is_(None))
 )
 
@@ -93,6 +98,8 @@ def standing(db: Connection, member_id: UUID, contact_id: UUID) -> Row | None:
 def save(db: Connection, member_id: UUID, values: Mapping[str, Any]) -> UUID | None:
     """Save a member's mailbox in a new version; the id of the secret that it replaces, if another one."""
     before = of_member(db, member_id)
+    if before is not None and before.address.lower() != values["address"].lower():
+        doors.revoke(db, before.id, values["since"])  # it was given to send from the other address
     worked = values["since"] if values["state"] == "works" else None
     values = {**values, "worked_at": worked, "doubt": "", "doubted_at": None}
     row = upsert(mailbox).values(id=uuid4(), member_id=member_id, version=1, **values)
@@ -209,8 +216,8 @@ def remove(db: Connection, member_id: UUID) -> UUID | None:
 
 
 def open_link(db: Connection, *, conversation_id: UUID, member_id: UUID, account: Any, expires_at: datetime,
-              at: datetime, provider: str = "") -> UUID:  # fmt: skip
-    """A new link; it has no address yet. With a `provider`: its person signs in there, and gives no password."""
+              at: datetime, kind: str = "password", provider: str = "") -> UUID:  # fmt: skip
+    """A new link; it has no address yet. `kind`: what is done behind it, `provider`: where its person signs in."""
     new = uuid4()
     db.execute(
         insert(link).values(
@@ -218,7 +225,7 @@ def open_link(db: Connection, *, conversation_id: UUID, member_id: UUID, account
             conversation_id=conversation_id,
             member_id=member_id,
             account=account,
-            kind="sign_in" if provider else "password",
+            kind=kind,
             provider=provider,
             expires_at=expires_at,
             created_at=at,
@@ -254,11 +261,14 @@ _LINK = (
         contact.c.channel,
         contact.c.address.label("contact_address"),
         member.c.name,
+        member.c.role,
         member.c.agency_id,
+        agency.c.name.label("agency"),
     )
     .join(conversation, conversation.c.id == link.c.conversation_id)
     .join(contact, contact.c.id == conversation.c.contact_id)
     .join(member, member.c.id == link.c.member_id)
+    .join(agency, agency.c.id == member.c.agency_id)
 )
 
 
@@ -277,11 +287,6 @@ def close_link(db: Connection, link_id: UUID, now: datetime) -> bool:
     """Use a link up; of two that try at once only one succeeds."""
     mine = (link.c.id == link_id, link.c.closed_at.is_(None), link.c.expires_at > now)
     return db.execute(update(link).where(*mine).values(closed_at=now)).rowcount == 1
-
-
-def forget_links(db: Connection, before: datetime) -> int:
-    """Erase links that were opened before a time."""
-    return db.execute(delete(link).where(link.c.created_at < before)).rowcount
 
 
 # --- outgoing mail ----------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from bot.store.tables import (
     case_file,
     contact,
     conversation,
+    door_key,
     file,
     invitation,
     mailbox,
@@ -88,10 +89,12 @@ def members(db: Connection, agency_id: UUID) -> list[Row]:
             mailbox.c.who,
             mailbox.c.host,
             secret.c.kind.label("secret_kind"),
+            door_key.c.mailbox_id.label("door"),
             _waiting.label("mails"),
         )
         .join(mailbox, mailbox.c.member_id == member.c.id, isouter=True)
         .join(secret, secret.c.id == mailbox.c.secret_id, isouter=True)
+        .join(door_key, (door_key.c.mailbox_id == mailbox.c.id) & door_key.c.revoked_at.is_(None), isouter=True)
         .where(member.c.agency_id == agency_id, member.c.removed_at.is_(None))
         .order_by(member.c.name)
     )
@@ -150,11 +153,6 @@ def invitation_by_hash(db: Connection, code_hash: str) -> Invited | None:
     )
     row = db.execute(query).one_or_none()
     return Invited(**row._mapping) if row is not None else None  # noqa: SLF001 - SQLAlchemy's public mapping
-
-
-def forget_invitations(db: Connection, before: datetime) -> int:
-    """Erase invitations that could not be used any more at that time; they may carry a name."""
-    return db.execute(delete(invitation).where(invitation.c.expires_at < before)).rowcount
 
 
 def use_invitation(db: Connection, code_hash: str) -> None:
@@ -373,6 +371,11 @@ def everything_about(db: Connection, contact_id: UUID) -> dict[str, list[Row]]:
         .join(agency, agency.c.id == member.c.agency_id)
         .where(member.c.id.in_(members)),
         "mailboxes": select(*boxes).where(mailbox.c.member_id.in_(members)),
+        "door_keys": select(
+            door_key.c.made_at, door_key.c.used_at, door_key.c.revoked_at, door_key.c.refused_at, door_key.c.refusal
+        )
+        .join(mailbox, mailbox.c.id == door_key.c.mailbox_id)
+        .where(mailbox.c.member_id.in_(members)),
         "mails": select(*mails).where(outgoing_mail.c.conversation_id.in_(talks)),
         "files": select(file.c.name, file.c.content_type, file.c.state, file.c.at).where(
             file.c.conversation_id.in_(talks)

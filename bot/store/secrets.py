@@ -121,9 +121,10 @@ def _erase(db: Connection, *which: ColumnElement[bool]) -> int:
     return db.execute(delete(secret).where(secret.c.id.in_(erased))).rowcount
 
 
-def forget_expired(db: Connection, now: datetime) -> int:
-    """Erase what had its time; never what a mailbox signs in with, or a mail under way still needs.
+def forget_expired(db: Connection, now: datetime, most: int) -> int:
+    """Erase what had its time, at most about so many; how many.
 
+    Never what a mailbox signs in with, or a mail under way still needs.
     The secret of a mailbox that only waits for its server has its time, too.
     """
     used = select(mailbox.c.secret_id).where(mailbox.c.secret_id.is_not(None), mailbox.c.state != "waiting")
@@ -132,7 +133,8 @@ def forget_expired(db: Connection, now: datetime) -> int:
     going = select(file.c.content_id).join(outgoing_mail, outgoing_mail.c.id == file.c.mail_id)
     with_it = going.where(file.c.content_id.is_not(None), to_be_sent)
     needed = (secret.c.id.not_in(used), secret.c.id.not_in(under_way), secret.c.id.not_in(with_it))
-    return _erase(db, secret.c.expires_at < now, *needed)
+    batch = select(secret.c.id).where(secret.c.expires_at < now, *needed).order_by(secret.c.expires_at).limit(most)
+    return _erase(db, secret.c.id.in_(batch))
 
 
 def checks(db: Connection) -> list[tuple[str, bytes, bytes]]:

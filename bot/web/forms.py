@@ -1,20 +1,22 @@
 """How our own forms are told from anybody else's, without a cookie: browsers inside chat apps block those."""
 
 import hashlib
+import json
 from typing import Any
 
 from flask import request
-from itsdangerous import BadSignature, Signer, URLSafeSerializer
+from itsdangerous import Signer
+
+from bot.vault import Cover
 
 
 class Forms:
-    """Signs the forms of one kind of page, and what its last page says. Safe to share between threads and processes."""
+    """Signs the forms of one kind of page, and hides what its last page says. For all threads and processes."""
 
     def __init__(self, key: bytes, name: str) -> None:
         """`name`: of the page; what was signed for one is worth nothing on another."""
         self._proofs = Signer(key, salt=f"{name} form", digest_method=hashlib.sha256)
-        kwargs = {"digest_method": hashlib.sha256}
-        self._ways = URLSafeSerializer(key, salt=f"{name} done", signer_kwargs=kwargs)
+        self._cover = Cover(key, f"{name} done")
 
     def proof(self, what: str) -> str:
         """What our own form for this carries."""
@@ -30,12 +32,10 @@ class Forms:
         return self._proofs.verify_signature(what, proof)
 
     def way(self, said: Any) -> str:
-        """An address for what the last page says, so that it says and leads to nothing else."""
-        return str(self._ways.dumps(said))
+        """An address for what the last page says: it leads to nothing else, and tells a browser's history nothing."""
+        return self._cover.hide(json.dumps(said, ensure_ascii=False))
 
     def read(self, way: str) -> Any | None:
         """What the last page says; None for an address that is not ours."""
-        try:
-            return self._ways.loads(way)
-        except (BadSignature, ValueError):
-            return None
+        said = self._cover.read(way)
+        return json.loads(said) if said is not None else None

@@ -13,7 +13,7 @@ from werkzeug.wrappers import Response as Answer
 
 from bot.channels import whatsapp
 from bot.limits import Exhausted, source
-from bot.store import alarms, cases, conversations, promises
+from bot.store import alarms, cases, conversations, door_mails, promises
 from bot.store.cases import Counted
 from bot.store.engine import DatabaseDown, reading
 from bot.worker import LIFE
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 MAX_BODY = 64 * 1024  # bytes of a webhook; Twilio's are a few kilobytes
 MAX_PARTS = 200
-LOOKED_AT = frozenset({"secret_page", "sign_in"})
+LOOKED_AT = frozenset({"secret_page", "sign_in", "door_page"})
 # Seconds within which a case was answered (of working time), and resolved, as /metrics counts them.
 SOON = (300, 900, 1800, 3600, 7200, 14400, 28800, 86400)
 LATE = (900, 3600, 14400, 43200, 86400, 259200, 604800)
@@ -59,7 +59,10 @@ class _Pages:
     # --- WhatsApp ---
 
     def whatsapp(self) -> Response:
-        """One message: verified, taken as one turn, answered with nothing; what is to be said goes by REST."""
+        """One message: verified, taken as one turn, answered with nothing; what is to be said goes by REST.
+
+        Only that an answer will take a moment is said here: it is to overtake what waits.
+        """
         if not self._genuine():
             return Response("forbidden\n", 403, mimetype="text/plain")
         try:
@@ -67,9 +70,11 @@ class _Pages:
         except whatsapp.BadWebhook as bad:
             _log.warning("webhook not understood", why=str(bad))
             return _twiml()
-        if not self._parts.turns.receive(inbound):
+        taken = self._parts.turns.receive(inbound, answers=True)
+        if not taken:
             _log.info("a webhook came twice", message=inbound.message_id)
-        return _twiml()
+            return _twiml()
+        return _twiml(taken.aside)
 
     def whatsapp_status(self) -> Response:
         """What became of one of our messages."""
@@ -142,8 +147,10 @@ class _Pages:
         heard = Gauge("ally_heard_seconds", "Seconds since a person's last message came in", registry=registry)
         talks = Gauge("ally_conversations", "Conversations", registry=registry)
         waiting = Gauge("ally_cases_open", "Open cases, by who has to act next", ["state"], registry=registry)
-        oldest = Gauge("ally_oldest_due_seconds", "Seconds since the oldest waiting promise is due", registry=registry)
+        age = "Seconds since the oldest waiting promise is due"
+        oldest = Gauge("ally_oldest_due_seconds", age, ["lane"], registry=registry)
         life = Gauge("ally_worker_seconds", "Seconds since a worker's last sign of life", registry=registry)
+        door = Gauge("ally_door_mails", "Mails that came in at the door within a day", ["state"], registry=registry)
         dead = Gauge("ally_dead_letters", "Turns that raised and were not replayed", registry=registry)
         with reading(self._parts.engine) as db:
             for lane, state, count in promises.depth(db, self._parts.clock.now()):
@@ -151,12 +158,14 @@ class _Pages:
             if last := conversations.last_heard(db):
                 heard.set((self._parts.clock.now() - last).total_seconds())
             talks.set(conversations.count(db))
+            for mail_state, mails in door_mails.counted(db):
+                door.labels(mail_state).set(mails)
             for state, count in cases.waiting(db).items():
                 waiting.labels(state).set(count)
             registry.register(_Took(cases.answer_times(db, SOON), cases.resolution_times(db, LATE)))
             now = self._parts.clock.now()
-            if due_at := alarms.oldest_due(db, now):
-                oldest.set((now - due_at).total_seconds())
+            for lane, due_at in alarms.oldest_due(db, now).items():
+                oldest.labels(lane).set((now - due_at).total_seconds())
             if sign := alarms.last_sign(db, LIFE):
                 life.set((now - sign).total_seconds())
             dead.set(conversations.dead_letters_waiting(db))
@@ -197,8 +206,9 @@ class _Took(Collector):
             yield HistogramMetricFamily(name, said, [*within, ("+Inf", float(counted.all))], counted.seconds)
 
 
-def _twiml() -> Response:
-    return Response(EMPTY_TWIML, mimetype="text/xml")
+def _twiml(words: str = "") -> Response:
+    """The answer to a webhook; `words` are said with it, which costs no request of ours."""
+    return Response(whatsapp.answer(words) if words else EMPTY_TWIML, mimetype="text/xml")
 
 
 def browser_language() -> Language:

@@ -23,6 +23,7 @@ from werkzeug.exceptions import HTTPException
 
 from bot import people
 from bot.playground.cast import ADMINS, STAFF, address
+from bot.playground.identity import ADDRESSES, CONSENTS
 from bot.store import people as stored
 from bot.store.engine import Connection, reading
 from bot.store.playground import progress
@@ -70,12 +71,13 @@ WORDS = (
     "offline", "too_fast", "not_sent", "no_mail", "to", "no_subject", "outside", "outside_about",
     "new_mail", "copied", "number_now", "choose", "file_image", "file_application", "file_audio",
     "new_in_slack", "window_open", "not_taken", "gone", "time_now",
-    "step_done", "tour_done", "done",
+    "step_done", "tour_done", "done", "revoked", "none_to_revoke",
     "fault_none", "fault_app_password", "fault_bad_credentials", "fault_auth_down", "fault_auth_off", "fault_greylist",
     "fault_quota", "fault_from_refused", "fault_dropped", "fault_hang", "fault_too_many_logins", "fault_mailbox_full",
     "fault_refused", "fault_certificate",
 )  # fmt: skip
 TOUR = ("hello", "join", "address", "password", "inbox", "break", "person", "answer", "hand_back", "home")
+OFFICE = ADDRESSES[0]  # what to write in the chat to sign in without a password
 JUMPS = ("minutes", "hour", "day", "morning")
 
 
@@ -100,6 +102,8 @@ def playground(parts: "Parts") -> Blueprint:
     blueprint.add_url_rule("/api/mailboxes", "mailboxes", view.mailboxes, methods=["GET"])
     blueprint.add_url_rule("/api/say", "say", view.say, methods=["POST"])
     blueprint.add_url_rule("/api/refuse", "refuse", view.refuse, methods=["POST"])
+    blueprint.add_url_rule("/api/consent", "consent", view.consent, methods=["POST"])
+    blueprint.add_url_rule("/api/revoke", "revoke", view.revoke, methods=["POST"])
     blueprint.add_url_rule("/api/invitation", "invitation", view.invitation, methods=["POST"])
     blueprint.add_url_rule("/api/clock", "clock", view.clock, methods=["POST"])
     blueprint.add_url_rule("/api/arrive", "arrive", view.arrive, methods=["POST"])
@@ -145,6 +149,8 @@ class _Playground:
             staff=STAFF[language],
             tour=TOUR,
             jumps=JUMPS,
+            consents=CONSENTS,
+            office=OFFICE,
             words={name: text(name) for name in WORDS},
         )
         response = make_response(page)
@@ -171,6 +177,14 @@ class _Playground:
     def refuse(self) -> Response:
         """How the mail server behaves from now on."""
         return self._ask("POST", "/refuse", json=request.get_json())
+
+    def consent(self) -> Response:
+        """Who decides whether somebody may sign in."""
+        return self._ask("POST", "/consent", json=request.get_json())
+
+    def revoke(self) -> Response:
+        """The sign-in that was allowed last is taken back."""
+        return self._ask("POST", "/revoke", json={})
 
     def clock(self) -> Response:
         """Time passes at once."""

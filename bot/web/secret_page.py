@@ -22,9 +22,11 @@ from bot.vault import Secret
 from bot.web.forms import Forms
 from bot.web.headers import CONTENT_POLICY
 from flows.reading import MAX_SECRET, SHAPES, has_shape
-from flows.words import LANGUAGES, Language
+from flows.sign_in import BRANDS
+from flows.words import LANGUAGES, Language, SignInProvider
 
 SIGN_IN = "sign in"  # the name under which the forms of signing in at a provider are signed
+DOOR = "door"  # and those of the page that shows a key for the door
 MAX_BODY = 4096  # bytes; 256 characters take at most 3,072 when they are percent-encoded
 MAX_TOKEN = 100
 CLOSED = 410  # Gone
@@ -50,7 +52,9 @@ class LinkView:
     `shape` names a form in `flows.reading.SHAPES` or is empty; `steps` are names in the texts; `chat_url` leads back
     to the chat and may be empty, like the provider's two pages. `sends_mail`: the test ends with a mail to oneself.
     `sign_in`: the provider (google, microsoft) on whose page, `sign_in_page`, its person signs in instead of giving a
-    password here; `may_look_in`: what is asked for there lets us look into the mailbox, too.
+    password here; `may_look_in`: what is asked for there lets us look into the mailbox, too. `name` and `agency`: for
+    whom it is, in whose chat mails can be sent from this address afterwards.
+    `door`: the host (at `door_port`) for which a key is shown here; `admin`: they fill in what is for the whole agency.
     """
 
     language: Language
@@ -67,9 +71,14 @@ class LinkView:
     chat_url: str = ""
     steps: tuple[str, ...] = ()
     sends_mail: bool = True
-    sign_in: str = ""
+    sign_in: SignInProvider | Literal[""] = ""
     sign_in_page: str = ""
     may_look_in: bool = False
+    door: str = ""
+    door_port: int = 0
+    admin: bool = False
+    name: str = ""
+    agency: str = ""
 
 
 class Links(Protocol):
@@ -113,7 +122,14 @@ def secret_page(
     pages that know no link. The blueprint guards its form itself and must be exempt from an app-wide CSRF check.
     """
     page = _SecretPage(
-        links, sentence, Forms(form_key, "secret page"), Forms(form_key, SIGN_IN), operator, chat_url, clock
+        links,
+        sentence,
+        Forms(form_key, "secret page"),
+        Forms(form_key, SIGN_IN),
+        Forms(form_key, DOOR),
+        operator,
+        chat_url,
+        clock,
     )
     blueprint = Blueprint(
         "secret_page", __name__, template_folder="templates", static_folder="static", static_url_path="/s/static"
@@ -150,6 +166,7 @@ class _SecretPage:
     sentence: Sentence
     forms: Forms
     sign_in_forms: Forms
+    door_forms: Forms
     operator: str
     chat_url: str
     clock: Callable[[], datetime]
@@ -158,11 +175,13 @@ class _SecretPage:
         view = self._open(token)
         if view and view.sign_in:
             return self._offer(token, view)
+        if view and view.door:
+            return self._key(token, view)
         return self._form(token, view) if view else self._closed()
 
     def take(self, token: str) -> Answer:
         view = self._open(token)
-        if view is None or view.sign_in:
+        if view is None or view.sign_in or view.door:
             return self._closed()
         request.max_content_length = MAX_BODY
         try:
@@ -218,9 +237,9 @@ class _SecretPage:
 
     def _offer(self, token: str, view: LinkView) -> Response:
         """To the provider's page. From there an organisation may lead on to any page of its own."""
-        provider = {"microsoft": "Microsoft", "google": "Google"}[view.sign_in]
-        values = {"address": view.address, "provider": provider, "page": view.sign_in_page,
-                  "operator": self.operator, "minutes": self._minutes(view)}  # fmt: skip
+        brand = BRANDS[view.sign_in] if view.sign_in else ""
+        values = {"address": view.address, "provider": brand, "page": view.sign_in_page, "person": view.name,
+                  "agency": view.agency, "operator": self.operator, "minutes": self._minutes(view)}  # fmt: skip
         answer = self._page(
             "offer", view.language, view.chat_url, 200, values, folder="sign_in", view=view, token=token,
             proof=self.sign_in_forms.proof(token),
@@ -229,6 +248,14 @@ class _SecretPage:
         policy = CONTENT_POLICY.replace("form-action 'self'", f"form-action 'self' {leads}")
         answer.headers["Content-Security-Policy"] = policy
         return answer
+
+    def _key(self, token: str, view: LinkView) -> Response:
+        """The button that shows the key; looking at the page makes none."""
+        values = {"address": view.address, "minutes": self._minutes(view)}
+        return self._page(
+            "offer", view.language, view.chat_url, 200, values, folder="door_page", view=view, token=token,
+            proof=self.door_forms.proof(token),
+        )  # fmt: skip
 
     def _minutes(self, view: LinkView) -> str:
         return str(max(1, (view.expires_at - self.clock()) // timedelta(minutes=1)))

@@ -12,11 +12,12 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.wrappers import Response as Answer
 
 from bot.facts import language as known_language
-from bot.oauth_apps import CONSENTED, NAMES, PROVIDERS
+from bot.oauth_apps import CONSENTED, PROVIDERS
 from bot.sign_in import CLOSED, STATE_TIME, Back, SignIns
 from bot.web.forms import Forms
 from bot.web.pages import browser_language
 from bot.web.secret_page import SIGN_IN
+from flows.sign_in import BRANDS
 from flows.speech import sentence
 from flows.words import Language, SignInProvider
 
@@ -103,12 +104,12 @@ class _SignIn:
         """A redirect, so that code and state stand in no address bar, and a reload does no harm."""
         known = _provider(provider)
         if back.what == "closed" or known is None:
-            values = {"provider": NAMES[known] if known else "", "address": "", "other": ""}
+            values = {"provider": BRANDS[known] if known else "", "address": "", "other": ""}
             return self._page("closed", browser_language(), values, back.chat_url)
         return self._to(back.what, known, back.language or browser_language(), back)
 
     def _to(self, name: str, provider: SignInProvider, language: Language, back: Back = CLOSED) -> Answer:
-        way = self._forms.way([name, language, NAMES[provider], back.address, back.other, back.chat_url])
+        way = self._forms.way([name, language, BRANDS[provider], back.address, back.other, back.chat_url])
         return redirect(url_for(".done", way=way), 303)
 
     def _page(self, name: str, language: Language, values: dict[str, str], chat_url: str) -> Response:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.bench import answers, figures, guide, hanging, restart, size, turn
+from tests.bench import answers, door, figures, guide, hanging, restart, size, turn, wakes
 from tests.bench.site import ROOT, Site
 
 if TYPE_CHECKING:
@@ -45,6 +45,8 @@ def _full(site: Site) -> Iterator[Row]:
     yield from answers.rows(site, rounds=5, messages=150, bursts=8)
     yield from hanging.latency(site, rounds=5)
     yield from hanging.memory(site, rounds=2)
+    yield from door.rows(site.ours.database_url, site.home, 3, site.ours.environment["SECRET_KEYS"])
+    yield from wakes.rows(site, rounds=3, seconds=4)
     yield from restart.rows(site, rounds=3)
     yield from guide.rows(methods=True)
     yield from size.rows(site, rounds=3)

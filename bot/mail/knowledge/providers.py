@@ -52,6 +52,7 @@ _MAX_ADDRESS = 400
 _MAX_NAMED = 6
 _BLANKS = re.compile(r"[\s\u00a0]+")
 _DOMAIN = re.compile(r"(?!-)[a-z0-9-]{1,63}(?:\.(?!-)[a-z0-9-]{1,63})*\.[a-z][a-z0-9-]{0,62}")
+_PLAIN = re.compile(r"[a-z0-9.-]+")
 _HOST = re.compile(r"(?:[a-z0-9_-]|\{(?:domain|account|region)\}|\.)+")
 _BLANK_FIELDS = re.compile(r"\{(domain|account|region)\}")
 
@@ -354,6 +355,8 @@ def domain_of(text: str) -> str | None:
 def _ascii(name: str) -> str:
     """A domain name as it stands in the table: ASCII, lower case, no final dot; unchanged where it is none."""
     bare = name[: 2 * _MAX_DOMAIN].strip().rstrip(".")
+    if _PLAIN.fullmatch(bare):  # nearly all are; there is nothing to be changed about them
+        return bare
     try:
         return idna.encode(bare, uts46=True).decode("ascii")
     except idna.IDNAError:

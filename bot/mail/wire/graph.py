@@ -13,7 +13,9 @@ import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from email import message_from_bytes
 from email.message import EmailMessage
+from email.policy import default
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -24,6 +26,7 @@ from bot.mail.wire.addresses import BadAddress
 from bot.mail.wire.fetch import Incoming, NotFetched, secure_url
 from bot.mail.wire.guard import GuardError
 from bot.mail.wire.probe import Failed, Worked
+from bot.mail.wire.relay import check_recipients as check_many
 from bot.mail.wire.send import (
     Accepted,
     BadMessage,
@@ -92,7 +95,48 @@ def send(
     """
     check_account(account, token)
     _check_same(message, check_recipients(recipients))
-    body = base64.b64encode(for_sent_copy(message))
+    return _sent(token, for_sent_copy(message), network, url, on_accepted, on_handing)
+
+
+def relay(
+    account: Account,
+    token: Token,
+    content: bytes,
+    recipients: Sequence[str],
+    *,
+    network: Network,
+    on_accepted: Callable[[str], None],
+    on_handing: Callable[[], None] = lambda: None,
+    url: str = GRAPH,
+) -> Outcome:
+    """Hand on a message that somebody else wrote; see `send`. Who stands in no header of it gets it as Bcc.
+
+    Graph mails everybody whom the headers name: BadMessage("recipients") where that is somebody beside `recipients`.
+    """
+    check_account(account, token)
+    unnamed = [one for one in check_many(recipients) if one.lower() not in _check_none_beside(content, recipients)]
+    hidden = ("Bcc: " + ",\r\n ".join(unnamed) + "\r\n").encode() if unnamed else b""
+    return _sent(token, hidden + content, network, url, on_accepted, on_handing)
+
+
+def _check_none_beside(content: bytes, recipients: Sequence[str]) -> frozenset[str]:
+    """Whom the headers name, in small letters. Raises BadMessage where that is somebody beside `recipients`."""
+    head = content.partition(b"\r\n\r\n")[0]
+    named = frozenset(one.lower() for one in _named(message_from_bytes(head + b"\r\n\r\n", policy=default)))
+    if named - {one.lower() for one in recipients}:
+        raise BadMessage("recipients")
+    return named
+
+
+def _sent(
+    token: Token,
+    content: bytes,
+    network: Network,
+    url: str,
+    on_accepted: Callable[[str], None],
+    on_handing: Callable[[], None],
+) -> Outcome:
+    body = base64.b64encode(content)
     sending = _Call(token, network, url, Track())
     if len(body) > MAX_REQUEST:
         cause = causes()[_TOO_LARGE]
@@ -254,12 +298,16 @@ class _Call:
 
 def _check_same(message: EmailMessage, recipients: tuple[str, ...]) -> None:
     """Graph sends to whom the headers name. Raises BadMessage where that is somebody else."""
+    if _named(message) != set(recipients):
+        raise BadMessage("recipients")
+
+
+def _named(message: EmailMessage) -> set[str]:
     named: set[str] = set()
     for header in ("To", "Cc", "Bcc"):
         for value in message.get_all(header, []):
             named.update(address.addr_spec for address in cast("Any", value).addresses)
-    if named != set(recipients):
-        raise BadMessage("recipients")
+    return named
 
 
 def _words(status: int, body: bytes) -> str:

@@ -8,7 +8,7 @@ import copy
 import re
 import smtplib
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from email.headerregistry import Address
@@ -20,7 +20,17 @@ from bot.mail.knowledge.redact import redact
 from bot.mail.wire.account import Account, Secret, Token, check_account, plain
 from bot.mail.wire.addresses import normalise
 from bot.mail.wire.guard import GuardError
-from bot.mail.wire.smtp import PASSED, Deadline, Network, Session, Track, open_session, sign_in, stated_size
+from bot.mail.wire.smtp import (
+    PASSED,
+    SEND_DATA,
+    Deadline,
+    Network,
+    Session,
+    Track,
+    open_session,
+    sign_in,
+    stated_size,
+)
 
 MAX_RECIPIENTS = 5
 MAX_NAME = 100
@@ -128,7 +138,7 @@ class Unknown:
 Outcome = Accepted | Refused | Later | Unknown
 
 
-class _AllDeclinedError(Exception):
+class AllDeclinedError(Exception):
     """The server took none of the recipients."""
 
 
@@ -238,12 +248,14 @@ def send(
     is sent, and nothing that a server or a network could cause.
     """
     sender = check_account(account, secret)
-    return _Sending(account, secret, network, provider).run(
+    return Sending(account, secret, network, provider).run(
         sender, check_recipients(recipients), for_wire(message), on_accepted, on_handing
     )
 
 
-class _Sending:
+class Sending:
+    """One mail on its way to one server. `relay.py` sends on connections that are kept; here each is new."""
+
     def __init__(self, account: Account, secret: Secret, network: Network, provider: str | None) -> None:
         self._account = account
         self._secret = secret
@@ -260,22 +272,29 @@ class _Sending:
         on_accepted: Callable[[str], None],
         on_handing: Callable[[], None],
     ) -> Outcome:
+        """Send it; see `send`. `sender` and `recipients` in normal form, `content` with CRLF at each line's end."""
         try:
             session = self._open()
         except (OSError, GuardError) as error:
             return self._not_sent(error)
+        outcome: Outcome | None = None
         try:
             code, reply = self._hand_over(session, sender, recipients, content, on_handing)
-        except _AllDeclinedError:
-            return self._all_declined()
+            outcome = self._judged(code, reply, on_accepted)
+        except AllDeclinedError:
+            outcome = self._all_declined()
         except _TooLargeError as error:
-            return self._too_large(str(error))
+            outcome = self._too_large(str(error))
         except OSError as error:
-            return self._lost(error)
-        else:
-            return self._judged(code, reply, on_accepted)
+            outcome = self._lost(error)
         finally:
-            session.leave(self._network.timeouts.leave)
+            self._part(session, outcome)
+        return outcome
+
+    def _part(self, session: Session, outcome: Outcome | None) -> None:
+        """What becomes of the connection; without an outcome something of ours was raised."""
+        del outcome
+        session.leave(self._network.timeouts.leave)
 
     def _open(self) -> Session:
         server, guard = self._account.server, self._network.guard
@@ -293,21 +312,38 @@ class _Sending:
         content: bytes,
         on_handing: Callable[[], None],
     ) -> tuple[int, bytes]:
-        self._track.enter("auth")
-        sign_in(session, self._account.user, self._secret)
+        self._sign_in(session)
+        self._address(session, sender, recipients, content)
+        return session.hand_over(content, self._track, self._network.timeouts, on_handing)
+
+    def _address(self, session: Session, sender: str, recipients: tuple[str, ...], content: bytes) -> None:
+        """MAIL, RCPT and DATA, each when the one before it was answered. Raises what keeps the content here."""
         self._track.enter("mail_from")
-        code, reply = session.mail(sender, _size_option(session, len(content)))
+        code, reply = session.mail(sender, self._options(session, content))
         if code != PASSED:
             raise smtplib.SMTPResponseException(code, reply)
         self._track.enter("rcpt_to")
-        self._declined = tuple(filter(None, (self._offer(session, recipient) for recipient in recipients)))
+        self._offered(recipients, (session.rcpt(recipient) for recipient in recipients))
         if len(self._declined) == len(recipients):
-            raise _AllDeclinedError
+            raise AllDeclinedError
         self._track.enter("data")
-        return session.hand_over(content, self._track, self._network.timeouts, on_handing)
+        code, reply = session.docmd("DATA")
+        if code != SEND_DATA:
+            raise smtplib.SMTPDataError(code, reply)
 
-    def _offer(self, session: Session, recipient: str) -> Declined | None:
-        code, reply = session.rcpt(recipient)
+    def _sign_in(self, session: Session) -> None:
+        self._track.enter("auth")
+        sign_in(session, self._account.user, self._secret)
+
+    def _options(self, session: Session, content: bytes) -> list[str]:
+        return _size_option(session, len(content))
+
+    def _offered(self, recipients: Sequence[str], replies: Iterable[tuple[int, bytes]]) -> None:
+        """Whom the server did not take, by its replies to each."""
+        found = (self._offer(recipient, *reply) for recipient, reply in zip(recipients, replies, strict=True))
+        self._declined = tuple(filter(None, found))
+
+    def _offer(self, recipient: str, code: int, reply: bytes) -> Declined | None:
         if code in {PASSED, _FORWARDED}:
             return None
         failure = Failure.of_reply(code, reply, "rcpt_to", self._provider)

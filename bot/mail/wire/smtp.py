@@ -202,18 +202,21 @@ class Session(smtplib.SMTP):
         self.starttls(context=context)
         self._unread.clear()
 
+    def say(self, *commands: str) -> None:
+        """Commands in one go, for servers with PIPELINING (RFC 2920); their replies come in the same order."""
+        if any(sign in command for command in commands for sign in "\r\n"):
+            raise ValueError("a command has no line break in it")
+        self.send("".join(f"{command}\r\n" for command in commands))
+
     def hand_over(
         self, content: bytes, track: Track, timeouts: Timeouts, before_dot: Callable[[], None]
     ) -> tuple[int, bytes]:
-        """DATA, the message (every line ended by CRLF) and the final dot; the server's last reply.
+        """The message (every line ended by CRLF) and the final dot, after DATA; the server's last reply.
 
-        `before_dot` is called when only the final dot is left to say: without it no server takes a message. Raises
-        SMTPDataError when DATA itself is refused. While the track's stage is `data`, the final dot has not
-        left us and the message cannot have been taken; from `post_data` on it may have been.
+        `before_dot` is called when only the final dot is left to say: without it no server takes a message. While the
+        track's stage is `data`, the final dot has not left us and the message cannot have been taken; from `post_data`
+        on it may have been.
         """
-        code, reply = self.docmd("DATA")
-        if code != SEND_DATA:
-            raise smtplib.SMTPDataError(code, reply)
         self.deadline, self.patience = Deadline(timeouts.content), timeouts.content
         self.send(_LINE_START.sub(b"..", content))
         before_dot()

@@ -22,6 +22,7 @@ from bot.store.tables import (
     case,
     contact,
     conversation,
+    door_key,
     in_state,
     inbound,
     mailbox,
@@ -133,13 +134,17 @@ STANDING = (
         mailbox.c.secret_id,
         mailbox.c.transport,
         oauth_grant.c.provider.label("signed_in"),
-        oauth_grant.c.scopes,
+        door_key.c.mailbox_id.label("door"),
+        door_key.c.used_at.label("door_used_at"),
+        door_key.c.refused_at.label("door_refused_at"),
+        door_key.c.refusal.label("door_refusal"),
         _apps.label("apps"),
         _roles.label("roles"),
     )
     .join(agency, agency.c.id == member.c.agency_id)
     .join(mailbox, mailbox.c.member_id == member.c.id, isouter=True)
     .join(oauth_grant, oauth_grant.c.secret_id == mailbox.c.secret_id, isouter=True)
+    .join(door_key, (door_key.c.mailbox_id == mailbox.c.id) & door_key.c.revoked_at.is_(None), isouter=True)
     .where(member.c.id == bindparam("member"), member.c.removed_at.is_(None), agency.c.closed_at.is_(None))
 )
 SAVE = (

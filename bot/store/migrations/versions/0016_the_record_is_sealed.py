@@ -4,22 +4,28 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = '0016'
-down_revision = '0012'
+down_revision = '0015'
 branch_labels = None
 depends_on = None
 
-# There is no retention that would need an exception: the record holds opaque ids only, and grows by some kilobytes a day.
+# Entries go when they are two years old (`store.bounds`), no sooner; the digests of their days stay.
 APPEND_ONLY = """
 create function append_only() returns trigger language plpgsql as $$
 begin
+    if tg_op = 'DELETE' and tg_level = 'ROW' and old.at < now() - interval '730 days' then
+        return old;
+    end if;
     raise exception '% is append-only', tg_table_name using errcode = 'insufficient_privilege';
 end $$
 """
-TABLES = ('audit', 'audit_day')
+TRIGGERS = {
+    'append_only on audit': 'before update or truncate on audit for each statement',
+    'kept_two_years on audit': 'before delete on audit for each row',
+    'append_only on audit_day': 'before update or delete or truncate on audit_day for each statement',
+}
 
 
 def upgrade() -> None:
-    op.create_index(op.f('ix_audit_at'), 'audit', ['at'], unique=False)
     op.create_table('audit_day',
     sa.Column('day', sa.Date(), nullable=False),
     sa.Column('entries', sa.Integer(), nullable=False),
@@ -36,19 +42,15 @@ def upgrade() -> None:
     )
     op.create_index(op.f('ix_provider_erasure_due_at'), 'provider_erasure', ['due_at'], unique=False)
     op.execute(APPEND_ONLY)
-    for table in TABLES:
-        op.execute(
-            f'create trigger append_only before update or delete or truncate on {table} '
-            'for each statement execute function append_only()'
-        )
+    for name, when in TRIGGERS.items():
+        op.execute(f'create trigger {name.partition(" ")[0]} {when} execute function append_only()')
     op.execute("update compatible set schema = 16, oldest_code = 1")
 
 
 def downgrade() -> None:
-    for table in TABLES:
-        op.execute(f'drop trigger append_only on {table}')
+    for name in TRIGGERS:
+        op.execute(f'drop trigger {name}')
     op.execute('drop function append_only()')
     op.drop_table('provider_erasure')
     op.drop_table('audit_day')
-    op.drop_index(op.f('ix_audit_at'), table_name='audit')
-    op.execute("update compatible set schema = 12, oldest_code = 1")
+    op.execute("update compatible set schema = 15, oldest_code = 1")

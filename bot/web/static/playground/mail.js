@@ -106,7 +106,9 @@ function drawPasswords(boxes) {
   for (const place of all("[data-password-of]")) {
     drawPassword(place, boxes.find((box) => box.address === place.dataset.passwordOf));
   }
-  drawPassword(find("#password"), boxes.find((box) => box.address === chosen));
+  const box = boxes.find((one) => one.address === chosen);
+  drawPassword(find("#password"), box);
+  find("#no-password").hidden = !box?.address || Boolean(box.password);
 }
 
 function drawPassword(place, box) {

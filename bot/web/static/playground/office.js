@@ -4,6 +4,7 @@
 import { all, ask, complain, element, find, language, tell, walkable, words } from "./page.js";
 import { isShown, markNew, onShow } from "./views.js";
 
+const ARRIVALS = 3; // tries
 const places = new Map();
 let seen = "";
 let soon = () => {};
@@ -58,8 +59,8 @@ class Place {
       let made = find(`[data-thread="${thread.key}"]`, box);
       if (!made) {
         made = this.newThread(thread);
-        if (place === 0) for (const one of all("details.thread", box)) one.open = false;
-        made.open = place === 0;
+        made.open = place === 0 && !all("details.thread[open] input", box).some((one) => one.value);
+        if (made.open) for (const one of all("details.thread", box)) one.open = false; // but none that is written in
       }
       if (box.children[place] !== made) box.insertBefore(made, box.children[place] || null);
       find("summary", made).textContent = thread.title;
@@ -95,7 +96,9 @@ class Place {
     if (!html) return this.leaveWindow();
     const title = find("[role=dialog]", this.window).getAttribute("aria-label");
     if (isNew) tell(words.window_open.replace("{address}", title));
-    const mine = this.section.contains(this.before) || this.window.dataset.mine;
+    // What was pressed may have been drawn anew meanwhile: then nothing has the focus, and nobody loses it.
+    const nowhere = document.activeElement === document.body;
+    const mine = this.section.contains(this.before) || (this.window.dataset.mine && nowhere);
     if (mine) find("[aria-invalid] input, [aria-invalid], input, textarea, select, button", this.window)?.focus();
   }
 
@@ -149,7 +152,7 @@ class Place {
     const { value, action } = button.dataset;
     const message = button.closest("[data-ts]");
     button.closest("details.sl-more")?.removeAttribute("open");
-    if (button.closest(".window")) this.window.dataset.mine = "yes";
+    this.window.dataset.mine = "yes";
     const where = button.closest(".window") ? { where: "modal" } : message ? { ts: message.dataset.ts } : { where: "home" };
     this.act({ do: "tap", value: value || action, ...where });
   }
@@ -259,5 +262,10 @@ export function beginOffice(hurry) {
   onShow((view) => {
     for (const box of places.has(view) ? all(".items", places.get(view).section) : []) box.scrollTop = box.scrollHeight;
   });
-  ask("arrive", { language }).then(() => soon(), () => {});
+  arrive(ARRIVALS);
+}
+
+// A web process that has just started may be too slow for Slack once.
+function arrive(tries) {
+  ask("arrive", { language }).then(() => soon(), () => tries > 1 && setTimeout(() => arrive(tries - 1), 2000));
 }

@@ -1,9 +1,10 @@
-// The switches: how the mail server behaves, and what time it is.
+// The switches: how the mail server and the page for signing in behave, and what time it is.
 
 import { all, ask, complain, find, tell, words } from "./page.js";
 import { setNow, shownNow } from "./times.js";
 
 const select = find("#fault");
+const consent = find("#consent");
 const problem = find("#switches-problem");
 let fault = null;
 
@@ -18,6 +19,7 @@ export function drawSwitches(seen) {
     select.append(new Option(words[`fault_${kind}`] || kind, kind));
   }
   if (document.activeElement !== select) select.value = fault || "";
+  if (document.activeElement !== consent) consent.value = seen.consent;
   document.body.classList.toggle("broken", Boolean(fault));
   setNow(seen.now);
 }
@@ -29,6 +31,22 @@ export async function breakServer(kind) {
     document.body.classList.toggle("broken", Boolean(fault));
     complain("", problem);
     tell(`${find("label[for=fault]").textContent}: ${select.selectedOptions[0].textContent}`);
+  } catch { complain(words.offline, problem); }
+}
+
+async function decide() {
+  try {
+    consent.value = (await ask("consent", { by: consent.value })).consent;
+    complain("", problem);
+    tell(`${find("label[for=consent]").textContent}: ${consent.selectedOptions[0].textContent}`);
+  } catch { complain(words.offline, problem); }
+}
+
+async function revoke() {
+  try {
+    const { address } = await ask("revoke", {});
+    complain(address ? "" : words.none_to_revoke, problem);
+    if (address) tell(words.revoked.replace("{address}", address));
   } catch { complain(words.offline, problem); }
 }
 
@@ -48,6 +66,8 @@ export function beginSwitches(hurry) {
     button.setAttribute("aria-expanded", open);
   });
   select.addEventListener("change", () => breakServer(select.value || null));
+  consent.addEventListener("change", decide);
+  find("#revoke").addEventListener("click", revoke);
   find("#mend").addEventListener("click", () => breakServer(null));
   for (const one of all("[data-jump]")) one.addEventListener("click", () => jump(one.dataset.jump, hurry));
 }
