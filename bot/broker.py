@@ -5,9 +5,10 @@ nothing is stored, acknowledged or tried for long; who loses the broker loses a 
 own, which goes with it, at one exchange that gives each a copy: whoever has a place free claims.
 """
 
+import secrets
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import Any
 
@@ -49,6 +50,19 @@ class _Line:
         self.channel.exchange_declare(EXCHANGE, "fanout", durable=False)
         _log.info("the broker answers")
         return True
+
+    def say(self, words: str) -> None:
+        """Tell everybody who listens. Raises UNREACHABLE."""
+        few = pika.BasicProperties(expiration=str(STALE))
+        self.channel.basic_publish(EXCHANGE, "", words.encode(), few)
+
+    def listen(self, hear: Callable[[str], object]) -> None:
+        """From now on, while `run` runs. Raises UNREACHABLE."""
+        mine = self.channel.queue_declare("", exclusive=True, auto_delete=True).method.queue
+        self.channel.queue_bind(mine, EXCHANGE)
+        self.channel.basic_consume(
+            mine, lambda _channel, _method, _properties, body: hear(body.decode("ascii", "replace")), auto_ack=True
+        )
 
     def run(self, seconds: float) -> None:
         """Take and give what is to be, until something comes or so long. Raises UNREACHABLE."""
@@ -107,8 +121,7 @@ class Herald:
         """Without lanes only that we live. A broker that came back is found by the word after the one that is lost."""
         try:
             if lanes and self._line.open():
-                few = pika.BasicProperties(expiration=str(STALE))
-                self._line.channel.basic_publish(EXCHANGE, "", " ".join(sorted(lanes)).encode(), few)
+                self._line.say(" ".join(sorted(lanes)))
             if self._line.channel is not None:
                 self._line.run(0)
         except UNREACHABLE as error:
@@ -126,7 +139,7 @@ class Ear:
         """Until something is told, at most so long: in which lanes, or nothing where that is not known."""
         try:
             if self._line.channel is None and self._line.open():
-                self._listen()
+                self._line.listen(lambda words: self._heard.update(words.split()))
             if self._line.channel is None:
                 time.sleep(seconds)
             else:
@@ -136,15 +149,24 @@ class Ear:
         heard, self._heard = frozenset(self._heard), set()
         return heard
 
-    def _listen(self) -> None:
-        channel = self._line.channel
-        mine = channel.queue_declare("", exclusive=True, auto_delete=True).method.queue
-        channel.queue_bind(mine, EXCHANGE)
-        channel.basic_consume(mine, self._hear, auto_ack=True)
-
-    def _hear(self, _channel: object, _method: object, _properties: object, body: bytes) -> None:
-        self._heard |= {*body.decode("ascii", "replace").split()}
-
     def close(self) -> None:
         """Hang up."""
         self._line.close()
+
+
+def hears_itself(url: str) -> bool:
+    """Whether what is told at a broker is heard there, tried as web and worker do it. Raises UNREACHABLE.
+
+    The word names no lane of any worker's, so none of them looks for it.
+    """
+    line, word, heard = _Line(url), f"doctor-{secrets.token_hex(8)}", set[str]()
+    try:
+        line.open()
+        line.listen(heard.add)
+        line.say(word)
+        until = time.monotonic() + PATIENCE
+        while word not in heard and time.monotonic() < until:
+            line.run(until - time.monotonic())
+    finally:
+        line.close()
+    return word in heard

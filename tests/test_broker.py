@@ -9,7 +9,7 @@ import pytest
 from pika.exceptions import AMQPError
 
 from bot import app as composition
-from bot import broker
+from bot import broker, doctor, doctor_broker
 from bot.broker import Ear, Herald
 from bot.handiwork import Ended
 from bot.settings import SettingsError, load
@@ -247,3 +247,48 @@ def test_a_broker_that_dies_and_comes_back_costs_no_promise(rabbit, database_url
         rabbit.start()
         kit.say("menu")
         eventually(lambda: states(kit, "Speak") == ["done"] * 3)
+
+
+# --- what the doctor says of it ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.world
+def test_the_doctor_hears_at_the_broker_what_it_tells_there(rabbit):
+    found = doctor_broker.broker(load({"BROKER_URL": rabbit.url}))
+    assert (found.state, found.words) == ("ok", "What is told there is heard.")
+
+
+@pytest.mark.world
+def test_the_doctors_word_makes_no_worker_look_anywhere(rabbit, ear):
+    assert broker.hears_itself(rabbit.url)
+    assert not ALL & ear.wait(5)
+
+
+@pytest.mark.world
+def test_the_doctor_warns_of_a_broker_that_does_not_know_us_without_repeating_the_password(rabbit):
+    found = doctor_broker.broker(load({"BROKER_URL": rabbit.url.replace("guest:guest", "guest:geheim")}))
+    assert (found.state, "BROKER_URL" in found.todo, "geheim" in str(found)) == ("warning", True, False)
+
+
+def test_the_doctor_warns_of_a_broker_that_is_away(nobody):
+    assert doctor_broker.broker(load({"BROKER_URL": nobody})).state == "warning"
+
+
+def test_the_doctor_warns_of_a_broker_at_which_nothing_is_heard(monkeypatch):
+    monkeypatch.setattr(broker, "hears_itself", lambda _url: False)
+    found = doctor_broker.broker(load({"BROKER_URL": "amqp://h/"}))
+    assert (found.state, found.words) == ("warning", "What is told there is not heard.")
+
+
+def test_the_doctor_names_what_the_broker_needs_and_is_missing(monkeypatch):
+    def missing(name):
+        raise ImportError(name)
+
+    monkeypatch.setattr(doctor_broker.importlib, "import_module", missing)
+    found = doctor_broker.broker(load({"BROKER_URL": "amqp://h/"}))
+    assert (found.state, "requirements-broker.lock" in found.todo) == ("failed", True)
+
+
+def test_without_a_broker_the_doctor_has_nothing_to_look_at():
+    assert doctor_broker.broker(load({})) is None
+    assert doctor_broker.broker in doctor.OF_SETTINGS

@@ -407,13 +407,6 @@ def take_back(db: Connection, now: datetime) -> int:
     return db.execute(update(promise).where(*dead).values(state="todo", due_at=now, leased_until=None)).rowcount
 
 
-def next_due(db: Connection) -> datetime | None:
-    """When the next promise is due."""
-    soonest = select(func.min(promise.c.due_at)).where(in_state(promise, "todo"))
-    found: datetime | None = db.execute(soonest).scalar_one()
-    return found
-
-
 def drop_speech(db: Connection, conversation_id: UUID) -> list[int]:
     """A person took over: what the bot still wanted to say is dropped, or theirs would wait behind it.
 

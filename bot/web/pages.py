@@ -13,7 +13,7 @@ from werkzeug.wrappers import Response as Answer
 
 from bot.channels import whatsapp
 from bot.limits import Exhausted, source
-from bot.store import alarms, cases, conversations, door_mails, promises
+from bot.store import alarms, cases, conversations, door_mails, housekeeping, promises
 from bot.store.cases import Counted
 from bot.store.engine import DatabaseDown, reading
 from bot.worker import LIFE
@@ -130,7 +130,7 @@ class _Pages:
     def readyz(self) -> Response:
         """The database answers."""
         with reading(self._parts.engine) as db:
-            promises.next_due(db)
+            housekeeping.database_time(db)
         return Response("ready\n", mimetype="text/plain")
 
     def metrics(self) -> Response:
