@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run talk test check bench chaos fuzz lock world clean
+.PHONY: run talk test check bench bench-large chaos fuzz lock world clean
 
 run: .venv/playground       ## set up, then serve everything on 127.0.0.1:8000
 	@$(BIN)/python -m bot serve
@@ -19,6 +19,9 @@ check: .venv/test           ## lint, format, types
 
 bench: .venv/test           ## ours against a floor, in the same run
 	@$(BIN)/python -m tests.bench
+
+bench-large: .venv/test     ## what a million conversations cost: half an hour, some 15 GB in the temporary directory
+	@$(BIN)/python -m tests.bench --large --file var/bench-large.json
 
 chaos: .venv/test           ## kill -9 at random, then an audit of what was lost, doubled, out of order
 	@$(BIN)/python -m tests.chaos $(CHAOS)

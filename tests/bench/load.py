@@ -63,6 +63,10 @@ class SlackApp:
     secret: str
     team: str = "T0BENCH"
 
+    def address(self, user: str) -> str:
+        """What one of its users is known by."""
+        return f"{self.team}.{user}"
+
     def event(self, base: str, user: str, text: str) -> bytes:
         """One signed request, in bytes: this user writes this text in the direct messages."""
         number = next(_numbers)
@@ -74,10 +78,29 @@ class SlackApp:
             "type": "event_callback", "event_id": f"Ev{number:010d}", "team_id": self.team, "api_app_id": "A0BENCH",
             "authorizations": [{"team_id": self.team}], "event": message,
         }  # fmt: skip
-        body, stamp = json.dumps(whole).encode(), str(int(time.time()))
+        return self._signed(base, json.dumps(whole).encode(), "application/json")
+
+    def tap(self, base: str, user: str, value: str) -> bytes:
+        """One signed request, in bytes: this user taps the button of this value below a direct message."""
+        number = next(_numbers)
+        action = {
+            "type": "button", "action_id": value, "block_id": "b", "value": value, "action_ts": f"{number}.000200",
+            "text": {"type": "plain_text", "text": "Menu"},
+        }  # fmt: skip
+        whole = {
+            "type": "block_actions", "team": {"id": self.team, "domain": "bench"}, "api_app_id": "A0BENCH",
+            "user": {"id": user, "username": "a.person", "name": "a.person", "team_id": self.team},
+            "trigger_id": f"{number}.bench", "actions": [action], "channel": {"id": f"D{user}"},
+            "container": {"type": "message", "message_ts": f"{number}.000100", "channel_id": f"D{user}"},
+        }  # fmt: skip
+        form = urlencode({"payload": json.dumps(whole)}).encode()
+        return self._signed(base, form, "application/x-www-form-urlencoded")
+
+    def _signed(self, base: str, body: bytes, kind: str) -> bytes:
+        address, stamp = urlsplit(base), str(int(time.time()))
         signed = hmac.new(self.secret.encode(), f"v0:{stamp}:".encode() + body, hashlib.sha256).hexdigest()
         head = (
-            f"POST /slack/events HTTP/1.1\r\nHost: {urlsplit(base).netloc}\r\nContent-Type: application/json\r\n"
+            f"POST {address.path}/slack/events HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Type: {kind}\r\n"
             f"X-Slack-Request-Timestamp: {stamp}\r\nX-Slack-Signature: v0={signed}\r\n"
             f"Content-Length: {len(body)}\r\n\r\n"
         )
