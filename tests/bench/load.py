@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Self
 from urllib.parse import urlencode, urlsplit
 
 from bot.channels.whatsapp import sign
+from bot.channels.whatsapp.read import callback_url
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,10 +48,18 @@ class Account:
             "SmsStatus": "received",
             "ApiVersion": "2010-04-01",
         }
+        return self._signed(base, "/whatsapp", form)
+
+    def callback(self, base: str, promise_id: int, sid: str, status: str) -> bytes:
+        """One signed request, in bytes: what became of the message that a promise said."""
+        form = {"MessageSid": sid, "MessageStatus": status, "AccountSid": self.sid, "ApiVersion": "2010-04-01"}
+        return self._signed(base, callback_url("/whatsapp/status", promise_id), form)
+
+    def _signed(self, base: str, path: str, form: dict[str, str]) -> bytes:
         body = urlencode(form).encode()
         head = (
-            f"POST /whatsapp HTTP/1.1\r\nHost: {urlsplit(base).netloc}\r\nUser-Agent: TwilioProxy/1.1\r\n"
-            f"X-Twilio-Signature: {sign(f'{base}/whatsapp', form, self.token)}\r\nContent-Length: {len(body)}\r\n"
+            f"POST {path} HTTP/1.1\r\nHost: {urlsplit(base).netloc}\r\nUser-Agent: TwilioProxy/1.1\r\n"
+            f"X-Twilio-Signature: {sign(f'{base}{path}', form, self.token)}\r\nContent-Length: {len(body)}\r\n"
             "Content-Type: application/x-www-form-urlencoded; charset=UTF-8\r\n\r\n"
         )
         return head.encode() + body
