@@ -14,10 +14,10 @@ from tests.bench.site import joined
 from tests.bench.turn import Sample, beside, listening, must_be_the_same, written
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from bot.app import Parts
-    from tests.bench.site import Site
+    from tests.bench.site import Side, Site
 
     Request = Callable[[str, str], bytes]  # of the base of a web process, and a user
 
@@ -35,12 +35,13 @@ def rows(site: Site, rounds: int, turns: int) -> list[Row]:
     with beside(site, "tests.bench.floors.slack:app()", sample):
         for request in requests.values():
             _rates(site, request, WARM)
-        rates = {kind: [_rates(site, request, turns) for _ in range(rounds)] for kind, request in requests.items()}
-    return [row for kind, measured in rates.items() for row in _of(NAMES[kind], measured)]
+        measured = [[_rates(site, request, turns) for request in requests.values()] for _ in range(rounds)]
+    by_kind = zip(requests, zip(*measured, strict=True), strict=True)
+    return [row for kind, rates in by_kind for row in _of(NAMES[kind], rates)]
 
 
-def _of(name: str, measured: list[tuple[float, float, float]]) -> list[Row]:
-    ours, floor, empty = zip(*measured, strict=True)
+def _of(name: str, rates: Iterable[tuple[float, float, float]]) -> list[Row]:
+    ours, floor, empty = zip(*rates, strict=True)
     return [
         Row(name, "a second", ours, floor, LEAST_RATE, at_least=True),
         Row(f"{name}, beside an empty listener", "a second", ours, empty),
@@ -56,15 +57,14 @@ def _requests(site: Site) -> dict[str, Request]:
 
 def _rates(site: Site, request: Request, turns: int) -> tuple[float, float, float]:
     """Requests a second of ours, of the floor, and of its empty listener, one right after the other."""
-    bases = (site.ours.base, site.floor.base, f"{site.floor.base}{EMPTY}")
-    rates = []
-    for base in bases:
-        asked = [request(base, user) for user in site.in_slack[:turns]]
-        rates.append(len(asked) / drive(base, asked))
-    site.ours.reset()
-    site.floor.reset()
-    ours, floor, empty = rates
-    return ours, floor, empty
+    ours, floor = (_rate(site, side, side.base, request, turns) for side in (site.ours, site.floor))
+    return ours, floor, _rate(site, site.floor, f"{site.floor.base}{EMPTY}", request, turns)
+
+
+def _rate(site: Site, side: Side, base: str, request: Request, turns: int) -> float:
+    side.reset()
+    asked = [request(base, user) for user in site.in_slack[:turns]]
+    return len(asked) / drive(base, asked)
 
 
 def _sample(site: Site, kind: str, request: Request) -> Sample:
