@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run talk test check bench chaos lock world clean
+.PHONY: run talk test check bench bench-large chaos fuzz lock world clean
 
 run: .venv/playground       ## set up, then serve everything on 127.0.0.1:8000
 	@$(BIN)/python -m bot serve
@@ -20,11 +20,17 @@ check: .venv/test           ## lint, format, types
 bench: .venv/test           ## ours against a floor, in the same run
 	@$(BIN)/python -m tests.bench
 
+bench-large: .venv/test     ## what a million conversations cost: half an hour, some 15 GB in the temporary directory
+	@$(BIN)/python -m tests.bench --large --file var/bench-large.json
+
 chaos: .venv/test           ## kill -9 at random, then an audit of what was lost, doubled, out of order
 	@$(BIN)/python -m tests.chaos $(CHAOS)
 
+fuzz: .venv/test            ## hostile input at every door, FUZZ_SECONDS long (60); prints its seeds
+	@$(BIN)/python -m tests.fuzz
+
 world: .venv/test           ## what the fourth ring needs: the system's packages (Debian), an emulator of Slack, an OpenID provider
-	apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q postfix dovecot-imapd dovecot-lmtpd dnsmasq chromium curl swaks
+	apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q postfix dovecot-imapd dovecot-lmtpd dnsmasq chromium curl swaks rabbitmq-server
 	$(BIN)/python -m tests.node
 
 lock:                       ## newest stable releases, pinned with hashes

@@ -7,12 +7,13 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
-from bot import ask_command, commands, texts_command
+from bot import ask_command, audit_command, commands, texts_command
 from bot.app import Parts, create_worker, join, look_over
 from bot.check_command import check
 from bot.clock import SystemClock
@@ -21,6 +22,7 @@ from bot.discover_command import discover, providers
 from bot.explain_command import explain
 from bot.log import setup
 from bot.oauth_apps import PROVIDERS, redirect_uri
+from bot.rotation import StillAtWork, as_row, keys_in_use, rotate
 from bot.safe import WrongKey
 from bot.settings import Settings, SettingsError, load
 from bot.store.backup import BackupFailed
@@ -33,7 +35,10 @@ from flows.sign_in import BRANDS
 from flows.words import LANGUAGES, Language
 
 DOOR_POOL = 20  # connections to the database; each is held for moments only
-OPERATOR_ERRORS = (SettingsError, WrongSchema, WrongKey, EmbeddedFailed, BackupFailed, commands.CannotBe)
+OPERATOR_ERRORS = (
+    SettingsError, WrongSchema, WrongKey, StillAtWork, EmbeddedFailed, BackupFailed, commands.CannotBe,
+)  # fmt: skip
+LETTER = click.IntRange(1, 2**63 - 1)
 as_json = click.option("--json", "wants_json", is_flag=True, help="Answer in JSON.")
 
 
@@ -206,14 +211,15 @@ def restore(file: Path, replace: bool, wants_json: bool) -> None:  # noqa: FBT00
 
 @main.command("forget-secrets")
 @click.option("--yes", is_flag=True, help="Really do it.")
+@click.option("--lost", is_flag=True, help="Only what was sealed with a key that SECRET_KEYS does not hold.")
 @as_json
-def forget_secrets(yes: bool, wants_json: bool) -> None:  # noqa: FBT001 - flags
+def forget_secrets(yes: bool, lost: bool, wants_json: bool) -> None:  # noqa: FBT001 - flags
     """Erase every stored password and token: only for when the keys are lost for good."""
     from bot.backup import forget_secrets as run  # noqa: PLC0415 - see backup
 
     if not yes:
-        raise click.UsageError("Everybody will be asked for their password anew. If the keys are lost for good: --yes")
-    _answer(run(_settings(), SystemClock().now()), wants_json)
+        raise click.UsageError("People will be asked for their password anew. If the keys are lost for good: --yes")
+    _answer(run(_settings(), SystemClock().now(), lost=lost), wants_json)
 
 
 @main.command("init")
@@ -232,6 +238,27 @@ def ask_for_settings(file: Path) -> None:
 def make_key() -> None:
     """Print a new key for SECRET_KEYS."""
     click.echo(new_key())
+
+
+@main.command("rotate-keys")
+@click.option("--check", "only_look", is_flag=True, help="Change nothing: only say what each key is needed for.")
+@as_json
+def rotate_keys(only_look: bool, wants_json: bool) -> None:  # noqa: FBT001 - flags
+    """Seal everything with the newest key of SECRET_KEYS, while all runs; say what each key is needed for.
+
+    Status 1 when an older key is still needed, or something does not open. It may be stopped, and begun again.
+    """
+    with _joined() as parts:
+        resealed = 0 if only_look else rotate(parts.engine, parts.vault, parts.clock.now())
+        found = keys_in_use(parts.engine, parts.vault)
+    rows = [as_row(one) for one in found]
+    if wants_json:
+        click.echo(json.dumps({"resealed": resealed, "keys": rows}))
+    else:
+        click.echo(f"Sealed anew: {resealed}")
+        click.echo("\n".join(f"{one.key}: {one.records} records. {one.told}" for one in found))
+    if not all(one.in_order for one in found):
+        sys.exit(1)
 
 
 @main.command()
@@ -543,6 +570,19 @@ def export(contact: str) -> None:
         _answer(commands.export(parts, contact), wants_json=True)
 
 
+@main.command()
+@click.option("--since", type=click.DateTime(["%Y-%m-%d"]), metavar="DAY", help="From this day on: 2026-03-02 (UTC).")
+@click.option("--verify", is_flag=True, help="Say whether all is as it was sealed; else status 1, and which day.")
+@as_json
+def audit(since: datetime | None, verify: bool, wants_json: bool) -> None:  # noqa: FBT001 - flags
+    """Show who did what when, in opaque ids; oldest first."""
+    with _joined() as parts:
+        if verify:
+            audit_command.say_verified(audit_command.verified(parts), wants_json=wants_json)
+        else:
+            click.echo(audit_command.told(audit_command.entries(parts, since), wants_json=wants_json))
+
+
 # --- when something went wrong ----------------------------------------------------------------------------------------
 
 
@@ -558,8 +598,26 @@ def dead_letters_list(wants_json: bool) -> None:  # noqa: FBT001
     _listed(commands.dead_letters, wants_json)
 
 
+@dead_letters.command("show")
+@click.argument("letter", type=LETTER)
+@as_json
+def dead_letters_show(letter: int, wants_json: bool) -> None:  # noqa: FBT001
+    """Show one in full: what happened, redacted, and where it broke."""
+    with _joined() as parts:
+        _answer(commands.show_letter(parts, letter), wants_json)
+
+
+@dead_letters.command("drop")
+@click.argument("letter", type=LETTER)
+@as_json
+def dead_letters_drop(letter: int, wants_json: bool) -> None:  # noqa: FBT001
+    """Give one up: it is erased, and never applied."""
+    with _joined() as parts:
+        _answer(commands.drop_letter(parts, letter), wants_json)
+
+
 @dead_letters.command("replay")
-@click.argument("letter", type=int)
+@click.argument("letter", type=LETTER)
 def dead_letters_replay(letter: int) -> None:
     """Apply one again, after its cause was mended."""
     with _joined() as parts:

@@ -25,6 +25,7 @@ from bot.mail.wire.account import Account
 from bot.mail.wire.smtp import Network
 from bot.settings import Settings
 from bot.store import alarms as store
+from bot.store import promises
 from bot.store.engine import Connection, DatabaseDown, reading
 from bot.worker import LIFE
 
@@ -32,6 +33,7 @@ EVERY = timedelta(days=1)  # one alarm is told so often
 AGAIN = timedelta(minutes=10)  # after it reached nobody
 LOOK = 60.0  # seconds between two looks
 SILENT = timedelta(minutes=5)  # a worker gives a sign of life every minute
+SLOW = timedelta(minutes=1)  # something to be said that nobody says
 OLD = timedelta(minutes=10)  # a promise that nobody claims
 MANY_UNSAID = 10  # messages that failed for good in a day: some people block us or have gone
 REFUSED = frozenset({"20003", "20005", "63007"})  # Twilio takes neither token, account nor sender, see `codes`
@@ -84,8 +86,14 @@ def _worker(_parts: Parts, db: Connection, now: datetime) -> str:
 
 
 def _queue(_parts: Parts, db: Connection, now: datetime) -> str:
-    due = store.oldest_due(db, now)
+    due = min(store.oldest_due(db, now).values(), default=None)
     return f"Something has waited to be done since {due:%Y-%m-%d %H:%M} UTC." if due and now - due > OLD else ""
+
+
+def _answers(_parts: Parts, db: Connection, now: datetime) -> str:
+    due = promises.oldest_due(db, "speak", now)
+    late = due is not None and now - due > SLOW
+    return f"Answers come late: the oldest has waited since {due:%Y-%m-%d %H:%M} UTC." if late else ""
 
 
 def _twilio(parts: Parts, db: Connection, now: datetime) -> str:
@@ -128,6 +136,7 @@ ALARMS = (
     Alarm("dead-letters", _dead_letters),
     Alarm("failed-promises", _failed),
     Alarm("worker-silent", _worker),
+    Alarm("answers-late", _answers),
     Alarm("queue-old", _queue),
     Alarm("twilio-refuses", _twilio),
     Alarm("slack-token", _slack),

@@ -1,5 +1,6 @@
 """The only place where the parts are joined. Web, worker, commands and tests all begin here."""
 
+import importlib
 import os
 from collections.abc import Mapping
 from contextlib import suppress
@@ -7,6 +8,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
@@ -35,6 +38,7 @@ from bot.mail.wire.egress import Egress
 from bot.mail.wire.guard import Guard
 from bot.mail.wire.smtp import Network, tls_context
 from bot.oauth_apps import Apps, sign_in_pages
+from bot.pressure import Pressure
 from bot.records import Records
 from bot.safe import Safe
 from bot.screens import Screens
@@ -44,6 +48,7 @@ from bot.sign_in import SignIns
 from bot.staff import Staff
 from bot.store import housekeeping, schema
 from bot.store.engine import Engine, connect, reading
+from bot.store.wake import Ear, tell_by
 from bot.templates import Templates
 from bot.timers import Timers
 from bot.turns import Turns
@@ -56,11 +61,14 @@ from bot.web.secret_page import secret_page
 from bot.web.sign_in import sign_in
 from bot.web.slack import slack_pages
 from bot.web.slack_install import slack_install
-from bot.worker import Worker
+from bot.worker import Hearing, Worker
 from bot.workspaces import Workspaces
 from flows.facts import House
 from flows.speech import sentence
 from flows.words import Language
+
+if TYPE_CHECKING:
+    from bot.broker import Herald
 
 WEB_POOL = 10
 IPV6 = 6
@@ -102,14 +110,23 @@ class Parts:
     sign_ins: SignIns
     tools: Tools
     timers: Timers
+    pressure: Pressure
+    herald: "Herald | None" = None
     slack: SlackParts | None = None
     templates: Templates | None = None
     twilio: TwilioAccount | None = None
 
     def close(self) -> None:
         """Nothing is done later any more; let go of the database."""
+        self.pressure.stop()
         self.timers.stop()
         self.engine.dispose()
+        if self.herald is not None:
+            self.herald.close()
+
+    def ear(self) -> Hearing:
+        """What wakes a worker of this process."""
+        return _broker().Ear(self.settings.broker_url) if self.settings.broker_url else Ear(self.engine)
 
 
 def join(
@@ -125,10 +142,11 @@ def join(
 
     Raises SettingsError, WrongSchema or WrongKey, each with one plain sentence for the operator.
     """
-    engine = connect(database_url, pool=pool)
+    vault = keys(settings)
+    engine = connect(database_url, pool=pool, key=vault.newest)
     try:
         providers = known_providers(extra_providers or settings.providers_extra)
-        return _join(settings, engine, clock or _clock(settings), dict(channels or {}), providers)
+        return _join(settings, engine, vault, clock or _clock(settings), dict(channels or {}), providers)
     except BaseException:
         engine.dispose()
         raise
@@ -141,9 +159,11 @@ def _clock(settings: Settings) -> Clock:
     return SystemClock()
 
 
-def _join(settings: Settings, engine: Engine, clock: Clock, joined: dict[str, Channel], providers: Providers) -> Parts:
+def _join(
+    settings: Settings, engine: Engine, vault: Vault, clock: Clock, joined: dict[str, Channel], providers: Providers
+) -> Parts:
     schema.check(engine)
-    vault = keys(settings)
+    herald = _herald(settings, engine)
     safe = Safe(vault)
     with engine.begin() as db:
         safe.check(db)
@@ -162,7 +182,8 @@ def _join(settings: Settings, engine: Engine, clock: Clock, joined: dict[str, Ch
     casework = Casework(settings.desk, settings.support_team, Offers(offered))
     search = Search(lambda text: facts.family(text, clock.now().date()))
     records = Records(safe, limits, facts, casework, settings.twilio_whatsapp_from)
-    turns = Turns(engine, clock, facts, records, safe, search, casework)
+    pressure = Pressure(engine, clock)
+    turns = Turns(engine, clock, facts, records, safe, search, casework, pressure)
     door = (settings.door_host, settings.door_port)
     links = LinkBook(engine, clock, turns, safe, providers, chat_url(settings), apps, door)
     slack = _slack(settings, engine, clock, safe)
@@ -206,10 +227,28 @@ def _join(settings: Settings, engine: Engine, clock: Clock, joined: dict[str, Ch
         SignIns(engine, clock, turns, safe, apps, providers, chat_url(settings)),
         tools,
         timers,
+        pressure,
+        herald,
         slack,
         templates,
         twilio,
     )
+
+
+def _herald(settings: Settings, engine: Engine) -> "Herald | None":
+    """Who wakes the workers instead of PostgreSQL, where a broker is set. Raises SettingsError."""
+    if not settings.broker_url:
+        return None
+    herald: Herald = _broker().Herald(settings.broker_url)
+    tell_by(engine, herald.tell)
+    return herald
+
+
+def _broker() -> ModuleType:
+    try:
+        return importlib.import_module("bot.broker")
+    except ImportError:  # its library is an extra
+        raise SettingsError("BROKER_URL: what it needs is missing; install deploy/requirements-broker.lock.") from None
 
 
 def house(settings: Settings) -> House:
@@ -391,4 +430,4 @@ def create_app(parts: Parts) -> Flask:
 def create_worker(parts: Parts) -> Worker:
     """The worker."""
     lanes = {"speak": parts.settings.lane_speak, "work": parts.settings.lane_work, "mail": parts.settings.lane_mail}
-    return Worker(parts.tools, parts.turns, lanes, timedelta(days=parts.settings.retention_days))
+    return Worker(parts.tools, parts.turns, lanes, timedelta(days=parts.settings.retention_days), ear=parts.ear)

@@ -1,17 +1,18 @@
 """`backup`, `restore`: the database in one file, the keys told apart from it; and what to do when those are lost."""
 
+import hashlib
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from bot.app import keys
 from bot.database import kept
-from bot.safe import opens
+from bot.safe import Safe, opens
 from bot.settings import Settings, SettingsError
 from bot.store import backup as store
 from bot.store import housekeeping, schema, secrets
 from bot.store.backup import BackupFailed
-from bot.store.engine import Engine, connect
+from bot.store.engine import Connection, Engine, connect
 
 NOT_IN_IT = (
     "The keys (SECRET_KEYS) are not in it: keep a copy of them at another place, without them no password opens."
@@ -101,22 +102,36 @@ def _put_back(engine: Engine, url: str, file: Path, now: datetime, *, replace: b
     schema.check(engine)
     with engine.begin() as db:
         under_way = store.after_a_restore(db)
-        housekeeping.audit_entry(db, now, actor="operator", action="restored", subject=file.name[:64])
+        housekeeping.audit_entry(db, now, actor="operator", action="restored", subject=_digest(file))
     return {"restored": str(file), "under_way": under_way}
 
 
-def forget_secrets(settings: Settings, now: datetime) -> dict[str, Any]:
+def _digest(file: Path) -> str:
+    """Which backup it was, without its name: that may be anybody's."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def forget_secrets(settings: Settings, now: datetime, *, lost: bool = False) -> dict[str, Any]:
     """After the keys were lost: erase what nobody can open any more, so that the start with new ones is free.
 
-    Raises WrongSchema, EmbeddedFailed.
+    `lost`: only what is sealed with a key that SECRET_KEYS does not hold. Raises SettingsError, WrongSchema, WrongKey,
+    EmbeddedFailed.
     """
     with kept(settings) as database:
         engine = connect(database.url, pool=1)
         try:
             schema.check(engine)
             with engine.begin() as db:
-                records, mailboxes = secrets.forget_all(db, now)
+                records, mailboxes = secrets.forget_all(db, now, _held(settings, db) if lost else ())
                 housekeeping.audit_entry(db, now, actor="operator", action="secrets_forgotten", subject=str(records))
         finally:
             engine.dispose()
     return {"erased": records, "mailboxes_without_password": mailboxes}
+
+
+def _held(settings: Settings, db: Connection) -> tuple[str, ...]:
+    """The keys at hand, which have to be some of this database. Raises WrongKey."""
+    vault = keys(settings)
+    Safe(vault).check(db)
+    return vault.held

@@ -1,5 +1,6 @@
 """What the commands do, once the parts are joined; `bot.__main__` only reads the command line."""
 
+import json
 import re
 from datetime import datetime
 from typing import Any
@@ -7,11 +8,11 @@ from uuid import UUID
 
 from bot import people
 from bot.app import Parts
-from bot.channels import SendError
+from bot.channels import Identity, SendError
 from bot.desk import rules
 from bot.desk.packet import where
 from bot.desk_open import NAMED, named
-from bot.hands import forget
+from bot.erasure import forget, kept_by_provider
 from bot.mail.wire.guard import BadHost, ascii_host
 from bot.oauth_apps import PROVIDERS, use_of_app
 from bot.settings import timezone
@@ -25,9 +26,11 @@ from bot.vault import Secret
 from flows.sign_in import BRANDS
 from flows.words import CaseEnded, Language, Security, SignInProvider
 
+OPERATOR = "operator"  # who acts by a command, in the audit
 MAX_USES = 500
 LINES = 30  # of a transcript that are shown with a case
 WHO = {"in": "person", "out": "bot", "bot": "bot, to itself"}
+NO_LETTER = "There is no dead letter {}; python -m bot dead-letters list shows them."
 MAX_NAME = 120
 MAX_CLIENT = 200
 _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,63}")
@@ -35,6 +38,10 @@ _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,63}")
 
 class CannotBe(Exception):
     """What was asked for cannot be done; the message is one plain sentence."""
+
+
+def _audit(db: Connection, now: datetime, action: str, subject: UUID | str | int) -> None:
+    housekeeping.audit_entry(db, now, actor=OPERATOR, action=action, subject=str(subject))
 
 
 def add_agency(parts: Parts, name: str, language: Language, zone: str, admin: str) -> dict[str, Any]:
@@ -47,6 +54,7 @@ def add_agency(parts: Parts, name: str, language: Language, zone: str, admin: st
         if people_store.agency_by_name(db, name) is not None:
             raise CannotBe(f"There is an agency called {name} already.")
         agency_id = people_store.add_agency(db, name, language, zone, now)
+        _audit(db, now, "agency_added", agency_id)
         made = people.invite(db, agency_id, role="admin", name=admin, language=language, uses=1, now=now)
     texts = invitation_texts(parts, made, language)
     return {"agency": name, "id": str(agency_id), **texts, **install_link(parts, made, "admin")}
@@ -57,7 +65,9 @@ def invite(parts: Parts, agency: str, role: str, name: str, uses: int) -> dict[s
     _check_name(name or agency)
     with parts.engine.begin() as db:
         row = _agency(db, agency)
-        made = people.invite(db, row.id, role=role, name=name, language=row.language, uses=uses, now=parts.clock.now())
+        now = parts.clock.now()
+        made = people.invite(db, row.id, role=role, name=name, language=row.language, uses=uses, now=now)
+        _audit(db, now, "invited", row.id)
     texts = invitation_texts(parts, made, row.language)
     return {"agency": row.name, "role": role, "uses": uses, **texts, **install_link(parts, made, role)}
 
@@ -104,6 +114,7 @@ def set_server(parts: Parts, agency: str, where: str, security: Security | None)
     with parts.engine.begin() as db:
         row = _agency(db, agency)
         people_store.set_server(db, row.id, host, port, mode)
+        _audit(db, parts.clock.now(), "agency_server", row.id)
     return {"agency": row.name, "host": host, "port": port, "security": mode}
 
 
@@ -120,6 +131,7 @@ def set_rule(parts: Parts, agency: str, rule: str) -> dict[str, Any]:
     with parts.engine.begin() as db:
         row = _agency(db, agency)
         people_store.set_rule(db, row.id, rule)
+        _audit(db, parts.clock.now(), f"agency_rule_{rule}", row.id)
     return {"agency": row.name, "rule": rule}
 
 
@@ -138,7 +150,7 @@ def set_oauth_app(
         secrets.keep_until(db, sealed, None)
         grants.put_app(db, row.id, provider, client_id=client_id, secret_id=sealed, tenant=tenant, at=now)
         secrets.erase(db, [old.secret_id] if old is not None and old.secret_id else [])
-        housekeeping.audit_entry(db, now, actor="operator", action="oauth_app_set", subject=str(row.id))
+        _audit(db, now, "oauth_app_set", row.id)
     redirect = parts.apps.redirect_uri(provider)
     return {"agency": row.name, "provider": provider, "client_id": client_id, "tenant": tenant, "redirect": redirect}
 
@@ -161,7 +173,7 @@ def remove_oauth_app(parts: Parts, agency: str, provider: SignInProvider) -> dic
         if grants.app(db, row.id, provider) is None:
             raise CannotBe(f"{row.name} has no app of its own at {BRANDS[provider]}.")
         secrets.erase(db, grants.remove_app(db, row.id, provider))
-        housekeeping.audit_entry(db, now, actor="operator", action="oauth_app_removed", subject=str(row.id))
+        _audit(db, now, "oauth_app_removed", row.id)
     return {"agency": row.name, "provider": provider, "client_id": ""}
 
 
@@ -228,7 +240,7 @@ def show_case(parts: Parts, number: int) -> dict[str, Any]:
         if row is None:
             raise CannotBe(f"There is no case {number}; python -m bot case list shows the open ones.")
         said = conversations.transcript(db, row.conversation_id, LINES)
-        housekeeping.audit_entry(db, parts.clock.now(), actor="operator", action="case_shown", subject=str(number))
+        _audit(db, parts.clock.now(), "case_shown", number)
     return {
         "number": row.number, "state": row.state, "end": row.end, "owner": row.owner,
         "waits_since": _perhaps(row.waits_since), "snoozed_until": _perhaps(row.snoozed_until),
@@ -256,7 +268,7 @@ def open_case(parts: Parts, known: str) -> dict[str, Any]:
         now = parts.clock.now()
         number, fresh = parts.casework.opened_by_staff(db, held.id, "", now)
         promises.wake(db, {"work"})
-        housekeeping.audit_entry(db, now, actor="operator", action="case_open", subject=str(number))
+        _audit(db, now, "case_open", number)
         row = desk_cases.about(db, number)
     if row is None:
         raise CannotBe(f"Case {number} was erased meanwhile.")
@@ -279,7 +291,7 @@ def close_case(parts: Parts, number: int) -> dict[str, Any]:
         if told:
             tell(db, held.id, CaseEnded(number, "closed"), now)
         promises.wake(db, {"work"})
-        housekeeping.audit_entry(db, now, actor="operator", action="case_close", subject=str(number))
+        _audit(db, now, "case_close", number)
     return {"number": number, "state": "closed"}
 
 
@@ -290,7 +302,9 @@ def decide_access(parts: Parts, number: int, into: str | None, role: str) -> dic
         row = _agency(db, into) if into is not None else None
         if row is not None:
             _check_where(db, wish, row.id)
-        decided(db, wish, row.id if row else None, role, parts.clock.now())
+        now = parts.clock.now()
+        decided(db, wish, row.id if row else None, role, now)
+        _audit(db, now, "access_granted" if row else "access_declined", wish.id)
     return {"name": wish.name, "agency": row.name if row else None, "role": role if row else None}
 
 
@@ -302,7 +316,10 @@ def found_agency(parts: Parts, number: int, language: str, zone: str) -> dict[st
         if people_store.agency_by_name(db, wish.agency) is not None:
             raise CannotBe(f"There is an agency called {wish.agency} already; use --into to add them to it.")
         _check_where(db, wish, None)
-        decided(db, wish, people_store.add_agency(db, wish.agency, language, zone, now), "admin", now)
+        agency_id = people_store.add_agency(db, wish.agency, language, zone, now)
+        decided(db, wish, agency_id, "admin", now)
+        _audit(db, now, "agency_added", agency_id)
+        _audit(db, now, "access_granted", wish.id)
     return {"name": wish.name, "agency": wish.agency, "role": "admin"}
 
 
@@ -342,6 +359,7 @@ def close_agency(parts: Parts, name: str, *, really: bool) -> dict[str, Any]:
             for provider in PROVIDERS:
                 secrets.erase(db, grants.remove_app(db, row.id, provider))
             people_store.close_agency(db, row.id, now)
+            _audit(db, now, "agency_closed", row.id)
     ended = {"memberships": len(members), "mailboxes": sum(one.address is not None for one in members),
              "keys": sum(one.door is not None for one in members)}  # fmt: skip
     return {"agency": row.name, "closed": really, **ended}
@@ -362,11 +380,32 @@ def dead_letters(parts: Parts) -> list[dict[str, Any]]:
     """Turns that raised."""
     with reading(parts.engine) as db:
         rows = conversations.dead_letters(db)
-    return [
-        {"id": row.id, "conversation": str(row.conversation_id), "error": row.error, "at": _moment(row.at),
-         "replayed": row.replayed_at is not None}
-        for row in rows
-    ]  # fmt: skip
+    return [_letter(row) for row in rows]
+
+
+def _letter(row: Row) -> dict[str, Any]:
+    return {"id": row.id, "conversation": str(row.conversation_id), "error": row.error, "at": _moment(row.at),
+            "replayed": row.replayed_at is not None}  # fmt: skip
+
+
+def show_letter(parts: Parts, letter: int) -> dict[str, Any]:
+    """A turn that raised, with the event (redacted) or the promise. That somebody looked is kept."""
+    with parts.engine.begin() as db:
+        row = conversations.dead_letter_in_full(db, letter)
+        if row is None:
+            raise CannotBe(NO_LETTER.format(letter))
+        _audit(db, parts.clock.now(), "dead_letter_shown", letter)
+    of_promise = {"promise": row.kind, "state": row.state, "outcome": row.outcome} if row.kind else {}
+    return {**_letter(row), "event": json.dumps(row.event, ensure_ascii=False), **of_promise}
+
+
+def drop_letter(parts: Parts, letter: int) -> dict[str, Any]:
+    """Give a turn that raised up: it is not applied any more."""
+    with parts.engine.begin() as db:
+        if not conversations.drop_dead_letter(db, letter):
+            raise CannotBe(NO_LETTER.format(letter))
+        _audit(db, parts.clock.now(), "dead_letter_dropped", letter)
+    return {"dropped": letter}
 
 
 def replay(parts: Parts, letter: int) -> str:
@@ -375,22 +414,27 @@ def replay(parts: Parts, letter: int) -> str:
         in_time = parts.turns.replay(letter)
     except LookupError as missing:
         raise CannotBe(str(missing)) from None
+    with parts.engine.begin() as db:
+        _audit(db, parts.clock.now(), "dead_letter_replayed", letter)
     return "Done." if in_time else "It came too late: the conversation has gone on without it."
 
 
 def forget_contact(parts: Parts, known: str) -> dict[str, Any]:
     """Erase all that is stored about a contact."""
-    with parts.engine.begin() as db:
+    with reading(parts.engine) as db:
         contact = _contact(db, known)
-        forget(db, contact.id)
-    return {"erased": str(contact.id)}
+    kept = kept_by_provider(parts.tools, Identity(contact.channel, contact.address, contact.external_id))
+    with parts.engine.begin() as db:
+        forget(db, contact.id, kept, by=OPERATOR, now=parts.clock.now())
+    return {"erased": str(contact.id), "at_provider": len(kept[1])}
 
 
 def export(parts: Parts, known: str) -> dict[str, Any]:
     """All that is stored about a contact; of secrets and of mails' texts only that they exist."""
-    with reading(parts.engine) as db:
+    with parts.engine.begin() as db:
         contact = _contact(db, known)
         found = people_store.everything_about(db, contact.id)
+        _audit(db, parts.clock.now(), "exported", contact.id)
     return {
         "contact": _plain_row(contact),
         **{name: [_plain_row(row) for row in rows] for name, rows in found.items()},
@@ -441,7 +485,7 @@ def release_workspace(parts: Parts, team: str) -> dict[str, Any]:
     with parts.engine.begin() as db:
         if not slack.release(db, team):
             raise CannotBe(f"There is no workspace {team}; python -m bot workspace list shows them.")
-        housekeeping.audit_entry(db, parts.clock.now(), actor="operator", action="workspace_released", subject=team)
+        _audit(db, parts.clock.now(), "workspace_released", team)
     return {"workspace": team, "agency": ""}
 
 

@@ -23,11 +23,13 @@ from bot.channels.whatsapp import sign
 from bot.channels.whatsapp.account import SANDBOX, wanted
 from bot.database import opened
 from bot.doctor_apps import sign_in_apps
+from bot.doctor_broker import broker
 from bot.doctor_door import door
 from bot.findings import Finding, State
 from bot.safe import WrongKey
 from bot.settings import Settings, SettingsError, load
 from bot.store import housekeeping, slack
+from bot.store import secrets as sealed_records
 from bot.store.embedded import EmbeddedFailed
 from bot.store.engine import DatabaseDown, reading
 from bot.store.schema import WrongSchema
@@ -90,8 +92,22 @@ def _opened(parts: Parts) -> list[Finding]:
     return [
         Finding("database", "ok", f"It answers ({where})."),
         Finding("schema", "ok", f"It has schema {SCHEMA}, as this version needs it."),
-        Finding("keys", "ok", f"They open this database; the newest is {parts.vault.newest}."),
+        _keys(parts),
     ]
+
+
+def _keys(parts: Parts) -> Finding:
+    """Whether all that is sealed was sealed with keys that are at hand."""
+    with reading(parts.engine) as db:
+        sealed = sealed_records.by_key(db)
+    lost = {key: count for key, count in sealed.items() if key not in parts.vault.held}
+    if lost:
+        words = ", ".join(f"{count} with {key}" for key, count in sorted(lost.items()))
+        return Finding("keys", "failed", f"SECRET_KEYS lacks keys with which something is sealed: {words}.",
+                       "Put them behind the newest one; if they are lost for good: RUNBOOK, 'A lost key'.")  # fmt: skip
+    older = sum(count for key, count in sealed.items() if key != parts.vault.newest)
+    rest = f" {older} records wait for: python -m bot rotate-keys" if older else ""
+    return Finding("keys", "ok", f"They open this database; the newest is {parts.vault.newest}.{rest}")
 
 
 def _of_parts(parts: Parts) -> list[Finding]:
@@ -367,7 +383,7 @@ def mail_ports(parts: Parts) -> Finding | None:
     return Finding("mail ports", "ok", f"Mail servers answer at {', '.join(map(str, found))}.")
 
 
-OF_SETTINGS: list[OfSettings] = [accounts, alerts, data_dir, key_place, disk, reachable, webhook]
+OF_SETTINGS: list[OfSettings] = [accounts, alerts, data_dir, key_place, disk, reachable, webhook, broker]
 OF_PARTS: list[OfParts] = [
     clock, twilio_account, twilio_sender, twilio_templates, slack_app, support_channel, mail_ports, sign_in_apps,
     door,

@@ -95,6 +95,9 @@ class Channel(Protocol):
     def erase(self, message_id: str) -> None:
         """Erase what a person sent at the provider. Raises Later or Refused."""
 
+    def keeps(self, who: Identity) -> list[str]:
+        """The ids of the messages from and to somebody that the provider keeps and would erase. Raises as `missed`."""
+
     def fetch(self, url: str, max_bytes: int) -> FetchedFile:
         """A file that came with a message. Raises Refused (code `type`, `413` or another), Later."""
 

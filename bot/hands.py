@@ -21,6 +21,7 @@ from bot.desk_media import fetch_case_file
 from bot.desk_test import desk_test, desk_use, told_the_team
 from bot.door_hands import door_mail
 from bot.entrance_mail import mail_code
+from bot.erasure import erase_everything, erase_left
 from bot.facts import language, wire_server
 from bot.files import fetch_file
 from bot.grants import ELSEWHERE, ElsewhereError, NotNowError, OverError, keep_grants, revoke
@@ -54,13 +55,13 @@ from bot.proofs import Proving, TakenError, file_copy, prove, was_sent
 from bot.records import RETEST_AFTER
 from bot.safe import WAITING
 from bot.saying import BOT, identity, say
-from bot.store import conversations, mailboxes, people, promises, secrets
+from bot.store import conversations, mailboxes, promises, secrets
 from bot.store.conversations import Held
 from bot.store.engine import Connection, Row, reading
 from bot.store.promises import Promise
 from bot.store.slack import to_be_renewed
 from bot.unasked import TELL_AGAIN, say_template, warning
-from bot.vault import Unopenable
+from bot.vault import LostKey, Unopenable
 from bot.watch import admin_warning, is_watched, told_later, watch
 from flows import saved
 from flows.speech import Message, render
@@ -333,6 +334,8 @@ def retest(tools: Tools, promise: Promise) -> Outcome:
         result = try_account(tools, account, row.secret_id)
     except OverError as over:
         return Ended(words=str(over))  # it has its verdict, and its person is told
+    except LostKey as lost:
+        return _verdict(tools, promise, row, MailboxBroke(row.address, worked=True), "broken", "", "user", str(lost))
     except Unopenable:
         return _waited_in_vain(tools, promise, row)
     except NotNowError as away:
@@ -481,20 +484,6 @@ def erase_at_provider(tools: Tools, promise: Promise) -> Outcome:
     return Ended()
 
 
-def erase_everything(tools: Tools, promise: Promise) -> Outcome:
-    """Erase a contact; it stands behind the good-bye in the speaking order."""
-    held = look(tools, promise)
-    if held is not None:
-        with tools.engine.begin() as db:
-            forget(db, held.contact_id)
-    return Ended()
-
-
-def forget(db: Connection, contact_id: UUID) -> None:
-    """Erase all that is stored about a contact."""
-    secrets.erase_of(db, people.erase(db, contact_id))
-
-
 # --- mail -------------------------------------------------------------------------------------------------------------
 
 
@@ -526,6 +515,8 @@ def _handed_over(tools: Tools, promise: Promise, mail: Row) -> Outcome:
         )
         refused = _mail_ended(tools, mail_id, event, to="refused", state="failed", words=str(over))
         return _told_with(promise, over, refused)
+    except LostKey as lost:
+        return _key_lost(tools, mail, lost)
     except Unopenable as gone:
         return _refused(tools, mail_id, CHANGED, "user", str(gone))
     except NotNowError as away:
@@ -537,6 +528,27 @@ def _handed_over(tools: Tools, promise: Promise, mail: Row) -> Outcome:
         return _refused(tools, mail_id, cause, "user", str(bad))
     except BadCredential as bad:
         return _refused(tools, mail_id, "content_rejected_spam_policy", "user", str(bad))
+
+
+def _key_lost(tools: Tools, mail: Row, lost: LostKey) -> Outcome:
+    """Nobody can open what the person signs in with: they are asked for it once more, there and then."""
+    address, mail_id = stored(mail).address, str(mail.id)
+    if lost.kind == "mailbox.password":
+        event = MailRefused(mail_id, CHANGED, "user", retry=False, address=address, gone=True)
+    elif lost.kind == "mailbox.oauth.microsoft":
+        event = MailRefused(mail_id, CHANGED, "user", retry=False, signed_in="microsoft", address=address)
+    elif lost.kind == "mailbox.oauth.google":
+        event = MailRefused(mail_id, CHANGED, "user", retry=False, signed_in="google", address=address)
+    else:  # the words of the mail themselves
+        return _refused(tools, mail.id, CHANGED, "user", str(lost))
+    refused = _mail_ended(tools, mail.id, event, to="refused", state="failed", words=str(lost))
+
+    def along(db: Connection) -> bool:
+        now = tools.clock.now()
+        mailboxes.settle(db, mail.mailbox_id, mail.mailbox_version, "broken", "", "user", now, of="works")
+        return refused.along(db)
+
+    return replace(refused, along=along)
 
 
 def _not_now(tools: Tools, promise: Promise, mail_id: UUID, away: NotNowError) -> Outcome:
@@ -692,6 +704,7 @@ HANDS: dict[str, Hand] = {
     promises.ADMIN_WARNING: admin_warning,
     promises.TEMPLATE: say_template,
     promises.REVOKE: revoke,
+    promises.ERASE_LEFT: erase_left,
     promises.KEEP_GRANTS: keep_grants,
     promises.LOOK_FOR_ENDS: look_for_ends,
     promises.PASSWORD_ENDS: password_ends,

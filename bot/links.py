@@ -10,7 +10,7 @@ from bot.mail.knowledge.providers import Provider, Providers
 from bot.oauth_apps import Apps
 from bot.records import LINK_TIME
 from bot.safe import Safe, use_of
-from bot.store import conversations, mailboxes
+from bot.store import conversations, housekeeping, mailboxes
 from bot.store.engine import Connection, Engine, Row, reading
 from bot.turns import Turns
 from bot.vault import Secret, token, token_hash
@@ -75,6 +75,7 @@ class LinkBook:
         secret_id = self._safe.put(db, secret, kind="mailbox.password", owner=held.contact_id, use=use, now=now)
         if not self._turns.secret(db, held, SecretStored(str(secret_id), str(row.id))):
             raise _NotAwaited
+        housekeeping.audit_entry(db, now, actor=str(held.contact_id), action="link_used", subject=str(row.id))
 
     def _view(self, row: Row, now: datetime, chat_url: str) -> LinkView:
         account: Account = saved.load(row.account)

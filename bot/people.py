@@ -137,7 +137,7 @@ def _hash(code: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Joining:
-    """What became of a code; and, where a new member came in by an invitation for many, who and where."""
+    """What became of a code; the new member, if there is one; and the agency, where the invitation is for many."""
 
     event: Joined | JoinRefused
     agency_id: UUID | None = None
@@ -164,8 +164,7 @@ def join(db: Connection, held: Held, code: str, limits: Limits, now: datetime) -
     people.use_invitation(db, _hash(code))
     new = people.add_member(db, contact_id, found.agency_id, found.name or held.name or "-", found.role, now)
     people.act_for(db, contact_id, new, found.language)
-    for_many = found.uses > 1
-    return Joining(Joined(found.agency), found.agency_id if for_many else None, new if for_many else None)
+    return Joining(Joined(found.agency), found.agency_id if found.uses > 1 else None, new)
 
 
 def usable_by_admin(invited: people.Invited | None, now: datetime) -> bool:

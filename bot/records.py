@@ -162,6 +162,8 @@ class Records:
 
     def _join(self, scene: Scene, join: Join) -> Event:
         joined = people.join(scene.db, scene.held, join.code, self._limits, scene.now)
+        if joined.member_id is not None:
+            _audit(scene, "joined", joined.member_id)
         if joined.agency_id is not None and joined.member_id is not None:
             team.joined_by_group(scene, joined.agency_id, joined.member_id)
         return joined.event
@@ -225,6 +227,7 @@ class Records:
             expires_at=now + LINK_TIME,
             at=now,
         )
+        _audit(scene, "link_opened", opened)
         return LinkOpened(str(opened))
 
     def _find_hoster(self, scene: Scene, wanted: FindHoster) -> Event:
@@ -344,6 +347,7 @@ def _save_mailbox(scene: Scene, wanted: SaveMailbox) -> None:
     secrets.keep_until(scene.db, secret_id, scene.now + WAITING if wanted.cause else None)
     if replaced:
         secrets.erase(scene.db, [replaced])
+    _audit(scene, "mailbox_saved", scene.standing.member_id)
 
 
 def _promise_retest(scene: Scene, member_id: UUID) -> None:
@@ -361,9 +365,7 @@ def _set_agency_server(scene: Scene, wanted: SetAgencyServer) -> None:
         return
     host, port, security = (server.host, server.port, server.security) if server else ("", 0, "")
     people_store.set_server(scene.db, standing.agency_id, host, port, security)
-    housekeeping.audit_entry(
-        scene.db, scene.now, actor=str(standing.member_id), action="agency_server", subject=str(standing.agency_id)
-    )
+    _audit(scene, "agency_server", standing.agency_id)
 
 
 def _tell_admins(scene: Scene, wanted: TellAdmins) -> None:
@@ -387,12 +389,20 @@ def _switch_mailbox(scene: Scene, wish: SwitchMailbox) -> None:
     if scene.standing.mailbox_id is not None:
         state = "works" if wish.on else "off"
         mailboxes.set_state(scene.db, scene.standing.mailbox_id, state, "", "", scene.now)
+        _audit(scene, f"mailbox_{'on' if wish.on else 'off'}", scene.standing.mailbox_id)
 
 
 def _remove_mailbox(scene: Scene, _wanted: RemoveMailbox) -> None:
     if scene.standing.member_id is not None:
         secret_id = mailboxes.remove(scene.db, scene.standing.member_id)
         secrets.erase(scene.db, [secret_id] if secret_id else [])
+        _audit(scene, "mailbox_removed", scene.standing.member_id)
+
+
+def _audit(scene: Scene, action: str, subject: UUID) -> None:
+    """Who acts is a member, or nobody's contact."""
+    actor = str(scene.standing.member_id or scene.held.contact_id)
+    housekeeping.audit_entry(scene.db, scene.now, actor=actor, action=action, subject=str(subject))
 
 
 def _close_door(scene: Scene, _wanted: CloseDoor) -> None:

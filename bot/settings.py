@@ -85,6 +85,7 @@ class Settings(BaseModel):
     providers_extra: Path | None = None
     log_format: Literal["text", "json"] = "text"
     retention_days: int = Field(default=90, ge=1, le=3650)
+    broker_url: str = Field(default="", repr=False)
     door_host: str = ""
     door_cert: Path | None = None
     door_key: Path | None = None
@@ -124,6 +125,14 @@ class Settings(BaseModel):
         if value and (parts.scheme not in {"http", "https"} or not parts.hostname or parts.port == 0 or beyond):
             raise ValueError("it must be a web address such as https://bot.example.com")
         return value.rstrip("/")
+
+    @field_validator("broker_url")
+    @classmethod
+    def _broker(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if value and (parts.scheme not in {"amqp", "amqps"} or not parts.hostname):
+            raise ValueError("it must be an address such as amqp://user:password@host:5672/")
+        return value
 
     @field_validator("microsoft_authority", "google_authority", "graph_url")
     @classmethod

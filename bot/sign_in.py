@@ -20,7 +20,7 @@ from bot.mail.wire import oauth as wire
 from bot.mail.wire.addresses import BadAddress, normalise
 from bot.oauth_apps import App, Apps, is_personal
 from bot.safe import Safe
-from bot.store import conversations, grants, mailboxes, secrets
+from bot.store import conversations, grants, housekeeping, mailboxes, secrets
 from bot.store.engine import Connection, Engine, Row, reading
 from bot.turns import Turns
 from bot.vault import Secret, Unopenable, token, token_hash
@@ -216,6 +216,7 @@ class SignIns:
         secret_id = keep(self._safe, db, grant, granted, account, held.contact_id, now)
         if not self._turns.secret(db, held, SignedIn(str(secret_id), str(row.id))):
             raise _NotAwaitedError
+        housekeeping.audit_entry(db, now, actor=str(held.contact_id), action="link_used", subject=str(row.id))
 
     def _ended(self, row: Row, why: Reason, other: str = "") -> Back:
         """It came to nothing: the link is used up, and the conversation goes on with why."""

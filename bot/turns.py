@@ -23,6 +23,7 @@ from bot.mail.knowledge.explain import explain_text
 from bot.mail.knowledge.looks import looks_like_an_error
 from bot.mail.knowledge.redact import HIDDEN as HIDDEN_WORDS
 from bot.mail.knowledge.redact import redact
+from bot.pressure import Pressure
 from bot.records import Records
 from bot.safe import SUSPECTED, UNCLAIMED, Safe, use_of
 from bot.scene import Scene
@@ -89,6 +90,7 @@ SHORTEST_ERROR = 10  # characters; most messages are a number or a word, and nee
 MAX_ROUNDS = 5  # records that answer one another within one turn
 MAX_FILE_NAME = 100
 MAX_LINE = 2_000  # characters of one line in the transcript
+AHEAD = timedelta(minutes=5)  # what asks for a moment overtakes what has waited for less
 MAX_UNFINISHED = 100  # promises of one conversation; beyond it nothing more is heard until some are kept
 UNNOTICED = frozenset(
     {
@@ -141,6 +143,7 @@ class Taken:
     effects: tuple[Effect, ...] = ()
     ticket: int = 0
     silent: bool = False  # a person has the word: the bot answers by no way at all
+    aside: str = ""  # to be said by the edge, in its own answer
 
 
 class Turns:
@@ -148,7 +151,7 @@ class Turns:
 
     def __init__(
         self, engine: Engine, clock: Clock, facts: FactReader, to_record: Records, safe: Safe, search: Search,
-        casework: Casework,
+        casework: Casework, pressure: Pressure,
     ) -> None:  # fmt: skip
         self._engine = engine
         self._clock = clock
@@ -157,21 +160,25 @@ class Turns:
         self._safe = safe
         self._search = search
         self._casework = casework
+        self._pressure = pressure
 
-    def receive(self, inbound: Inbound) -> Taken | None:
-        """One message from a person; None when it came before. Raises DatabaseDown; nothing else ever gets out."""
+    def receive(self, inbound: Inbound, *, answers: bool = False) -> Taken | None:
+        """One message from a person; None when it came before. Raises DatabaseDown; nothing else ever gets out.
+
+        `answers`: the edge that brings it can say something at once (`Taken.aside`).
+        """
         now = self._clock.now()
         try:
-            return self._received(inbound, now)
+            return self._received(inbound, now, answers=answers)
         except DatabaseDown:
             # After a restart of PostgreSQL the pool holds dead connections. Once more is safe even if the commit got
             # through: the message's id is then taken.
-            return self._received(inbound, now)
+            return self._received(inbound, now, answers=answers)
 
-    def _received(self, inbound: Inbound, now: datetime) -> Taken | None:
+    def _received(self, inbound: Inbound, now: datetime, *, answers: bool) -> Taken | None:
         try:
             with self._engine.begin() as db:
-                return self._receive(db, inbound, now)
+                return self._receive(db, inbound, now, answers=answers)
         except DatabaseDown:
             raise
         except Exception as error:  # noqa: BLE001 - a step that raises loses nothing: see _bury_inbound
@@ -233,7 +240,7 @@ class Turns:
 
     # --- within the transaction ---
 
-    def _receive(self, db: Connection, inbound: Inbound, now: datetime) -> Taken | None:
+    def _receive(self, db: Connection, inbound: Inbound, now: datetime, *, answers: bool) -> Taken | None:
         if not conversations.claim_inbound(db, inbound.identity.channel, inbound.message_id, now):
             return None
         held = people.who(db, inbound.identity, inbound.name, now)
@@ -265,10 +272,28 @@ class Turns:
         elif question := self._question(envelope, inbound, now):
             standing = replace(standing, facts=replace(standing.facts, question=question))
         heard = self._heard(db, held, envelope, standing, inbound, now)
-        closed = self._run(db, held, envelope, standing, heard, now, by_person=True)
+        moment = [] if _is_always_heard(inbound) else self._moment(db, held, standing, now, by_edge=answers)
+        closed = self._run(db, held, envelope, standing, heard, now, by_person=True, before=moment)
         kept = conversations.look(db, held.id) if held.case is not None else None  # the turn may have ended the case
         silent = kept is not None and kept.owner == PERSON
-        return Taken(held.id, standing.facts.language, closed.effects, closed.envelope.ticket, silent)
+        aside = moment[0][1] if moment and answers else ""
+        return Taken(held.id, standing.facts.language, closed.effects, closed.envelope.ticket, silent, aside)
+
+    def _moment(
+        self, db: Connection, held: Held, standing: Standing, now: datetime, *, by_edge: bool
+    ) -> list[tuple[str, str, int | None]]:
+        """When answers come late: one line that asks for a moment, for whoever does not wait already.
+
+        The edge says it in its own answer, or it is promised ahead of what waits.
+        """
+        if not self._pressure.late or held.owner == PERSON or promises.speech_waits(db, held.id):
+            return []
+        please, spoken = Speak((Say("news.moment"),)), standing.facts.language
+        if by_edge:
+            return [("out", _line(please, spoken), None)]
+        wanted = Wanted("speak", promises.SPEAK, now - AHEAD, _payload(please, held), held.ticket)
+        (promise_id,) = promises.add(db, held.id, [wanted], now)
+        return [("out", _line(please, spoken), promise_id)]
 
     def _overheard(
         self, db: Connection, held: Held, envelope: Envelope, standing: Standing, inbound: Inbound, now: datetime,
@@ -382,6 +407,7 @@ class Turns:
         now: datetime,
         *,
         by_person: bool = False,
+        before: Sequence[tuple[str, str, int | None]] = (),
     ) -> Closed:
         turn = converse(envelope, heard.event, standing.facts)
         held, standing, turn = self._write_records(db, held, standing, turn, now)
@@ -395,6 +421,7 @@ class Turns:
         if lines and heard.files and not refused:
             self._take_along(db, held, heard, now)
             lines = []
+        lines += before
         silent = held.owner == PERSON
         promised = [
             effect

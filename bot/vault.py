@@ -55,6 +55,14 @@ class Unopenable(Exception):
     """A box does not open: wrong key, or moved, or changed. The message never holds content."""
 
 
+class LostKey(Unopenable):
+    """A box was sealed with a key that is not at hand; `kind` is what lies in it."""
+
+    def __init__(self, key: str, kind: Kind) -> None:
+        super().__init__(f"This secret was sealed with the key {key}, which SECRET_KEYS does not hold.")
+        self.kind = kind
+
+
 class Binding(TypedDict):
     """What a sealed secret belongs to. `use`: what it may be used with (host, port, user; issuer, account)."""
 
@@ -129,17 +137,22 @@ class Vault:
         """The id of the key that seals; rotation reseals every record with another one."""
         return next(iter(self._keys))
 
+    @property
+    def held(self) -> tuple[str, ...]:
+        """The ids of all keys at hand, newest first."""
+        return tuple(self._keys)
+
     def seal(self, clear: bytes, **binding: Unpack[Binding]) -> Sealed:
         """Seal `clear` so that it opens only with the same binding. Raises ValueError for an unknown kind."""
         nonce = os.urandom(NONCE_BYTES)
         return Sealed(self.newest, nonce, AESGCM(self._keys[self.newest]).encrypt(nonce, clear, _associated(binding)))
 
     def open(self, sealed: Sealed, **binding: Unpack[Binding]) -> bytes:
-        """The clear bytes. Raises Unopenable when key, binding or box is not the one that sealed it."""
+        """The clear bytes. Raises Unopenable when binding or box is not the one that sealed it, LostKey without key."""
         bound = _associated(binding)
         key = self._keys.get(sealed.key_id)
         if key is None:
-            raise Unopenable(f"This secret was sealed with the key {sealed.key_id}, which SECRET_KEYS does not hold.")
+            raise LostKey(sealed.key_id, binding["kind"])
         try:
             return AESGCM(key).decrypt(sealed.nonce, sealed.box, bound)
         except (InvalidTag, ValueError):

@@ -9,13 +9,15 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
+from typing import Protocol
 
 import structlog
 
+from bot.agenda import Agenda
 from bot.clock import Clock
 from bot.handiwork import LEASES, Again, Ended, Hand, Outcome, Tools, backoff
 from bot.hands import HANDS
-from bot.store import alarms, housekeeping, promises, watches
+from bot.store import alarms, audit, housekeeping, months, promises, watches
 from bot.store.engine import Connection, DatabaseDown, Engine, reading
 from bot.store.promises import Promise
 from bot.store.wake import Ear
@@ -29,6 +31,16 @@ LIFE = "worker"  # under this name it gives a sign of life with each housekeepin
 _log = structlog.get_logger(__name__)
 
 
+class Hearing(Protocol):
+    """What tells a worker that something was promised."""
+
+    def wait(self, seconds: float) -> frozenset[str]:
+        """Until something is, at most so long: in which lanes, or nothing where that is not known."""
+
+    def close(self) -> None:
+        """Hang up."""
+
+
 class Worker:
     """Performs promises until it is told to stop."""
 
@@ -39,6 +51,7 @@ class Worker:
         lanes: Mapping[str, int],
         retention: timedelta,
         hands: Mapping[str, Hand] = HANDS,
+        ear: Callable[[], Hearing] | None = None,
     ) -> None:
         self._tools = tools
         self._turns = turns
@@ -46,8 +59,10 @@ class Worker:
         self._clock: Clock = tools.clock
         self._retention = retention
         self._hands = hands
+        self._ear = ear or (lambda: Ear(self._engine))
         self._places = dict(lanes)
         self._free = dict(lanes)
+        self._agendas = {lane: Agenda(lane) for lane in lanes}
         self._lock = threading.Condition()
         self._stopping = threading.Event()
         self._looked = float("-inf")
@@ -55,7 +70,7 @@ class Worker:
 
     def run(self) -> None:
         """Work until `stop`; then let what is under way end, for a bounded time."""
-        ear = Ear(self._engine)
+        ear = self._ear()
         told: Collection[str] = ()
         while not self._stopping.is_set():
             try:
@@ -80,6 +95,7 @@ class Worker:
         self._start(self._places if whole or not told else told)
         if whole:  # behind the start: somebody waits for that
             self._looked = time.monotonic()
+            self._take_stock()
             if self._sweep(self._clock.now()):
                 self._start(self._places)
 
@@ -90,6 +106,13 @@ class Worker:
                     self._free[lane] -= 1
                 threading.Thread(target=self._work, args=(promise,), daemon=True, name=lane).start()
 
+    def _take_stock(self) -> None:
+        """In lanes that have more to do than places: whose turn it is."""
+        for lane, free in dict(self._free).items():
+            if free < 1:
+                with reading(self._engine) as db:
+                    self._agendas[lane].take_stock(db, self._clock.now())
+
     def _sweep(self, now: datetime) -> int:
         """Tidy up; how many promises were taken back from the dead."""
         with self._engine.begin() as db:
@@ -97,17 +120,25 @@ class Worker:
         if taken_back:
             _log.warning("promises taken back from the dead", count=taken_back)
         if self._swept is None or now - self._swept >= HOUSEKEEPING:
-            self._swept = now
             with self._engine.begin() as db:
                 alarms.alive(db, LIFE, now)
             with self._engine.begin() as db:
-                housekeeping.sweep(db, now, self._retention)
+                more = housekeeping.sweep(db, now, self._retention)
+            self._swept = None if more else now  # what is left is erased at the next look, a second from now
+            months.tend(self._engine, now, now - self._retention)
             with self._engine.begin() as db:
                 watches.promise_tests(db, now)
+            self._seal_the_record(now)
             if self._tools.desk is not None:
                 with self._engine.begin() as db:
                     self._tools.desk.casework.tend(db, now)
         return taken_back
+
+    def _seal_the_record(self, now: datetime) -> None:
+        """The digests stand in the log too: whoever can change the database cannot change what was written there."""
+        with self._engine.begin() as db:
+            for one in audit.seal_days(db, now):
+                _log.info("audit sealed", day=one.day.isoformat(), entries=one.entries, digest=one.digest)
 
     def _claim(self, lane: str, most: int) -> list[Promise]:
         """Claim up to so many promises of a lane."""
@@ -115,7 +146,7 @@ class Worker:
             return []
         now = self._clock.now()
         with reading(self._engine) as db:  # one statement is a transaction by itself
-            return promises.claim(db, lane, most, now, now + LEASES[lane])
+            return self._agendas[lane].claim(db, most, now, now + LEASES[lane])
 
     def _work(self, promise: Promise) -> None:
         """Perform a promise; then, in the same place, whatever is next in this lane."""

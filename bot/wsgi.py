@@ -44,6 +44,7 @@ def app() -> Flask:
 def _served(parts: Parts) -> Flask:
     web = create_app(parts)
     Alarms(parts, bells(parts)).start()
+    parts.pressure.watch()
     if line := slack_line(parts):
         _lines.append(line.open())
     return web

@@ -736,6 +736,9 @@ def _news(envelope: Envelope, event: News, facts: Facts) -> Turn:
         case MailRefused(signed_in=("microsoft" | "google") as provider, address=address):
             said = Say("news.mail_refused", {"why": Text("sign_in.cause.wrong_credentials")})
             return Turn(envelope, (said,), ask=True, offer=(_new_sign_in(provider, address, facts),))
+        case MailRefused(gone=True):
+            said = Say("news.mail_refused", {"why": Text("mailbox.secret_gone")})
+            return Turn(envelope, (said,), ask=True, offer=(sign_in.anew(facts.mailbox),))
         case MailRefused(cause=cause, retry=retry):
             said = Say("news.mail_refused", {"why": Text(f"cause.{cause}" if cause else "news.mailbox_changed")})
             offer = () if retry else (Option(f"{GO}mailbox.manage", "menu.button.mailbox"),)

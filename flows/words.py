@@ -527,7 +527,8 @@ class MailAccepted:
 class MailRefused:
     """The mail was not sent: the server refused it, or (without a cause) the mailbox is not as it was.
 
-    `signed_in`: the provider whose sign-in for `address` has just ended; nothing else is the matter.
+    `signed_in`: the provider whose sign-in for `address` has just ended; nothing else is the matter. `gone`: the
+    password cannot be opened any more.
     """
 
     mail_id: str
@@ -536,6 +537,7 @@ class MailRefused:
     retry: bool
     signed_in: SignInProvider | Literal[""] = ""
     address: str = ""
+    gone: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,6 +110,7 @@ class Recorder:
     typed: list[str] = field(default_factory=list)
     looked_for: list[str] = field(default_factory=list)
     listed: list[Inbound] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
     files: dict[str, Any] = field(default_factory=dict)
     fetched: list[str] = field(default_factory=list)
     broken: deque[Exception] = field(default_factory=deque)
@@ -182,6 +183,12 @@ class Recorder:
             raise self.erase_failures.popleft()
         self.erased.append(message_id)
 
+    def keeps(self, who: Identity) -> list[str]:
+        """What the test says that the provider keeps."""
+        if self.failures:
+            raise self.failures.popleft()
+        return list(self.kept)
+
     def missed(self, since: datetime) -> list[Inbound]:
         """What the test says that the provider lists."""
         if self.failures:
@@ -230,7 +237,7 @@ class Kit:
         """A worker with this kit's hands, on this kit's tools."""
         sizes = {"speak": 4, "work": 4, "mail": 4, **lanes}
         made = create_worker(self.parts)
-        return Worker(self.parts.tools, self.parts.turns, sizes, made._retention, self.hands)
+        return Worker(self.parts.tools, self.parts.turns, sizes, made._retention, self.hands, self.parts.ear)
 
     # --- people ---
 

@@ -12,6 +12,7 @@ from tests.browser import chromium  # noqa: F401
 from tests.doorway import door_at, door_authority, door_inside, door_server_context, no_waits  # noqa: F401
 from tests.mailservers import mail_servers  # noqa: F401
 from tests.oidc import oidc, session_oidc  # noqa: F401
+from tests.rabbit import rabbit  # noqa: F401
 
 
 def migrate(url):

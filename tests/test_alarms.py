@@ -126,6 +126,13 @@ def test_what_waits_too_long_is_told(kit, ears):
     assert told(kit, ears) == ["queue-old"]
 
 
+def test_answers_that_come_late_are_told(kit, ears):
+    promise(kit, lane="speak", minutes=1)
+    assert told(kit, ears) == []
+    kit.clock.move(seconds=1)
+    assert told(kit, ears) == ["answers-late"]
+
+
 def test_what_twilio_refuses_is_told_with_its_code(database_url, tmp_path, ears):
     account = {
         "TWILIO_ACCOUNT_SID": f"AC{'0' * 32}", "TWILIO_AUTH_TOKEN": "x", "TWILIO_WHATSAPP_FROM": "+15550100000",
@@ -252,5 +259,5 @@ def test_numbers_for_prometheus_tell_of_the_queue_and_the_worker(kit):
         .test_client()
         .get("/metrics", headers={"Authorization": "Bearer t"})
     )
-    assert "ally_oldest_due_seconds 210.0" in page.text
+    assert 'ally_oldest_due_seconds{lane="work"} 210.0' in page.text
     assert "ally_worker_seconds 30.0" in page.text

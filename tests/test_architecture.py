@@ -38,6 +38,7 @@ ONLY = {
     "sklearn": ("bot.search",),
     "authlib": ("bot.mail.wire.oauth", "bot.playground"),
     "joserfc": ("bot.mail.wire.oauth", "bot.playground"),
+    "pika": ("bot.broker",),
 }
 
 

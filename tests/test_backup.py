@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 from contextlib import suppress
+from datetime import timedelta
 from itertools import count as count_from
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from bot.backup import backup, restore
 from bot.safe import WrongKey
 from bot.settings import SettingsError, load
 from bot.store import backup as store
-from bot.store import tables
+from bot.store import months, tables
 from bot.store.backup import BackupFailed
 from bot.store.embedded import Embedded, EmbeddedFailed
 from bot.store.engine import connect
@@ -175,6 +176,34 @@ def test_nothing_is_restored_over_what_is_there_unless_told(lived_in, tmp_path):
     with with_name.connect() as db:
         assert db.execute(select(tables.agency.c.name)).scalar_one() == "Agência Sol"
     with_name.dispose()
+
+
+def test_a_transcript_in_months_replaces_one_that_has_other_months(lived_in, tmp_path):
+    settings, file = settings_for(lived_in, tmp_path), tmp_path / "ally.dump"
+    engine = connect(lived_in, pool=1)
+    months.tend(engine, MONDAY, MONDAY - timedelta(days=90))
+    lines = count(lived_in, tables.message)
+    with engine.connect() as db:
+        parts = months.parts(db)
+    engine.dispose()
+    backup(settings, file, MONDAY)
+    months.tend(engine, MONDAY + timedelta(days=300), MONDAY + timedelta(days=200))
+    engine.dispose()
+    assert count(lived_in, tables.message) == 0
+    restore(settings, file, MONDAY, replace=True)
+    assert count(lived_in, tables.message) == lines > 0
+    with engine.connect() as db:
+        assert months.parts(db) == parts
+    engine.dispose()
+
+
+def test_what_psql_has_against_a_backup_is_told_and_changes_nothing(lived_in, tmp_path):
+    settings, file = settings_for(lived_in, tmp_path), tmp_path / "ally.dump"
+    backup(settings, file, MONDAY)
+    run_sql(lived_in, "create view names as select name from agency")  # it keeps its table from being dropped
+    with pytest.raises(BackupFailed, match=r"psql did not do it: .*depend"):
+        restore(settings, file, MONDAY, replace=True)
+    assert count(lived_in, tables.mailbox) == 1
 
 
 def test_a_migrated_database_that_nobody_used_counts_as_empty(lived_in, test_database, tmp_path):

@@ -385,19 +385,19 @@ def test_every_table_about_people_is_exported(cli, filled):
         "question", "access_request", "staff_line", "case_file", "oauth_grant", "door_key",
     }  # fmt: skip
     nothing_personal = {
-        "compatible", "inbound", "key_check", "audit", "content", "limit_hit", "invitation",  # ids and hashes
-        "entrance_code", "slack_workspace", "slack_state", "slack_screen", "slack_pace", "template_month",
+        "compatible", "inbound", "key_check", "audit", "audit_day", "content", "limit_hit",  # ids and hashes
+        "invitation", "entrance_code", "slack_workspace", "slack_state", "slack_screen", "slack_pace", "template_month",
         "conversation", "promise", "link", "link_token", "dead_letter", "media_token", "staff_part",  # on its way
         "sign_in", "oauth_app",  # on its way; of an agency
         "door_mail",  # hashes of mails, for a day
-        "alarm", "sign_of_life",  # of the installation
+        "alarm", "sign_of_life", "provider_erasure",  # of the installation; ids
     }  # fmt: skip
     assert exported | nothing_personal == set(tables.metadata.tables)
 
 
 def test_somebody_is_forgotten(cli, filled):
     contact = filled.held().contact_id
-    assert cli("forget", ANA, "--json").json == {"erased": str(contact)}
+    assert cli("forget", ANA, "--json").json == {"erased": str(contact), "at_provider": 0}
     assert filled.rows(tables.contact) == filled.rows(tables.secret) == filled.rows(tables.mailbox) == []
 
 
@@ -440,6 +440,29 @@ def test_a_letter_that_is_not_there_or_cannot_be_replayed_is_one_sentence(cli, f
         run_sql(filled.url, "update dead_letter set event = %(event)s", {"event": json.dumps(event)})
         assert why in one_sentence(cli("dead-letters", "replay", str(broken.id)))
     assert cli("dead-letters", "replay", "first").status == 2
+
+
+def test_a_dead_letter_is_shown_in_full_and_who_looked_is_kept(cli, filled, broken):
+    letter = cli("dead-letters", "show", str(broken.id), "--json").json
+    assert set(letter) == {"id", "conversation", "error", "at", "replayed", "event"}
+    assert json.loads(letter["event"]) == {"text": "menu", "button": None, "kind": "text"}
+    assert "ZeroDivisionError" in cli("dead-letters", "show", str(broken.id)).out
+    assert [row.subject for row in filled.rows(tables.audit) if row.action == "dead_letter_shown"] == ["1", "1"]
+
+
+def test_the_letter_of_a_task_says_what_became_of_the_task(cli, filled, broken):
+    task = filled.rows(tables.promise)[0]
+    run_sql(filled.url, "update dead_letter set event = %(event)s", {"event": json.dumps({"promise": task.id})})
+    letter = cli("dead-letters", "show", str(broken.id), "--json").json
+    assert (letter["promise"], letter["state"]) == (task.kind, task.state)
+
+
+def test_a_dead_letter_is_given_up_for_good(cli, filled, broken):
+    assert cli("dead-letters", "drop", str(broken.id), "--json").json == {"dropped": broken.id}
+    assert filled.rows(tables.dead_letter) == []
+    for command in ("show", "drop", "replay"):
+        assert f"no dead letter {broken.id}" in one_sentence(cli("dead-letters", command, str(broken.id)))
+        assert cli("dead-letters", command, str(2**63)).status == 2
 
 
 def test_a_letter_that_came_too_late_says_so(cli, filled, broken):

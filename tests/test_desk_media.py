@@ -431,9 +431,9 @@ def test_erasing_everything_erases_files_on_their_way(kit):
     kit.work()
     assert len(sealed(kit)) == 1
     with kit.engine.begin() as db:
-        from bot.hands import forget
+        from bot.erasure import forget
 
-        forget(db, kit.held().contact_id)
+        forget(db, kit.held().contact_id, by="operator", now=kit.clock.now())
     assert sealed(kit) == []
     assert files_of(kit) == []
 

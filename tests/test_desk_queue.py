@@ -12,7 +12,7 @@ from bot.desk.hours import read_hours
 from bot.home import MAX_TRIES
 from bot.screens import OPEN_FOR
 from bot.staff import CACHED
-from bot.store import cases, conversations, people, tables
+from bot.store import bounds, cases, conversations, people, tables
 from bot.store.engine import reading
 from flows import handoff, mailbox
 from flows.conversation import FLOWS
@@ -403,7 +403,7 @@ def test_what_staff_wrote_is_exported_and_forgotten_with_the_transcript(kit):
     with kit.engine.begin() as db:
         told = people.everything_about(db, kit.held().contact_id)["staff_lines"]
         assert [(row.text, row.state) for row in told] == [("Hello", "sent")]
-        conversations.forget_old(db, kit.clock.now() + timedelta(seconds=1))
+        bounds.erase_all(db, kit.clock.now() + timedelta(seconds=1), timedelta())
     assert kit.rows(tables.staff_line) == kit.rows(tables.message) == []
 
 

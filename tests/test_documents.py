@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from bot.__main__ import main
+from bot.__main__ import DOOR_POOL, main
+from bot.app import WEB_POOL
+from bot.handiwork import LEASES
 from bot.settings import Settings
 from flows.speech import texts
 
@@ -95,3 +97,33 @@ def test_what_the_readme_shows_is_what_the_command_says(command, output, tmp_pat
     )  # fmt: skip
     assert done.stdout == output
     assert not (tmp_path / "var").exists()  # nothing was made for it
+
+
+def _add_a_machine():
+    runbook = (HOME / "deploy" / "RUNBOOK.md").read_text(encoding="utf-8")
+    section = runbook.partition("## Add a machine\n")[2].partition("\n## ")[0]
+    return re.findall(r"^\d+\. (.*(?:\n {3,}.*)*)", section, re.MULTILINE)
+
+
+def test_the_runbook_adds_a_machine_in_ten_points_that_name_settings_which_there_are():
+    points = _add_a_machine()
+    assert len(points) == 10
+    named = set(re.findall(r"`([A-Z][A-Z_]+)`", " ".join(points)))
+    assert named >= {"DATABASE_URL", "SECRET_KEYS", "PUBLIC_URL", "DATA_DIR", "BROKER_URL", "DOOR_CERT"}
+    assert named <= {name.upper() for name in Settings.model_fields}
+
+
+def test_the_runbook_counts_connections_and_leases_of_a_machine_as_the_code_has_them():
+    words, pool = " ".join(" ".join(_add_a_machine()).split()), 2 * WEB_POOL
+    assert f"{pool} for a process of `web`, {pool + 1} for a `worker`, {2 * DOOR_POOL} for a `door`" in words
+    said, tests, mails = (int(LEASES[lane].total_seconds() // 60) for lane in ("speak", "work", "mail"))
+    assert f"({said} minutes what is said, {tests} tests, {mails} mails)" in words
+
+
+def test_what_shows_that_a_new_machine_works_is_there():
+    (point,) = (one for one in _add_a_machine() if one.startswith("It works"))
+    pages = (HOME / "bot" / "web" / "pages.py").read_text(encoding="utf-8")
+    assert {"/readyz", "ally_promises_due"} <= set(re.findall(r"[\w/]+", point))
+    assert '"/readyz"' in pages
+    assert '"ally_promises_due"' in pages
+    assert 'EXCHANGE = "ally.wake"' in (HOME / "bot" / "broker.py").read_text(encoding="utf-8")

@@ -50,6 +50,19 @@ def told(kit):
     return [saved.load(row.payload["event"]) for row in kit.promised("warn", "todo", "doing", "done")]
 
 
+def test_a_lost_key_leads_to_signing_in_once_more(kit):
+    box = kit.connected()
+    kit.say("menu")
+    kit.work()
+    kit.write_mail()
+    run_sql(kit.url, "update secret set key_id = 'deadbeef' where kind <> 'mail.body'")
+    an_hour_later(kit)
+    kit.work()
+    assert sentence("sign_in.cause.wrong_credentials", "en") in kit.bodies()[-1]
+    assert kit.last().button("go:mailbox.sign_in.microsoft")
+    assert (kit.box().state, kit.box().id) == ("broken", box.id)
+
+
 # --- fresh ------------------------------------------------------------------------------------------------------------
 
 
@@ -411,10 +424,10 @@ def test_whoever_removes_their_mailbox_has_what_they_granted_taken_back(google):
 def test_whoever_is_forgotten_leaves_no_address_while_it_is_taken_back(google):
     kit = google
     kit.connected()
-    from bot.hands import forget
+    from bot.erasure import forget
 
     with kit.engine.begin() as db:
-        forget(db, kit.held().contact_id)
+        forget(db, kit.held().contact_id, by="operator", now=kit.clock.now())
     assert kit.rows(tables.oauth_grant)[0].leaving
     secrets = "\n".join(str(row) for row in kit.rows(tables.secret) + kit.rows(tables.oauth_grant))
     assert ADDRESS not in secrets

@@ -20,8 +20,9 @@ from sqlalchemy import func, select, text
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from bot.limits import LIMITS, Allowed, Exhausted, Limits, Name, _counts, _items, _minutes, source
+from bot.store import bounds
 from bot.store.engine import connect
-from bot.store.limits import PostgresStorage, forget_expired, limit_hit
+from bot.store.limits import PostgresStorage, limit_hit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,6 +92,11 @@ def storage(request) -> Storage:
 @pytest.fixture
 def allow(engine, clock):
     return Limits(engine, clock).allow
+
+
+def forget_expired(db, now, most=bounds.BATCH):
+    """The housekeeping erases what ended before a moment; here: at it, too."""
+    return bounds.erase(db, limit_hit, now + timedelta(microseconds=1), DAY, most)
 
 
 def times(allow, number: int, *what: str) -> list[object]:

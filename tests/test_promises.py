@@ -8,10 +8,12 @@ import pytest
 from sqlalchemy.exc import DBAPIError
 
 from bot.hands import LEASES
-from bot.store import promises, tables
+from bot.store import bounds, promises, tables
 from bot.store.promises import NUDGE, RETEST, Wanted
 from bot.store.wake import Ear
 from tests.botkit import ANA, BIA, eventually, run_sql
+
+KEPT = timedelta(days=90)  # by an operator
 
 HELLO = {"effect": "hello"}
 
@@ -244,11 +246,11 @@ def test_ended_promises_are_forgotten_and_unfinished_ones_never(kit):
     ended(kit, claimed(kit, "work", most=1)[0])
     claimed(kit, "work", most=1)
     with kit.engine.begin() as db:
-        assert promises.forget_ended(db, kit.clock.now()) == 0
+        assert bounds.erase(db, tables.promise, kit.clock.now(), KEPT) == 0
     kit.clock.move(days=8)
     with kit.engine.begin() as db:
-        assert promises.forget_ended(db, kit.clock.now(), most=1) == 1
-        assert promises.forget_ended(db, kit.clock.now()) == 1  # the first "hi" was answered
+        assert bounds.erase(db, tables.promise, kit.clock.now(), KEPT, most=1) == 1
+        assert bounds.erase(db, tables.promise, kit.clock.now(), KEPT) == 1  # the first "hi" was answered
     assert sorted(one.state for one in kit.rows(tables.promise)) == ["doing", "todo"]
 
 

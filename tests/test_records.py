@@ -328,7 +328,7 @@ def test_an_admin_sets_the_agencys_server_and_takes_it_back(kit):
 def test_who_changed_the_agencys_server_is_noted_by_ids_only(kit):
     kit.join(BIA, role="admin")
     performed(kit, SetAgencyServer(Server("smtp.gmail.com", 465, "tls")), BIA)
-    (note,) = kit.rows(tables.audit)
+    *_, note = kit.rows(tables.audit)
     (member,) = kit.rows(tables.member)
     assert (note.actor, note.action, note.subject) == (str(member.id), "agency_server", str(kit.agency))
     assert note.at == kit.clock.now()
@@ -343,7 +343,7 @@ def test_nobody_but_an_admin_changes_the_agencys_server(kit, who, server):
         run_sql(kit.url, "update member set removed_at = now()")
     assert performed(kit, SetAgencyServer(server)) is None
     assert the_agency(kit).host == "smtp.gmail.com"
-    assert kit.rows(tables.audit) == []
+    assert "agency_server" not in [row.action for row in kit.rows(tables.audit)]
 
 
 def test_how_many_mailboxes_use_another_provider_than_a_server_of_the_agencys_is_counted(kit):

@@ -160,6 +160,7 @@ WRONG = [
     ("PLAYGROUND_DOOR", "perhaps"),
     ("LOG_FORMAT", "xml"),
     ("SIGNUP", "open"),
+    ("BROKER_URL", "https://girafa.example.com"),
     ("RETENTION_DAYS", "0"),
     ("RETENTION_DAYS", "4000"),
     ("RETENTION_DAYS", "for ever"),

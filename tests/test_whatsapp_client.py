@@ -391,6 +391,15 @@ def test_an_erasure_that_twilio_refuses_is_refused(stand_in, twilio, inbound):
         twilio.erase(inbound)
 
 
+def test_all_that_twilio_keeps_of_a_person_is_named_and_nothing_of_anybody_else(stand_in, twilio, inbound):
+    sent = twilio.send(NUMBER, PLAIN, CALLBACK).provider_id
+    twilio.send("+5511900000077", PLAIN, CALLBACK)
+    assert sorted(twilio.kept_of(NUMBER)) == sorted([sent, inbound])
+    for sid in twilio.kept_of(NUMBER):
+        twilio.erase(sid)
+    assert twilio.kept_of(NUMBER) == []
+
+
 def test_what_was_taken_without_an_answer_is_found_in_the_list(stand_in, twilio):
     now = datetime.now(UTC)
     twilio.send("+351911111111", Outgoing("to somebody else"), CALLBACK)

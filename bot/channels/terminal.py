@@ -78,6 +78,10 @@ class Terminal:
     def erase(self, message_id: str) -> None:
         """What was typed in a terminal stays there."""
 
+    def keeps(self, who: Identity) -> list[str]:  # noqa: ARG002 - as every channel
+        """Nobody keeps what was typed in a terminal."""
+        return []
+
     def fetch(self, url: str, max_bytes: int) -> File:  # noqa: ARG002 - as every channel
         """A file that somebody at the terminal named. Raises Refused."""
         if url not in self.files:

@@ -62,8 +62,3 @@ def of_case(db: Connection, number: int) -> Row | None:
 def decide(db: Connection, request_id: UUID, state: str) -> None:
     """Granted or declined."""
     db.execute(update(access_request).where(access_request.c.id == request_id).values(state=state))
-
-
-def forget_old(db: Connection, before: datetime) -> None:
-    """Erase wishes of before a day."""
-    db.execute(delete(access_request).where(access_request.c.at < before))

@@ -56,11 +56,11 @@ def refused_with(db: Connection, codes: Collection[str], since: datetime) -> str
     return str(found or "")
 
 
-def oldest_due(db: Connection, now: datetime) -> datetime | None:
-    """Since when the oldest promise that nobody has claimed is due; None: none is."""
+def oldest_due(db: Connection, now: datetime) -> dict[str, datetime]:
+    """Since when the oldest promise that nobody has claimed is due, by lane; lanes without any are left out."""
     due = (in_state(promise, "todo"), promise.c.due_at <= now)
-    found: datetime | None = db.execute(select(func.min(promise.c.due_at)).where(*due)).scalar_one()
-    return found
+    query = select(promise.c.lane, func.min(promise.c.due_at)).where(*due)
+    return {row[0]: row[1] for row in db.execute(query.group_by(promise.c.lane))}
 
 
 def size(db: Connection) -> int:

@@ -11,13 +11,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import DEVNULL, PIPE
+from typing import IO, Any
 
 from sqlalchemy import Text, cast, exists, func, inspect, literal, select, text, update
 from sqlalchemy.engine import make_url
 
 from bot.store import embedded, limits
-from bot.store.engine import Connection, driver_url
-from bot.store.tables import SCHEMA, compatible, in_state, key_check, metadata, outgoing_mail, promise
+from bot.store.engine import OUR_NAME, Connection, driver_url
+from bot.store.months import partitions
+from bot.store.tables import SCHEMA, compatible, in_state, key_check, message, metadata, outgoing_mail, promise
 
 # What a database holds that was only migrated and started once.
 OF_THE_START = frozenset({compatible.name, key_check.name, limits.limit_hit.name})
@@ -25,7 +28,6 @@ BOOKKEEPING = "alembic_version"
 MAGIC = b"PGDMP"  # every custom archive begins so
 WORDS = 300  # characters of what a program of PostgreSQL says
 OPEN_FILES = "/proc/self/fd/"
-OUR_NAME = "ally"  # of every connection of ours, see `engine.connect`
 
 
 class BackupFailed(Exception):
@@ -83,7 +85,7 @@ def check_schema(file: Path, content: Content) -> None:
 
 def foreign(db: Connection) -> str:
     """A table in this database that is not ours; empty: there is none."""
-    return min(set(inspect(db).get_table_names()) - set(metadata.tables) - {BOOKKEEPING}, default="")
+    return min(set(inspect(db).get_table_names()) - set(metadata.tables) - partitions(db) - {BOOKKEEPING}, default="")
 
 
 def in_the_way(db: Connection) -> str:
@@ -104,20 +106,46 @@ def at_work(db: Connection) -> int:
     https://www.postgresql.org/docs/18/monitoring-stats.html#MONITORING-PG-STAT-ACTIVITY-VIEW
     """
     query = text(
-        "select count(*) from pg_stat_activity where application_name = :name and datname = current_database() "
+        "select count(*) from pg_stat_activity where application_name like :name and datname = current_database() "
         "and pid <> pg_backend_pid()"
     )
-    return int(db.execute(query, {"name": OUR_NAME}).scalar_one())
+    return int(db.execute(query, {"name": f"{OUR_NAME}%"}).scalar_one())
 
 
 def restore(url: str, file: Path) -> None:
     """Put a file back in the place of what is there, in one transaction: all of it, or nothing is changed.
 
-    Raises BackupFailed, EmbeddedFailed.
+    By psql, which takes a script from pg_restore: by itself that would drop the indexes of the transcript's months one
+    by one, which PostgreSQL refuses, so the transcript goes first. A script that ends before our `commit` has changed
+    nothing. Raises BackupFailed, EmbeddedFailed.
     """
-    command, environment = _client("pg_restore", url)
-    how = ("--clean", "--if-exists", "--no-owner", "--no-privileges", "--single-transaction", "--exit-on-error")
-    _run([*command, *how, str(file)], environment)
+    command, environment = _client("psql", url)
+    begin = f"begin; set local client_min_messages = error; drop table if exists {message.name} cascade;\n"
+    how = ("--clean", "--if-exists", "--no-owner", "--no-privileges", "--file=-")
+    with _reading(command, environment) as script:
+        script.write(begin.encode())
+        script.flush()
+        _run([embedded.program("pg_restore"), *how, str(file)], {}, to=script)
+        script.write(b"commit;\n")
+
+
+@contextmanager
+def _reading(psql: list[str], environment: Mapping[str, str]) -> Iterator[IO[bytes]]:
+    """A psql that runs what is written, up to its first error. Raises BackupFailed with what it said."""
+    how = ("--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1")
+    with (
+        tempfile.TemporaryFile() as said,
+        subprocess.Popen([*psql, *how], env=_only(environment), stdin=PIPE, stdout=DEVNULL, stderr=said) as running,
+    ):
+        script: Any = running.stdin
+        try:
+            yield script
+        finally:  # where psql fails, whoever writes for it fails, too: what psql said is the reason
+            with suppress(BrokenPipeError):
+                script.close()
+            if running.wait():
+                said.seek(0)
+                raise _refused(psql[0], said.read(), running.returncode)
 
 
 def after_a_restore(db: Connection) -> int:
@@ -156,21 +184,34 @@ def _client(name: str, url: str) -> tuple[list[str], dict[str, str]]:
     return [embedded.program(name), "--dbname", bare.render_as_string()], secret
 
 
-def _run(command: list[str], environment: Mapping[str, str], keeping: tuple[int, ...] = ()) -> bytes:
+def _run(
+    command: list[str], environment: Mapping[str, str], keeping: tuple[int, ...] = (), to: IO[bytes] | int = PIPE
+) -> bytes:
     """Run a program to its end, which keeps these open files of ours. Raises BackupFailed with what it said."""
-    kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH", "HOME") if name in os.environ}
     done = subprocess.run(
         command,
-        env={**kept, **environment},
-        capture_output=True,
+        env=_only(environment),
+        stdout=to,
+        stderr=PIPE,
         pass_fds=keeping,
-        stdin=subprocess.DEVNULL,
+        stdin=DEVNULL,
         check=False,
     )
     if done.returncode:
-        said = " ".join(done.stderr.decode(errors="replace").split())[:WORDS]
-        raise BackupFailed(f"{Path(command[0]).name} did not do it: {said or f'status {done.returncode}'}")
-    return done.stdout
+        raise _refused(command[0], done.stderr, done.returncode)
+    return done.stdout or b""
+
+
+def _only(environment: Mapping[str, str]) -> dict[str, str]:
+    """What a program may know of our environment, and what it is told."""
+    return {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH", "HOME") if name in os.environ} | {
+        **environment
+    }
+
+
+def _refused(program: str, words: bytes, status: int) -> BackupFailed:
+    said = " ".join(words.decode(errors="replace").split())[:WORDS]
+    return BackupFailed(f"{Path(program).name} did not do it: {said or f'status {status}'}")
 
 
 @contextmanager

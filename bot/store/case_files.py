@@ -135,9 +135,3 @@ def add_part(db: Connection, line_id: int, promise_id: int, words: str, file_id:
 def part(db: Connection, promise_id: int) -> Row | None:
     """The message of a line that a promise says; None: the line has no files, or needs no such message."""
     return db.execute(select(staff_part).where(staff_part.c.promise_id == promise_id)).one_or_none()
-
-
-def forget_old(db: Connection, now: datetime, before: datetime) -> None:
-    """Forget addresses that have had their time, and old files; their contents have an end of their own."""
-    db.execute(delete(media_token).where(media_token.c.until < now))
-    db.execute(delete(case_file).where(case_file.c.at < before))

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import BigInteger, bindparam, cast, delete, func, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from bot.channels import Status
@@ -21,9 +21,7 @@ from bot.store.tables import (
     in_state,
     inbound,
     message,
-    outgoing_mail,
     promise,
-    staff_line,
 )
 
 _REMEMBER = upsert(inbound).on_conflict_do_nothing().returning(inbound.c.at)
@@ -232,6 +230,24 @@ def dead_letter_by_id(db: Connection, letter: int) -> Row | None:
     return db.execute(query.with_for_update()).one_or_none()
 
 
+def dead_letter_in_full(db: Connection, letter: int) -> Row | None:
+    """One turn that raised, replayed or not; of a promise that could not be kept, what became of that."""
+    of_promise = promise.c.id == cast(dead_letter.c.event["promise"].astext, BigInteger)
+    query = select(dead_letter, promise.c.kind, promise.c.state, promise.c.outcome).outerjoin(promise, of_promise)
+    return db.execute(query.where(dead_letter.c.id == letter)).one_or_none()
+
+
+def drop_dead_letter(db: Connection, letter: int) -> bool:
+    """Erase a turn that raised; whether there was one."""
+    return db.execute(delete(dead_letter).where(dead_letter.c.id == letter)).rowcount == 1
+
+
+def dead_letters_waiting(db: Connection) -> int:
+    """How many turns raised and were not replayed."""
+    waits = select(func.count()).where(dead_letter.c.replayed_at.is_(None))
+    return int(db.execute(waits).scalar_one())
+
+
 def mark_replayed(db: Connection, letter: int, at: datetime) -> None:
     """A dead letter went through."""
     db.execute(update(dead_letter).where(dead_letter.c.id == letter).values(replayed_at=at))
@@ -261,16 +277,6 @@ def close_case(db: Connection, conversation_id: UUID, at: datetime, end: str = "
         promises.one_at(db, conversation_id, promises.SHOW_CASE, at, at)
         promises.one_at(db, conversation_id, promises.CASE_TIME, None, at)
     db.execute(update(conversation).where(conversation.c.id == conversation_id).values(owner="bot"))
-
-
-def forget_old(db: Connection, before: datetime) -> int:
-    """Erase transcripts, what staff wrote, mails and the provider's ids of before a day; how many lines went."""
-    gone = db.execute(delete(message).where(message.c.at < before)).rowcount
-    db.execute(delete(staff_line).where(staff_line.c.at < before))
-    db.execute(delete(outgoing_mail).where(outgoing_mail.c.at < before))
-    db.execute(delete(inbound).where(inbound.c.at < before))
-    db.execute(delete(dead_letter).where(dead_letter.c.at < before))
-    return gone
 
 
 def count(db: Connection) -> int:

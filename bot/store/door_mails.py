@@ -190,12 +190,6 @@ def is_of_the_door(db: Connection, mail_id: UUID) -> bool:
     return db.execute(select(door_mail.c.mail_id).where(door_mail.c.mail_id == mail_id)).first() is not None
 
 
-def forget_old(db: Connection, before: datetime, most: int = 5_000) -> int:
-    """Forget what is not known again any more, in bounded batches."""
-    old = select(door_mail.c.mail_id).where(door_mail.c.at < before).limit(most)
-    return db.execute(delete(door_mail).where(door_mail.c.mail_id.in_(old))).rowcount
-
-
 def counted(db: Connection) -> list[tuple[str, int]]:
     """How many mails of the last day stand in which state."""
     query = select(outgoing_mail.c.state, func.count()).join(door_mail, door_mail.c.mail_id == outgoing_mail.c.id)

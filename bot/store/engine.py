@@ -16,6 +16,8 @@ __all__ = ["Connection", "DatabaseDown", "Engine", "Row", "connect", "driver_url
 
 # A process that freezes in the middle of a turn must not hold its conversation for ever.
 PATIENCE = "-c lock_timeout=15s -c idle_in_transaction_session_timeout=60s"
+OUR_NAME = "ally"  # every connection of ours begins so
+WITH_KEY = f"{OUR_NAME} key "  # and that of a process that seals tells its key
 DatabaseDown = (OperationalError, InterfaceError, PoolTimeout)  # come back later; nothing was done
 _JSON = json.JSONEncoder(ensure_ascii=False)
 Row = Any  # its columns are known by the query that made it
@@ -37,8 +39,12 @@ def driver_url(url: str) -> str:
     return address
 
 
-def connect(url: str, *, pool: int = 20) -> Engine:
-    """An engine with a bounded pool. Bound values never stand in its exceptions: they may be personal."""
+def connect(url: str, *, pool: int = 20, key: str = "") -> Engine:
+    """An engine with a bounded pool. Bound values never stand in its exceptions: they may be personal.
+
+    `key`: the id of the key that this process seals with, to be seen by whoever rotates keys (`secrets.at_work`).
+    """
+    name = f"{WITH_KEY}{key}" if key else OUR_NAME
     return create_engine(
         make_url(driver_url(url)),
         hide_parameters=True,
@@ -48,7 +54,7 @@ def connect(url: str, *, pool: int = 20) -> Engine:
         pool_use_lifo=True,
         pool_timeout=10,
         json_serializer=_JSON.encode,
-        connect_args={"connect_timeout": 5, "application_name": "ally", "options": PATIENCE},
+        connect_args={"connect_timeout": 5, "application_name": name, "options": PATIENCE},
     )
 
 

@@ -63,8 +63,3 @@ def member_by_address(db: Connection, address: str) -> UUID | None:
     )
     found = list(db.execute(query).scalars())
     return found[0] if len(found) == 1 else None
-
-
-def forget_old(db: Connection, now: datetime) -> None:
-    """Erase codes whose time is over."""
-    db.execute(delete(entrance_code).where(entrance_code.c.expires_at < now))

@@ -54,8 +54,3 @@ def drop(db: Connection, mail_id: UUID) -> list[UUID]:
     """Forget the files of a mail; the ids of their sealed contents, to be erased."""
     gone = db.execute(delete(file).where(file.c.mail_id == mail_id).returning(file.c.content_id)).scalars()
     return [content_id for content_id in gone if content_id is not None]
-
-
-def forget_old(db: Connection, before: datetime) -> None:
-    """Forget files that no mail took; their contents have an end of their own."""
-    db.execute(delete(file).where(file.c.at < before, file.c.mail_id.is_(None)))

@@ -174,11 +174,6 @@ def use_state(db: Connection, state_hash: str, provider: str, browser_hash: str,
     return row if row is not None and row.expires_at > now else None
 
 
-def forget_states(db: Connection, now: datetime) -> None:
-    """Erase what was not used in time; what was sealed of it has its own time."""
-    db.execute(delete(sign_in).where(sign_in.c.expires_at <= now))
-
-
 # --- passwords that end -----------------------------------------------------------------------------------------------
 
 

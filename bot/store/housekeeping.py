@@ -5,37 +5,21 @@ from datetime import datetime, timedelta
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from bot.store import (
-    access,
-    case_files,
-    conversations,
-    door_mails,
-    entrances,
-    files,
-    grants,
-    limits,
-    mailboxes,
-    people,
-    promises,
-    questions,
-    secrets,
-    slack,
-)
+from bot.store import bounds, erasures, grants, promises, secrets, slack
 from bot.store.engine import Connection
 from bot.store.tables import audit, content, message
 
-KEEP_ENDED = timedelta(days=7)  # promises that ended: long enough to see what happened
 RECONCILE_EVERY = timedelta(minutes=5)
 LOOK_AROUND_EVERY = timedelta(days=1)
 LOOK_AT_GRANTS_EVERY = timedelta(days=1)
 LOOK_FOR_ENDS_EVERY = timedelta(hours=6)
-KEEP_LINKS = timedelta(days=1)
-KEEP_DOOR_MAILS = timedelta(days=1)  # so long the same mail is known again
-KEEP_FILES = timedelta(days=7)  # a draft may wait so long
 
 
-def sweep(db: Connection, now: datetime, retention: timedelta) -> None:
-    """Erase what has had its time, and see that lost webhooks are looked for and no token lapses."""
+def sweep(db: Connection, now: datetime, retention: timedelta) -> bool:
+    """See that lost webhooks are looked for and no token lapses, and erase what has had its time, a batch of each kind.
+
+    Whether more may be left to be erased.
+    """
     promises.once(db, "work", promises.RECONCILE, now + RECONCILE_EVERY, now)
     if slack.to_be_renewed(db, now):
         promises.once(db, "work", promises.RENEW_TOKENS, now, now)
@@ -43,22 +27,12 @@ def sweep(db: Connection, now: datetime, retention: timedelta) -> None:
         promises.once(db, "work", promises.LOOK_AROUND, now + LOOK_AROUND_EVERY, now)
     promises.once(db, "work", promises.KEEP_GRANTS, now + LOOK_AT_GRANTS_EVERY, now)
     promises.once(db, "work", promises.LOOK_FOR_ENDS, now + LOOK_FOR_ENDS_EVERY, now)
-    slack.forget_states(db, now)
-    grants.forget_states(db, now)
-    secrets.forget_expired(db, now)
+    secrets_left = secrets.forget_expired(db, now, bounds.BATCH) >= bounds.BATCH
     if grants.any_leaving(db, now):
         promises.once(db, "work", promises.REVOKE, now, now)
-    promises.forget_ended(db, now - KEEP_ENDED)
-    mailboxes.forget_links(db, now - KEEP_LINKS)
-    limits.forget_expired(db, now)
-    conversations.forget_old(db, now - retention)
-    questions.forget_old(db, now - retention)
-    access.forget_old(db, now - retention)
-    entrances.forget_old(db, now)
-    files.forget_old(db, now - KEEP_FILES)
-    door_mails.forget_old(db, now - KEEP_DOOR_MAILS)
-    case_files.forget_old(db, now, now - KEEP_FILES)
-    people.forget_invitations(db, now - retention)
+    if erasures.any_due(db, now):
+        promises.once(db, "work", promises.ERASE_LEFT, now, now)
+    return bounds.erase_all(db, now, retention) or secrets_left
 
 
 def said(db: Connection, promise_id: int, provider_id: str) -> None:

@@ -111,15 +111,6 @@ class PostgresStorage(Storage, MovingWindowSupport):
         self.incr(key, 0)
 
 
-def forget_expired(db: Connection, now: datetime, most: int = 5_000) -> int:
-    """Erase keys without a hit that counts, in bounded batches; how many went (fewer than `most`: none is left).
-
-    A row that somebody is counting in is passed over: it is about to be in use again.
-    """
-    old = select(limit_hit.c.key).where(limit_hit.c.expires_at <= now).limit(most).with_for_update(skip_locked=True)
-    return db.execute(delete(limit_hit).where(limit_hit.c.key.in_(old))).rowcount
-
-
 def _around(key: str, now: datetime, seconds: int) -> dict[str, object]:
     window = timedelta(seconds=seconds)
     return {"key": _hashed(key), "since": now - window, "until": now + window}

@@ -289,11 +289,6 @@ def close_link(db: Connection, link_id: UUID, now: datetime) -> bool:
     return db.execute(update(link).where(*mine).values(closed_at=now)).rowcount == 1
 
 
-def forget_links(db: Connection, before: datetime) -> int:
-    """Erase links that were opened before a time."""
-    return db.execute(delete(link).where(link.c.created_at < before)).rowcount
-
-
 # --- outgoing mail ----------------------------------------------------------------------------------------------------
 
 

@@ -155,11 +155,6 @@ def invitation_by_hash(db: Connection, code_hash: str) -> Invited | None:
     return Invited(**row._mapping) if row is not None else None  # noqa: SLF001 - SQLAlchemy's public mapping
 
 
-def forget_invitations(db: Connection, before: datetime) -> int:
-    """Erase invitations that could not be used any more at that time; they may carry a name."""
-    return db.execute(delete(invitation).where(invitation.c.expires_at < before)).rowcount
-
-
 def use_invitation(db: Connection, code_hash: str) -> None:
     """One use less."""
     used = update(invitation).where(invitation.c.code_hash == code_hash)

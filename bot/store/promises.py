@@ -12,11 +12,13 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Executable,
     FromClause,
     Integer,
     and_,
+    any_,
     bindparam,
     cast,
     delete,
@@ -29,13 +31,15 @@ from sqlalchemy import (
     text,
     update,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from bot.store.engine import Connection, Row
-from bot.store.tables import conversation, in_state, member, membership, promise
+from bot.store.tables import contact, conversation, in_state, member, membership, promise
 
 WAKE = "ally_promises"
+TOLD = "ally told"  # in the info of a connection whose wake-ups are told by something else, see `store.wake.tell_by`
+LANES = ("speak", "work", "mail")
 NUDGE = "remind"
 RECONCILE = "reconcile"
 RETEST = "retest"
@@ -58,6 +62,7 @@ TEMPLATE = "template"  # said in the words that WhatsApp approved
 LOOK_AROUND = "look_around"  # who has left the workspaces
 FOLLOW_UP = "follow_up"  # whether somebody who was invited has connected
 RENEW_TOKENS = "renew_tokens"  # of Slack's workspaces, where nobody needs one
+ERASE_LEFT = "erase_left"  # at the providers: messages of people who are erased here
 REVOKE = "revoke"  # at a provider: what people granted there and we gave up
 KEEP_GRANTS = "keep_grants"  # fresh: what nobody uses for long would end
 LOOK_FOR_ENDS = "look_for_ends"  # whose passwords end soon
@@ -282,6 +287,10 @@ def wake(db: Connection, lanes: Collection[str] = ()) -> None:
 
     May be lost or doubled without harm.
     """
+    told: set[str] | None = db.info.get(TOLD)
+    if told is not None:
+        told |= {*(lanes or LANES)}
+        return
     db.execute(_notifying(" ".join(sorted(lanes))))
 
 
@@ -290,15 +299,38 @@ def _notifying(lanes: str) -> Executable:
     return text(f"notify {WAKE}, '{lanes}'")
 
 
-def claim(db: Connection, lane: str, most: int, now: datetime, leased_until: datetime) -> list[Promise]:
-    """Claim what is due in a lane, oldest first."""
+def claim(
+    db: Connection, lane: str, most: int, now: datetime, leased_until: datetime, of: Sequence[int] | None = None
+) -> list[Promise]:
+    """Claim what is due in a lane, oldest first; with `of`, only these, as far as nobody else has claimed them."""
     when = {"of_lane": lane, "most": most, "now": now, "until": leased_until}
-    rows = db.execute(_claiming(lane), when).all()
+    rows = db.execute(_claiming(lane, listed=of is not None), when | ({} if of is None else {"of": list(of)})).all()
     return sorted((Promise(**row._mapping) for row in rows), key=lambda one: one.id)  # noqa: SLF001
 
 
-@cache
-def _claiming(lane: str) -> Executable:
+def in_turn(db: Connection, lane: str, now: datetime, most: int) -> list[int]:
+    """What is due in a lane, as it is fair between agencies: the oldest of each, then the second oldest of each ...
+
+    Who belongs to no agency counts as one together, and so does what belongs to nobody.
+    """
+    return list(db.execute(_in_turn(lane), {"of_lane": lane, "now": now, "most": most}).scalars())
+
+
+def oldest_due(db: Connection, lane: str, now: datetime) -> datetime | None:
+    """Since when what could be claimed next in a lane is due; None: nothing is."""
+    query = select(promise.c.due_at).where(_ready(lane)).order_by(promise.c.due_at).limit(1)
+    return db.execute(query, {"of_lane": lane, "now": now}).scalar_one_or_none()
+
+
+def speech_waits(db: Connection, conversation_id: UUID) -> bool:
+    """Whether anything is still to be said in a conversation."""
+    mine = (promise.c.conversation_id == conversation_id, promise.c.lane == "speak", in_state(promise, "todo", "doing"))
+    return bool(db.execute(select(exists().where(*mine))).scalar_one())
+
+
+def _ready(lane: str) -> ColumnElement[bool]:
+    """Which promises of `:of_lane` may be claimed at `:now`."""
+    due = and_(promise.c.lane == bindparam("of_lane"), in_state(promise, "todo"), promise.c.due_at <= bindparam("now"))
     earlier = promise.alias("earlier")
     first = ~exists().where(
         earlier.c.conversation_id == promise.c.conversation_id,
@@ -306,8 +338,31 @@ def _claiming(lane: str) -> Executable:
         earlier.c.id < promise.c.id,
         in_state(earlier, "todo", "doing"),
     )
-    due = and_(promise.c.lane == bindparam("of_lane"), in_state(promise, "todo"), promise.c.due_at <= bindparam("now"))
-    ready = select(promise.c.id).where(and_(due, first) if lane == "speak" else due)
+    return and_(due, first) if lane == "speak" else due
+
+
+@cache
+def _in_turn(lane: str) -> Executable:
+    whose = (promise.c.conversation_id.is_(None), member.c.agency_id)
+    place = func.row_number().over(partition_by=whose, order_by=(promise.c.due_at, promise.c.id))
+    ready = (
+        select(promise.c.id, promise.c.due_at, place.label("place"))
+        .select_from(promise)
+        .join(conversation, conversation.c.id == promise.c.conversation_id, isouter=True)
+        .join(contact, contact.c.id == conversation.c.contact_id, isouter=True)
+        .join(member, member.c.id == contact.c.member_id, isouter=True)
+        .where(_ready(lane))
+        .subquery()
+    )
+    fair = select(ready.c.id).order_by(ready.c.place, ready.c.due_at, ready.c.id)
+    return fair.limit(bindparam("most", type_=Integer))
+
+
+@cache
+def _claiming(lane: str, *, listed: bool = False) -> Executable:
+    ready = select(promise.c.id).where(_ready(lane))
+    if listed:
+        ready = ready.where(promise.c.id == any_(bindparam("of", type_=ARRAY(BigInteger))))
     # A CTE that locks rows is never run twice; a subquery might be, and would then claim too much.
     oldest = ready.order_by(promise.c.due_at, promise.c.id).limit(bindparam("most", type_=Integer))
     chosen = oldest.with_for_update(skip_locked=True).cte("chosen")
@@ -352,13 +407,6 @@ def take_back(db: Connection, now: datetime) -> int:
     return db.execute(update(promise).where(*dead).values(state="todo", due_at=now, leased_until=None)).rowcount
 
 
-def next_due(db: Connection) -> datetime | None:
-    """When the next promise is due."""
-    soonest = select(func.min(promise.c.due_at)).where(in_state(promise, "todo"))
-    found: datetime | None = db.execute(soonest).scalar_one()
-    return found
-
-
 def drop_speech(db: Connection, conversation_id: UUID) -> list[int]:
     """A person took over: what the bot still wanted to say is dropped, or theirs would wait behind it.
 
@@ -375,9 +423,3 @@ def depth(db: Connection, now: datetime) -> list[tuple[str, str, int]]:
     open_ = in_state(promise, "todo", "doing")
     query = select(promise.c.lane, promise.c.state, func.count()).where(open_, promise.c.due_at <= now)
     return [(row[0], row[1], row[2]) for row in db.execute(query.group_by(promise.c.lane, promise.c.state))]
-
-
-def forget_ended(db: Connection, before: datetime, most: int = 5_000) -> int:
-    """Erase promises that ended and are older than a time, in bounded batches."""
-    old = select(promise.c.id).where(promise.c.created_at < before, ~in_state(promise, "todo", "doing"))
-    return db.execute(delete(promise).where(promise.c.id.in_(old.limit(most).scalar_subquery()))).rowcount

@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Integer, cast, delete, func, insert, or_, select, update
+from sqlalchemy import Integer, cast, func, insert, or_, select, update
 
 from bot.store.engine import Connection, Row
 from bot.store.tables import question
@@ -44,8 +44,3 @@ def unanswered(db: Connection, most: int) -> list[Row]:
         .limit(most)
     )
     return list(db.execute(query).all())
-
-
-def forget_old(db: Connection, before: datetime) -> None:
-    """Erase questions of before a day."""
-    db.execute(delete(question).where(question.c.at < before))

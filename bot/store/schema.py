@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import inspect, select, text
 from sqlalchemy.exc import ProgrammingError
 
+from bot.store import months
 from bot.store.engine import Connection, Engine
 from bot.store.tables import SCHEMA, compatible
 
@@ -49,7 +50,8 @@ def differences(engine: Engine) -> list[object]:
 
     del limits  # its table belongs to the same metadata
     with engine.connect() as db:
-        return list(compare_metadata(MigrationContext.configure(db), tables.metadata))
+        opts = {"include_name": months.no_partition(db)}
+        return list(compare_metadata(MigrationContext.configure(db, opts=opts), tables.metadata))
 
 
 def _config(db: Connection) -> "Config":

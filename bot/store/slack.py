@@ -194,11 +194,6 @@ def use_state(db: Connection, state_hash: str, now: datetime) -> Row | None:
     return row if row is not None and row.expires_at > now else None
 
 
-def forget_states(db: Connection, now: datetime) -> None:
-    """Erase what was not used in time."""
-    db.execute(delete(slack_state).where(slack_state.c.expires_at <= now))
-
-
 # --- what people have open --------------------------------------------------------------------------------------------
 
 _SCREEN = (

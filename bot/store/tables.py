@@ -9,6 +9,7 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     ColumnElement,
+    Date,
     DateTime,
     ForeignKey,
     FromClause,
@@ -17,6 +18,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    PrimaryKeyConstraint,
     String,
     Table,
     Text,
@@ -27,7 +29,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-SCHEMA = 14  # what this code writes; see `migrations/env.py` and `store.schema`
+SCHEMA = 16  # what this code writes; see `migrations/env.py` and `store.schema`
 
 metadata = MetaData(
     naming_convention={
@@ -55,6 +57,11 @@ def _of(table: str, *, nullable: bool = False, primary: bool = False, unique: bo
         primary_key=primary,
         unique=unique,
     )
+
+
+def _while_sealed(table: str) -> Index:
+    """Finds whose content a secret is, which every erased secret has to be asked: few have any, and not for long."""
+    return Index(f"ix_{table}_content", "content_id", postgresql_where=text("content_id is not null"))
 
 
 # One row: which schema stands here, and the oldest code that may still work on it.
@@ -134,7 +141,7 @@ invitation = Table(
     Column("language", String(2), nullable=False),
     Column("uses_left", Integer, nullable=False),
     Column("uses", Integer, nullable=False, server_default="1"),
-    Column("expires_at", Moment, nullable=False),
+    Column("expires_at", Moment, nullable=False, index=True),
     Column("created_at", Moment, nullable=False),
 )
 
@@ -159,11 +166,13 @@ inbound = Table(
 )
 
 # The transcript: redacted when it is written, never later. What came in, what went out, what the bot kept to itself
-# while a person had the word (`bot`), and what only the support team is told, in its thread (`us`).
+# while a person had the word (`bot`), and what only the support team is told, in its thread (`us`). Each month is a
+# partition, see `store.months`: so its key has the time in it, nothing refers to it, and its ids come from a sequence
+# (partitions share an identity only from PostgreSQL 17 on).
 message = Table(
     "message",
     metadata,
-    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("id", BigInteger, server_default=text("nextval('message_id_seq')"), nullable=False),
     _of("conversation"),
     Column("direction", String(3), nullable=False),
     Column("text", Text, nullable=False),
@@ -175,9 +184,11 @@ message = Table(
     # Who said it to the person: empty is the bot, else a staff member's own words (already in the case's thread); of
     # what only the team is told, the case.
     Column("by", String(32), nullable=False, server_default=""),
-    Column("at", Moment, nullable=False, index=True),
+    Column("at", Moment, nullable=False),
+    PrimaryKeyConstraint("at", "id"),
     Index(None, "conversation_id", "id"),
     Index(None, "promise_id"),
+    postgresql_partition_by="RANGE (at)",
 )
 
 promise = Table(
@@ -259,7 +270,7 @@ link = Table(
     Column("provider", String(16), nullable=False, server_default=""),
     Column("expires_at", Moment, nullable=False),
     Column("closed_at", Moment),
-    Column("created_at", Moment, nullable=False),
+    Column("created_at", Moment, nullable=False, index=True),
     CheckConstraint("kind in ('password', 'sign_in', 'door')", name="kind"),
     Index(None, "conversation_id"),
 )
@@ -376,6 +387,7 @@ oauth_grant = Table(
     Index("ix_oauth_grant_subject", "provider", "client_id", "subject"),
     Index("ix_oauth_grant_refreshed", "refreshed_at", postgresql_where=text("not leaving")),
     Index("ix_oauth_grant_leaving", "revoke_at", postgresql_where=text("leaving")),
+    Index(None, "access_id"),
 )
 
 # A way to a provider's page and back, good once: found by the hash of its state, for the browser that left, and gone
@@ -388,7 +400,7 @@ sign_in = Table(
     Column("provider", String(16), nullable=False),
     Column("client_id", String(200), nullable=False),
     Column("browser_hash", String(64), nullable=False),
-    Column("sealed_id", Uuid, ForeignKey("secret.id", ondelete="SET NULL")),
+    Column("sealed_id", Uuid, ForeignKey("secret.id", ondelete="SET NULL"), index=True),
     Column("expires_at", Moment, nullable=False, index=True),
     Index(None, "link_id"),
 )
@@ -410,10 +422,11 @@ outgoing_mail = Table(
     Column("reply", String(500), nullable=False, server_default=""),
     # The copy in *Sent*, a state of its own: found, appended, no_folder, failed, not_seen_yet, no_imap
     Column("copy", String(16), nullable=False, server_default=""),
-    Column("at", Moment, nullable=False),
+    Column("at", Moment, nullable=False, index=True),
     CheckConstraint("state in ('todo', 'handing', 'accepted', 'refused', 'unknown')", name="state"),
     Index(None, "conversation_id"),
     Index(None, "mailbox_id"),
+    _while_sealed("outgoing_mail"),
 )
 
 # Files for mails: what they are. Content is sealed like a mail's words and erased with them.
@@ -434,6 +447,8 @@ file = Table(
     CheckConstraint("state in ('coming', 'here', 'lost')", name="state"),
     Index(None, "conversation_id"),
     Index(None, "mail_id"),
+    Index("ix_file_loose", "at", postgresql_where=text("mail_id is null")),
+    _while_sealed("file"),
 )
 
 # Cases are told to people by number, so the number is short and ours to count.
@@ -526,7 +541,7 @@ staff_line = Table(
     Column("shown", String(10), nullable=False, server_default=""),
     Column("why", String(200), nullable=False, server_default=""),
     Column("promise_id", BigInteger, index=True),
-    Column("at", Moment, nullable=False),
+    Column("at", Moment, nullable=False, index=True),
     # Empty: written in the thread itself; else what was used to write it, and our own message shows it. `gloss`: the
     # same in the team's language.
     Column("tool", String(16), nullable=False, server_default=""),
@@ -543,7 +558,7 @@ case_file = Table(
     _id(),
     _of("conversation"),
     Column("case_number", Integer, ForeignKey("case.number", ondelete="CASCADE"), nullable=False),
-    Column("message_id", BigInteger, ForeignKey("message.id", ondelete="CASCADE")),
+    Column("message_id", BigInteger),
     Column("line_id", BigInteger, ForeignKey("staff_line.id", ondelete="CASCADE")),
     Column("place", Integer, nullable=False, server_default="0"),
     Column("name", String(120), nullable=False),
@@ -554,12 +569,13 @@ case_file = Table(
     Column("slack_id", String(32), nullable=False, server_default=""),  # Slack's name of it
     Column("state", String(8), nullable=False, server_default="coming"),
     Column("why", String(16), nullable=False, server_default=""),  # it was lost
-    Column("at", Moment, nullable=False),
+    Column("at", Moment, nullable=False, index=True),
     CheckConstraint("state in ('coming', 'here', 'gone', 'lost')", name="state"),
     Index(None, "conversation_id", "at"),
     Index(None, "case_number"),
     Index(None, "message_id"),
     Index(None, "line_id"),
+    _while_sealed("case_file"),
 )
 
 # An address of a file of staff's that the person's channel fetches: of its token only the hash.
@@ -579,6 +595,7 @@ staff_part = Table(
     Column("promise_id", BigInteger, primary_key=True),
     Column("line_id", BigInteger, ForeignKey("staff_line.id", ondelete="CASCADE"), nullable=False, index=True),
     _of("case_file", nullable=True),
+    Index(None, "case_file_id"),
     Column("words", Text, nullable=False),
     Column("fate", String(10), nullable=False, server_default="leaving"),
 )
@@ -613,7 +630,7 @@ access_request = Table(
     Column("address", String(320), nullable=False),
     _of("agency", nullable=True),
     Column("state", String(8), nullable=False, server_default="open"),
-    Column("at", Moment, nullable=False),
+    Column("at", Moment, nullable=False, index=True),
     CheckConstraint("state in ('open', 'granted', 'declined')", name="state"),
     Index(None, "conversation_id"),
 )
@@ -628,7 +645,7 @@ question = Table(
     Column("topic", String(32), nullable=False),
     Column("language", String(2), nullable=False),
     Column("helpful", Boolean, nullable=False, server_default=text("true")),
-    Column("at", Moment, nullable=False),
+    Column("at", Moment, nullable=False, index=True),
     Index(None, "conversation_id"),
 )
 
@@ -639,19 +656,39 @@ dead_letter = Table(
     _of("conversation", nullable=True),
     Column("event", JSONB, nullable=False),
     Column("error", Text, nullable=False),
-    Column("at", Moment, nullable=False),
+    Column("at", Moment, nullable=False, index=True),
     Column("replayed_at", Moment),
 )
 
-# Opaque ids only: who did what to what, when.
+# Opaque ids only: who did what to what, when. Nothing here is ever changed or erased; see `store.audit`.
 audit = Table(
     "audit",
     metadata,
     Column("id", BigInteger, Identity(), primary_key=True),
-    Column("at", Moment, nullable=False),
+    Column("at", Moment, nullable=False, index=True),
     Column("actor", String(64), nullable=False),
     Column("action", String(48), nullable=False),
     Column("subject", String(64), nullable=False),
+)
+
+# A day of it that is over: what stood there, as a digest that goes on from the day before.
+audit_day = Table(
+    "audit_day",
+    metadata,
+    Column("day", Date, primary_key=True),
+    Column("entries", Integer, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("at", Moment, nullable=False),
+)
+
+# A message of somebody who is erased here, and its provider still keeps it.
+provider_erasure = Table(
+    "provider_erasure",
+    metadata,
+    Column("channel", String(16), primary_key=True),
+    Column("message_id", String(64), primary_key=True),
+    Column("tries", Integer, nullable=False, server_default="0"),
+    Column("due_at", Moment, nullable=False, index=True),
 )
 
 # How many templates were sent in a month (2026-03), by the whole installation.

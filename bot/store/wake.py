@@ -1,14 +1,39 @@
-"""Hearing the wake-ups of PostgreSQL. They are hints: a connection that broke is made anew and nothing is lost."""
+"""Hearing the wake-ups of PostgreSQL. They are hints: a connection that broke is made anew and nothing is lost.
+
+Or they go another way (`tell_by`), see `bot.broker`.
+"""
 
 import time
+from collections.abc import Callable, Collection
 from contextlib import suppress
+from typing import Any
 
 import psycopg
+from sqlalchemy import event
 
 from bot.store.engine import Engine
-from bot.store.promises import WAKE
+from bot.store.promises import TOLD, WAKE
 
 RECONNECT = 0.5  # seconds between two tries to reach PostgreSQL
+
+
+def tell_by(engine: Engine, tell: Callable[[Collection[str]], None]) -> None:
+    """From now on wake-ups are told by this and not by PostgreSQL, each when its transaction has ended.
+
+    Before the commit nobody could see what there is to do; a connection comes back to the pool after it. After a
+    rollback it is told as well: a look too many.
+    """
+
+    def begin(_driver: Any, record: Any) -> None:
+        record.info[TOLD] = set()
+
+    def end(_driver: Any, record: Any) -> None:
+        if told := record.info.get(TOLD):
+            record.info[TOLD] = set()
+            tell(told)
+
+    event.listen(engine, "connect", begin)
+    event.listen(engine, "checkin", end)
 
 
 class Ear:

@@ -13,7 +13,7 @@ from werkzeug.wrappers import Response as Answer
 
 from bot.channels import whatsapp
 from bot.limits import Exhausted, source
-from bot.store import alarms, cases, conversations, door_mails, promises
+from bot.store import alarms, cases, conversations, door_mails, housekeeping, promises
 from bot.store.cases import Counted
 from bot.store.engine import DatabaseDown, reading
 from bot.worker import LIFE
@@ -59,7 +59,10 @@ class _Pages:
     # --- WhatsApp ---
 
     def whatsapp(self) -> Response:
-        """One message: verified, taken as one turn, answered with nothing; what is to be said goes by REST."""
+        """One message: verified, taken as one turn, answered with nothing; what is to be said goes by REST.
+
+        Only that an answer will take a moment is said here: it is to overtake what waits.
+        """
         if not self._genuine():
             return Response("forbidden\n", 403, mimetype="text/plain")
         try:
@@ -67,9 +70,11 @@ class _Pages:
         except whatsapp.BadWebhook as bad:
             _log.warning("webhook not understood", why=str(bad))
             return _twiml()
-        if not self._parts.turns.receive(inbound):
+        taken = self._parts.turns.receive(inbound, answers=True)
+        if not taken:
             _log.info("a webhook came twice", message=inbound.message_id)
-        return _twiml()
+            return _twiml()
+        return _twiml(taken.aside)
 
     def whatsapp_status(self) -> Response:
         """What became of one of our messages."""
@@ -125,7 +130,7 @@ class _Pages:
     def readyz(self) -> Response:
         """The database answers."""
         with reading(self._parts.engine) as db:
-            promises.next_due(db)
+            housekeeping.database_time(db)
         return Response("ready\n", mimetype="text/plain")
 
     def metrics(self) -> Response:
@@ -142,7 +147,8 @@ class _Pages:
         heard = Gauge("ally_heard_seconds", "Seconds since a person's last message came in", registry=registry)
         talks = Gauge("ally_conversations", "Conversations", registry=registry)
         waiting = Gauge("ally_cases_open", "Open cases, by who has to act next", ["state"], registry=registry)
-        oldest = Gauge("ally_oldest_due_seconds", "Seconds since the oldest waiting promise is due", registry=registry)
+        age = "Seconds since the oldest waiting promise is due"
+        oldest = Gauge("ally_oldest_due_seconds", age, ["lane"], registry=registry)
         life = Gauge("ally_worker_seconds", "Seconds since a worker's last sign of life", registry=registry)
         door = Gauge("ally_door_mails", "Mails that came in at the door within a day", ["state"], registry=registry)
         dead = Gauge("ally_dead_letters", "Turns that raised and were not replayed", registry=registry)
@@ -158,11 +164,11 @@ class _Pages:
                 waiting.labels(state).set(count)
             registry.register(_Took(cases.answer_times(db, SOON), cases.resolution_times(db, LATE)))
             now = self._parts.clock.now()
-            if due_at := alarms.oldest_due(db, now):
-                oldest.set((now - due_at).total_seconds())
+            for lane, due_at in alarms.oldest_due(db, now).items():
+                oldest.labels(lane).set((now - due_at).total_seconds())
             if sign := alarms.last_sign(db, LIFE):
                 life.set((now - sign).total_seconds())
-            dead.set(sum(letter.replayed_at is None for letter in conversations.dead_letters(db)))
+            dead.set(conversations.dead_letters_waiting(db))
         return generate_latest(registry)
 
     # --- around all routes ---
@@ -200,8 +206,9 @@ class _Took(Collector):
             yield HistogramMetricFamily(name, said, [*within, ("+Inf", float(counted.all))], counted.seconds)
 
 
-def _twiml() -> Response:
-    return Response(EMPTY_TWIML, mimetype="text/xml")
+def _twiml(words: str = "") -> Response:
+    """The answer to a webhook; `words` are said with it, which costs no request of ours."""
+    return Response(whatsapp.answer(words) if words else EMPTY_TWIML, mimetype="text/xml")
 
 
 def browser_language() -> Language:

@@ -73,7 +73,7 @@ def slack_pages(parts: "Parts") -> Blueprint:
             return Response("forbidden\n", 401, mimetype="text/plain")
         try:
             answer: Response = bolt.handle(request)
-        except (ValueError, TypeError, AttributeError):  # Bolt reads the body before its error handler stands
+        except (ValueError, TypeError, AttributeError, LookupError):  # Bolt reads the body outside its error handler
             return Response("bad request\n", 400, mimetype="text/plain")
         return answer
 

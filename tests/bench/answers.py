@@ -64,9 +64,9 @@ def _singles(site: Site, messages: int) -> tuple[list[float], list[float]]:
     floor: list[float] = []
     with Line(site.ours.base) as our_line, Line(site.floor.base) as its_line:
         for person, another in zip(site.people[:messages], site.people[messages:], strict=False):
-            ours.append(1000 * _answered(site, site.ours, our_line, person))
+            ours.append(1000 * answered(site, site.ours, our_line, person))
             time.sleep(GAP)
-            floor.append(1000 * _answered(site, site.floor, its_line, another))
+            floor.append(1000 * answered(site, site.floor, its_line, another))
             time.sleep(GAP)
     for side in (site.ours, site.floor):
         side.wait_until_kept()
@@ -74,7 +74,8 @@ def _singles(site: Site, messages: int) -> tuple[list[float], list[float]]:
     return ours, floor
 
 
-def _answered(site: Site, side: Side, line: Line, person: str) -> float:
+def answered(site: Site, side: Side, line: Line, person: str) -> float:
+    """Seconds from this person's webhook to the request that answers it."""
     webhook = site.account.webhook(side.base, person, TEXT)
     sent = time.monotonic()
     line.send(webhook)
@@ -92,7 +93,7 @@ def _bursts(site: Site, bursts: int) -> tuple[float, float]:
         lines = [stack.enter_context(Line(side.base)) for _ in range(BURST)]
         for number in range(bursts):
             alone, together = site.people[2 * number], site.people[2 * number + 1]
-            firsts.append(1000 * _answered(site, side, lines[0], alone))
+            firsts.append(1000 * answered(site, side, lines[0], alone))
             side.wait_until_kept()
             thirds.append(1000 * _burst(site, side, lines, together))
     site.provider.answer_after = 0.0

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Self
 from urllib.parse import urlencode, urlsplit
 
 from bot.channels.whatsapp import sign
+from bot.channels.whatsapp.read import callback_url
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,10 +48,18 @@ class Account:
             "SmsStatus": "received",
             "ApiVersion": "2010-04-01",
         }
+        return self._signed(base, "/whatsapp", form)
+
+    def callback(self, base: str, promise_id: int, sid: str, status: str) -> bytes:
+        """One signed request, in bytes: what became of the message that a promise said."""
+        form = {"MessageSid": sid, "MessageStatus": status, "AccountSid": self.sid, "ApiVersion": "2010-04-01"}
+        return self._signed(base, callback_url("/whatsapp/status", promise_id), form)
+
+    def _signed(self, base: str, path: str, form: dict[str, str]) -> bytes:
         body = urlencode(form).encode()
         head = (
-            f"POST /whatsapp HTTP/1.1\r\nHost: {urlsplit(base).netloc}\r\nUser-Agent: TwilioProxy/1.1\r\n"
-            f"X-Twilio-Signature: {sign(f'{base}/whatsapp', form, self.token)}\r\nContent-Length: {len(body)}\r\n"
+            f"POST {path} HTTP/1.1\r\nHost: {urlsplit(base).netloc}\r\nUser-Agent: TwilioProxy/1.1\r\n"
+            f"X-Twilio-Signature: {sign(f'{base}{path}', form, self.token)}\r\nContent-Length: {len(body)}\r\n"
             "Content-Type: application/x-www-form-urlencoded; charset=UTF-8\r\n\r\n"
         )
         return head.encode() + body
@@ -63,6 +72,10 @@ class SlackApp:
     secret: str
     team: str = "T0BENCH"
 
+    def address(self, user: str) -> str:
+        """What one of its users is known by."""
+        return f"{self.team}.{user}"
+
     def event(self, base: str, user: str, text: str) -> bytes:
         """One signed request, in bytes: this user writes this text in the direct messages."""
         number = next(_numbers)
@@ -74,10 +87,29 @@ class SlackApp:
             "type": "event_callback", "event_id": f"Ev{number:010d}", "team_id": self.team, "api_app_id": "A0BENCH",
             "authorizations": [{"team_id": self.team}], "event": message,
         }  # fmt: skip
-        body, stamp = json.dumps(whole).encode(), str(int(time.time()))
+        return self._signed(base, json.dumps(whole).encode(), "application/json")
+
+    def tap(self, base: str, user: str, value: str) -> bytes:
+        """One signed request, in bytes: this user taps the button of this value below a direct message."""
+        number = next(_numbers)
+        action = {
+            "type": "button", "action_id": value, "block_id": "b", "value": value, "action_ts": f"{number}.000200",
+            "text": {"type": "plain_text", "text": "Menu"},
+        }  # fmt: skip
+        whole = {
+            "type": "block_actions", "team": {"id": self.team, "domain": "bench"}, "api_app_id": "A0BENCH",
+            "user": {"id": user, "username": "a.person", "name": "a.person", "team_id": self.team},
+            "trigger_id": f"{number}.bench", "actions": [action], "channel": {"id": f"D{user}"},
+            "container": {"type": "message", "message_ts": f"{number}.000100", "channel_id": f"D{user}"},
+        }  # fmt: skip
+        form = urlencode({"payload": json.dumps(whole)}).encode()
+        return self._signed(base, form, "application/x-www-form-urlencoded")
+
+    def _signed(self, base: str, body: bytes, kind: str) -> bytes:
+        address, stamp = urlsplit(base), str(int(time.time()))
         signed = hmac.new(self.secret.encode(), f"v0:{stamp}:".encode() + body, hashlib.sha256).hexdigest()
         head = (
-            f"POST /slack/events HTTP/1.1\r\nHost: {urlsplit(base).netloc}\r\nContent-Type: application/json\r\n"
+            f"POST {address.path}/slack/events HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Type: {kind}\r\n"
             f"X-Slack-Request-Timestamp: {stamp}\r\nX-Slack-Signature: v0={signed}\r\n"
             f"Content-Length: {len(body)}\r\n\r\n"
         )

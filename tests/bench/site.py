@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 PEOPLE = tuple(f"+1555020{number:04d}" for number in range(500))
+IN_SLACK = tuple(f"UM{number:04d}" for number in range(500))
 START_SECONDS = 60.0
 STOP_SECONDS = 25.0
 PAUSE = 0.02
@@ -76,10 +77,11 @@ class Side:
 
 
 class Site:
-    """Everything the figures are measured on, while it is a context; with so many of PEOPLE."""
+    """Everything the figures are measured on, while it is a context; with so many of PEOPLE and of IN_SLACK."""
 
     def __init__(self, people: int = len(PEOPLE)) -> None:
         self.people = PEOPLE[:people]
+        self.in_slack = IN_SLACK[:people]
         self._stack = contextlib.ExitStack()
         self._started: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -90,18 +92,25 @@ class Site:
             self.provider = stack.enter_context(Provider())
             self.account = Account(f"AC{os.urandom(16).hex()}", os.urandom(16).hex(), "whatsapp:+15550100000")
             self.slack = SlackApp(os.urandom(16).hex())
-            self.ours, self.floor = self._sides(self.postgres)
-            stack.callback(self.ours.engine.dispose)
-            stack.callback(self.floor.engine.dispose)
+            self._environment = self._settings()
+            self._copies = database.TestDatabase(self.postgres, self._prepare)
             stack.callback(self._stop_all)
+            self._stack = stack
+            self.ours, self.floor = self.side(), self.side()
             self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def _sides(self, postgres: Embedded) -> tuple[Side, Side]:
-        environment = {
+    def side(self) -> Side:
+        """One more database with the same people."""
+        made = Side(self._copies.fresh(), self._environment)
+        self._stack.callback(made.engine.dispose)
+        return made
+
+    def _settings(self) -> dict[str, str]:
+        return {
             "PATH": os.environ["PATH"],
             "DATA_DIR": str(self.home / "data"),
             "SECRET_KEYS": new_key(),
@@ -117,13 +126,15 @@ class Site:
             "LOG_FORMAT": "json",
         }
 
-        def prepare(url: str) -> None:
-            migrated(url)
-            with joined(Side(url, environment)) as parts:
-                _furnish(parts, self.people)
-
-        copies = database.TestDatabase(postgres, prepare)
-        return Side(copies.fresh(), environment), Side(copies.fresh(), environment)
+    def _prepare(self, url: str) -> None:
+        migrated(url)
+        with joined(Side(url, self._environment)) as parts:
+            assert parts.slack is not None
+            parts.slack.workspaces.find(self.slack.team)
+            _furnish(parts, "whatsapp", self.people)
+            _furnish(parts, "slack", [self.slack.address(user) for user in self.in_slack])
+            for user in self.in_slack:
+                parts.slack.screens.noted_dm(self.slack.address(user), f"D{user}")
 
     def start(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> psutil.Process:
         """Start a process of this name; it is stopped by `stop` or, at the latest, with the site."""
@@ -136,11 +147,14 @@ class Site:
 
     def start_ours(self, *names: str, **settings: str) -> psutil.Process:
         """Start `python -m bot` NAME for each name; returns the last one when the web process answers."""
-        for name in names:
-            environment = {**self.ours.environment, **settings}
-            process = self.start(name, [sys.executable, "-m", "bot", name], environment)
-        if {"web", "serve"} & set(names):
-            self.wait_for_web(self.ours.base)
+        return [self.start_of(self.ours, name, **settings) for name in names][-1]
+
+    def start_of(self, side: Side, name: str, label: str = "", **settings: str) -> psutil.Process:
+        """Start `python -m bot` NAME on a side; it is stopped by its label, or by NAME where it has none."""
+        environment = {**side.environment, **settings}
+        process = self.start(label or name, [sys.executable, "-m", "bot", name], environment)
+        if name in {"web", "serve"}:
+            self.wait_for_web(side.base)
         return process
 
     def stop(self, *names: str) -> None:
@@ -179,21 +193,21 @@ def joined(side: Side) -> Iterator[Parts]:
         side.engine.dispose()
 
 
-def _furnish(parts: Parts, members: Sequence[str]) -> None:
+def _furnish(parts: Parts, channel: str, members: Sequence[str]) -> None:
     """Members of agencies, each of whom has heard the menu; no agency so large that its limit of tests is met."""
     now = parts.clock.now()
     with parts.engine.begin() as db:
-        for place, number in enumerate(members):
+        for place, address in enumerate(members):
             if place % AN_AGENCY == 0:
-                agency = people_store.add_agency(db, f"Seaside Homes {place}", "en", "UTC", now)
+                agency = people_store.add_agency(db, f"Seaside Homes {channel} {place}", "en", "UTC", now)
             people_store.add_contact(
-                db, channel="whatsapp", address=number, external_id=None, name="A person", language="en", at=now
+                db, channel=channel, address=address, external_id=None, name="A person", language="en", at=now
             )
-            (contact,) = people_store.find_contact(db, number)
+            (contact,) = people_store.find_contact(db, address)
             member = people_store.add_member(db, contact.id, agency, "A person", "member", now)
             people_store.act_for(db, contact.id, member, "en")
-    for number in members:
-        parts.turns.receive(Inbound(f"SM{number[1:]:0>32}", Identity("whatsapp", number), "hello"))
+    for address in members:
+        parts.turns.receive(Inbound(f"SM{address[1:]:0>32}", Identity(channel, address), "hello"))
     with parts.engine.begin() as db:
         db.execute(text(_LEFT_BY_A_ROUND))
 

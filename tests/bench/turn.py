@@ -6,7 +6,7 @@ import json
 import re
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from sqlalchemy import Engine, event, select
@@ -20,7 +20,6 @@ from tests.bench.site import PEOPLE, Side, Site, cpu_seconds, joined
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     import psutil
 
@@ -29,6 +28,7 @@ STORY = (TEXT, "1", "ana@bench.example", "back", "cancel", "3", "hello")  # kind
 WARM = 400  # turns before the first round: connections are open, statements prepared
 MOST_STATEMENTS = 10
 LEAST_RATE = 0.80
+Sample = dict[str, Any]
 
 
 def rows(site: Site, rounds: int, turns: int) -> list[Row]:
@@ -65,13 +65,22 @@ def _webhooks(site: Site, side: Side, count: int) -> list[bytes]:
 
 @contextmanager
 def both_webs(site: Site) -> Iterator[tuple[psutil.Process, psutil.Process]]:
-    """The web process of ours and of the floor, served by gunicorn in the same way."""
+    """The web process of ours and of the floor."""
+    with beside(site, "tests.bench.floors.turn:app()", _sample(site)) as webs:
+        yield webs
+
+
+@contextmanager
+def beside(site: Site, floor_app: str, sample: object) -> Iterator[tuple[psutil.Process, psutil.Process]]:
+    """The web process of ours and that of a floor, served by gunicorn in the same way; it writes what `sample` says."""
+    file = site.home / "sample.json"
+    file.write_text(json.dumps(sample))
     ours = site.start_ours("web")
     address = urlsplit(site.floor.base).netloc
     threads = ("--threads", "8")  # the default of WEB_THREADS
-    command = ("-m", "gunicorn", "-c", "deploy/gunicorn.py", "-b", address, *threads, "tests.bench.floors.turn:app()")
-    sample = {"FLOOR_SAMPLE": str(_sample(site))}
-    its = site.start("floor web", [sys.executable, *command], {**site.floor.environment, **sample})
+    command = ("-m", "gunicorn", "-c", "deploy/gunicorn.py", "-b", address, *threads, floor_app)
+    environment = {**site.floor.environment, "FLOOR_SAMPLE": str(file)}
+    its = site.start("floor web", [sys.executable, *command], environment)
     site.wait_for_web(site.floor.base)
     yield ours, its
     site.stop("web", "floor web")
@@ -79,23 +88,30 @@ def both_webs(site: Site) -> Iterator[tuple[psutil.Process, psutil.Process]]:
     site.floor.reset()
 
 
-def _sample(site: Site) -> Path:
-    """What a turn of ours writes, for the floor to write the same. That it runs the same statements is checked."""
-    with joined(site.ours) as parts, _listening(parts.engine) as ours:
+def _sample(site: Site) -> Sample:
+    with joined(site.ours) as parts, listening(parts.engine) as ours:
         parts.turns.receive(_inbound(TEXT))
-    with site.ours.engine.begin() as db:
+    sample = written(site.ours)
+    with listening(site.floor.engine) as its, site.floor.engine.begin() as db:
+        floor.turn(db, sample, _inbound(TEXT).message_id, PEOPLE[0])
+    must_be_the_same(site, ours, its)
+    return sample
+
+
+def written(side: Side) -> Sample:
+    """What the one turn since the last reset has written, for a floor to write the same."""
+    with side.engine.begin() as db:
         payload = db.execute(select(promise.c.payload)).scalar_one()
         lines = {row.direction: row.text for row in db.execute(select(message.c.direction, message.c.text))}
-    sample = {"payload": payload, **lines}
-    with _listening(site.floor.engine) as its, site.floor.engine.begin() as db:
-        floor.turn(db, sample, _inbound(TEXT).message_id, PEOPLE[0])
+    return {"payload": payload, **lines}
+
+
+def must_be_the_same(site: Site, ours: list[str], its: list[str]) -> None:
+    """A floor runs our statements; what was written meanwhile goes. Raises RuntimeError."""
     if ours != its:
         raise RuntimeError(f"The floor does not run our statements:\n{ours}\n{its}")
     site.ours.reset()
     site.floor.reset()
-    file = site.home / "sample.json"
-    file.write_text(json.dumps(sample))
-    return file
 
 
 def statements(site: Site) -> list[int]:
@@ -103,7 +119,7 @@ def statements(site: Site) -> list[int]:
     counts = []
     with joined(site.ours) as parts:
         for text in STORY:
-            with _listening(parts.engine) as seen:
+            with listening(parts.engine) as seen:
                 parts.turns.receive(_inbound(text))
             counts.append(len(seen))
     site.ours.reset()
@@ -115,7 +131,7 @@ def _inbound(text: str) -> Inbound:
 
 
 @contextmanager
-def _listening(engine: Engine) -> Iterator[list[str]]:
+def listening(engine: Engine) -> Iterator[list[str]]:
     """The statements that run meanwhile; the names of their parameters are left out."""
     seen: list[str] = []
 

@@ -159,6 +159,10 @@ class Slack:
     def erase(self, message_id: str) -> None:
         """A bot cannot delete what a person wrote: docs.slack.dev/reference/methods/chat.delete. The talk says so."""
 
+    def keeps(self, who: Identity) -> list[str]:  # noqa: ARG002 - as every channel
+        """A bot cannot delete a talk: it is its workspace's. The person is told so."""
+        return []
+
     def fetch(self, url: str, max_bytes: int) -> File:
         """A file that came with a message; its bytes tell its type. Raises Refused, Later."""
         found = self.files.fetch(team_of(url), url, max_bytes)

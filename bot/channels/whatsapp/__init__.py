@@ -1,5 +1,6 @@
 """WhatsApp through Twilio: read what came in, render a message, send it. The only room that knows Twilio."""
 
+from bot.channels.whatsapp.answer import answer
 from bot.channels.whatsapp.client import Contents, Twilio
 from bot.channels.whatsapp.codes import OUTSIDE_WINDOW, Fate, fate
 from bot.channels.whatsapp.read import CHANNEL, BadWebhook, callback_url, read, read_status
@@ -17,6 +18,7 @@ __all__ = [
     "Outgoing",
     "Twilio",
     "WhatsAppStyle",
+    "answer",
     "callback_url",
     "fate",
     "genuine",

@@ -68,6 +68,11 @@ class WhatsApp:
         """Erase what a person sent. Raises Later or Refused."""
         self.twilio.erase(message_id)
 
+    def keeps(self, who: Identity) -> list[str]:
+        """The sids of all messages from and to somebody that Twilio keeps, with their media."""
+        known = [one for one in (who.address, who.external_id) if one]
+        return sorted({sid for one in known for sid in self.twilio.kept_of(one)})
+
     def fetch(self, url: str, max_bytes: int) -> File:
         """A file that came with a message. Raises Refused or Later."""
         return self.twilio.fetch(url, max_bytes)

@@ -197,6 +197,20 @@ class Twilio:
             if one.direction != "inbound" and one.date_created and one.date_created >= earliest
         ]
 
+    def kept_of(self, person: str) -> list[str]:
+        """The sids of all messages from and to a person, at most 5,000 of each. Raises like `send`.
+
+        Where we have a number, those of others in the same account are none of ours.
+        https://www.twilio.com/docs/messaging/api/message-resource#read-multiple-message-resources
+        """
+        address, ours, messages = _prefixed(person), self._from.get("from_"), self._client.messages
+        ways: list[dict[str, str]] = [{"to": address}, {"from_": address}]
+        if ours:
+            ways = [{"to": address, "from_": ours}, {"from_": address, "to": ours}]
+        return self._call(
+            lambda: [one.sid for way in ways for one in messages.stream(limit=HEARD, page_size=PAGE, **way) if one.sid]
+        )
+
     def received_since(self, when: datetime) -> list[Inbound]:
         """What people have written to us since then, newest first, at most 5,000 looked through.
 

@@ -180,12 +180,12 @@ def app() -> Flask:
     return flask
 
 
-def turn(db: Connection, sample: dict[str, Any], message_id: str, number: str) -> None:
+def turn(db: Connection, sample: dict[str, Any], message_id: str, address: str, channel: str = "whatsapp") -> None:
     """The statements of one turn, with what `sample` says."""
     now = datetime.now(UTC)
-    if db.execute(REMEMBER, {"channel": "whatsapp", "message_id": message_id, "at": now}).one_or_none() is None:
+    if db.execute(REMEMBER, {"channel": channel, "message_id": message_id, "at": now}).one_or_none() is None:
         return
-    held = db.execute(HOLD, {"channel": "whatsapp", "address": number, "external_id": None}).one()
+    held = db.execute(HOLD, {"channel": channel, "address": address, "external_id": None}).one()
     db.execute(
         TOUCH,
         {
