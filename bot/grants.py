@@ -11,7 +11,7 @@ one is refused: the grant is over, and its person is asked, once and kindly, to 
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
@@ -25,7 +25,7 @@ from bot.mail.wire import oauth as wire
 from bot.mail.wire.account import Token
 from bot.oauth_apps import App
 from bot.safe import Safe, use_of
-from bot.store import conversations, grants, mailboxes, secrets, watches
+from bot.store import conversations, grants, mailboxes, promises, secrets, watches
 from bot.store.engine import Connection, Row, reading
 from bot.store.promises import Promise
 from bot.unasked import About, warn
@@ -355,3 +355,14 @@ def _revoked(tools: Tools, *, wire_app: App, clear: Secret) -> bool:
     except wire.Away:
         return False
     return True
+
+
+def told_with(promise: Promise, over: OverError, outcome: Ended) -> Ended:
+    """That a sign-in has ended is told by day; whoever waits for an answer at this moment hears it with that, once."""
+
+    def along(db: Connection) -> bool:
+        if promise.conversation_id is not None and over.mailbox_id is not None:
+            promises.drop_warnings(db, promise.conversation_id, over.mailbox_id)
+        return outcome.along(db)
+
+    return replace(outcome, along=along)

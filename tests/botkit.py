@@ -23,7 +23,8 @@ from sqlalchemy import select
 from bot import app, people
 from bot.app import Parts, create_worker, join
 from bot.channels import Accepted, Enclosed, Identity, Inbound, Refused
-from bot.hands import HANDS, LEASES
+from bot.handiwork import LEASES
+from bot.hands import HANDS
 from bot.mail.knowledge.providers import Provider, Providers
 from bot.mail.knowledge.providers import _read as read_table
 from bot.mail.wire.smtp import tls_context
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Table
 
-    from bot.hands import Hand
+    from bot.handiwork import Hand
     from bot.mail.wire.smtp import Network
     from bot.store.conversations import Held
     from bot.store.promises import Promise

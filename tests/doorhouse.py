@@ -30,7 +30,7 @@ import trustme
 import yaml
 from sqlalchemy import insert, select
 
-from bot import door_keys, hands
+from bot import door_keys, handiwork
 from bot.app import Parts, create_worker, join
 from bot.safe import use_of
 from bot.settings import load
@@ -237,7 +237,7 @@ def kept(house: DoorHouse, *kinds: str) -> None:
     with house.parts.engine.begin() as db:
         claimed = [
             one for lane in ("work", "mail")
-            for one in promises.claim(db, lane, 50, clock.now(), clock.now() + hands.LEASES[lane])
+            for one in promises.claim(db, lane, 50, clock.now(), clock.now() + handiwork.LEASES[lane])
         ]  # fmt: skip
     for one in claimed:
         if one.kind in kinds:

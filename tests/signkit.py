@@ -92,7 +92,7 @@ class SignKit(Kit):
     def connected(self, who: str = ANA) -> Any:
         """A member whose mailbox works by what they granted; its row."""
         self.signed_in(who)
-        with patch("bot.credentials.test_login", lambda *_a, **_m: WORKED), patch("bot.hands.prove", proved):
+        with patch("bot.credentials.test_login", lambda *_a, **_m: WORKED), patch("bot.mailbox_hands.prove", proved):
             self.work()
         return self.box()
 

@@ -16,7 +16,7 @@ from sqlalchemy import select
 
 import bot.__main__ as command_line
 from bot import app
-from bot.hands import Again
+from bot.handiwork import Again
 from bot.settings import Settings
 from bot.store import conversations, files, promises, tables
 from bot.store import people as people_store

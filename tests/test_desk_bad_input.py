@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import bot.hands
+import bot.mailbox_hands
 import bot.staff
 from bot.channels import Later, Refused, Unclear
 from bot.channels.slack.style import SlackStyle
@@ -357,10 +358,10 @@ def test_an_answer_that_comes_while_a_person_has_the_word_is_the_teams_to_know(k
 def test_no_sign_of_typing_while_there_is_a_case(kit):
     kit.join()
     held = kit.held()
-    bot.hands._typing(kit.parts.tools, held)
+    bot.mailbox_hands._typing(kit.parts.tools, held)
     kit.calls(BIA)
     typed = len(kit.channel.typed)
-    bot.hands._typing(kit.parts.tools, kit.held(BIA))
+    bot.mailbox_hands._typing(kit.parts.tools, kit.held(BIA))
     assert len(kit.channel.typed) == typed
 
 

@@ -448,7 +448,7 @@ def test_where_the_same_account_signed_in_again_the_older_grant_is_only_erased(g
     kit.browser.sign_in(kit.link())
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(bot.credentials, "test_login", lambda *_a, **_m: WORKED)
-        patched.setattr("bot.hands.prove", proved)
+        patched.setattr("bot.mailbox_hands.prove", proved)
         kit.work()
     assert kit.box().secret_id != first
     revoked(kit)

@@ -15,17 +15,21 @@ import trustme
 from structlog.testing import capture_logs
 
 import bot.credentials
-import bot.hands
+import bot.mail_hands
+import bot.mailbox_hands
 import bot.proofs
 import bot.saying
 from bot.channels import Later, Refused, Status, Unclear
-from bot.hands import MAX_ERASE_TRIES, MAX_MAIL_TRIES, MAX_TYPING, TYPING, Again, Ended
+from bot.handiwork import Again, Ended
+from bot.hands import MAX_ERASE_TRIES
 from bot.insist import insist
 from bot.live_tests import VAGUE
 from bot.mail.knowledge.providers import Server as WireServer
 from bot.mail.wire.probe import Failed
 from bot.mail.wire.sent_folder import resolve_unknown
 from bot.mail.wire.smtp import Timeouts
+from bot.mail_hands import MAX_MAIL_TRIES
+from bot.mailbox_hands import MAX_TYPING, TYPING
 from bot.saying import MAX_SPEECH_TRIES
 from bot.store import conversations, mailboxes, promises, tables
 from bot.store.promises import RETEST, TELL
@@ -568,7 +572,7 @@ def slow_said(kit):
 
 
 def test_a_slow_test_says_once_that_it_goes_on(at, monkeypatch):
-    monkeypatch.setattr(bot.hands, "SLOW", 0.05)
+    monkeypatch.setattr(bot.mailbox_hands, "SLOW", 0.05)
 
     def slowly(conversation):
         eventually(lambda: slow_said(kit) == 1, "the person is told", within=4)
@@ -583,7 +587,7 @@ def test_a_slow_test_says_once_that_it_goes_on(at, monkeypatch):
 
 
 def test_a_quick_test_says_nothing_in_between(at, monkeypatch):
-    monkeypatch.setattr(bot.hands, "SLOW", 30.0)
+    monkeypatch.setattr(bot.mailbox_hands, "SLOW", 30.0)
     kit = at()
     kit.awaiting()
     typed(kit)
@@ -676,7 +680,7 @@ def failing(monkeypatch, function="test_login", /, **failed):
         "stage": "connect", "cause": "connection_timeout_or_blocked_port", "who": "wait", "retry": True, "raw": "",
         "code": None, "answered": False, "blames_secret": False, "server": WireServer("localhost", 465, "tls"),
     }  # fmt: skip
-    room = bot.hands if function == "check_server" else bot.credentials
+    room = bot.mailbox_hands if function == "check_server" else bot.credentials
     monkeypatch.setattr(room, function, lambda *_args, **_more: Failed(**{**usual, **failed}))
 
 
@@ -1512,8 +1516,8 @@ def test_what_became_of_a_mail_is_noted_with_the_end_of_its_promise_or_not_at_al
 
 
 def test_what_a_mail_server_said_waits_for_our_database(at, monkeypatch):
-    monkeypatch.setattr(bot.hands, "insist", partial(insist, seconds=5.0))
-    move, failures = bot.hands._move, [1, 2]
+    monkeypatch.setattr(bot.mail_hands, "insist", partial(insist, seconds=5.0))
+    move, failures = bot.mail_hands._move, [1, 2]
 
     def fail(*arguments, to, **more):
         if to == "accepted" and failures:
@@ -1521,7 +1525,7 @@ def test_what_a_mail_server_said_waits_for_our_database(at, monkeypatch):
             raise sqlalchemy.exc.OperationalError("update", {}, Exception("gone"))
         return move(*arguments, to=to, **more)
 
-    monkeypatch.setattr(bot.hands, "_move", fail)
+    monkeypatch.setattr(bot.mail_hands, "_move", fail)
     kit = at()
     after(kit, written(kit))
     assert the_mail(kit).state == "accepted"

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy.exc import DBAPIError
 
-from bot.hands import LEASES
+from bot.handiwork import LEASES
 from bot.store import bounds, promises, tables
 from bot.store.promises import NUDGE, RETEST, Wanted
 from bot.store.wake import Ear

@@ -10,9 +10,9 @@ import pytest
 from imapclient import IMAPClient
 from structlog.testing import capture_logs
 
-import bot.hands
+import bot.handiwork
 import bot.proofs
-from bot.hands import Again, Ended
+from bot.handiwork import Again, Ended
 from bot.mail.wire import sent_folder
 from bot.mail.wire.smtp import Timeouts, tls_context
 from bot.playground.mail import INBOX, SENT, Sandbox
@@ -410,7 +410,7 @@ def test_a_person_waits_no_longer_for_an_answer_than_a_chat_allows(house, monkey
             *a, network=network, **more)
     )  # fmt: skip
     told(typed(kit))
-    lease = bot.hands.LEASES["work"].total_seconds()
+    lease = bot.handiwork.LEASES["work"].total_seconds()
     assert len(given) == 2
     assert all(times.total + times.content + times.final < lease for times in given)
 

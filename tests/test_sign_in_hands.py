@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 import trustme
 
-import bot.hands
+import bot.mail_hands
 from bot.mail.wire.send import Later
 from bot.store import promises, tables
 from flows.speech import sentence
@@ -172,7 +172,7 @@ def test_a_server_that_wants_to_be_left_alone_is(database_url, tmp_path, oidc, a
     with graph(database_url, tmp_path, oidc, authority) as (kit, _server):
         set_up(kit)
         busy = Later("data", "server_temporary_failure", "wait", "429", (), 900.0)
-        monkeypatch.setattr(bot.hands, "hand_over", lambda *_a, **_m: busy)
+        monkeypatch.setattr(bot.mail_hands, "hand_over", lambda *_a, **_m: busy)
         write(kit)
         [due] = [one.due_at for one in kit.promised("SendMail")]
         assert due >= kit.clock.now() + timedelta(seconds=900)

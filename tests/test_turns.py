@@ -16,7 +16,8 @@ from structlog.testing import capture_logs
 import bot.turns
 from bot.channels import Identity, Later
 from bot.database import migrated
-from bot.hands import HANDS, LEASES
+from bot.handiwork import LEASES
+from bot.hands import HANDS
 from bot.store import conversations, promises, tables
 from bot.store.embedded import Embedded
 from bot.store.engine import DatabaseDown, together

@@ -12,7 +12,7 @@ import bot.worker
 from bot.channels import Later, Refused
 from bot.database import migrated
 from bot.erasure import forget
-from bot.hands import Again, Ended, backoff
+from bot.handiwork import Again, Ended, backoff
 from bot.safe import WAITING
 from bot.store import housekeeping, promises, secrets, tables
 from bot.store import people as people_store

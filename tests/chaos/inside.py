@@ -21,7 +21,20 @@ from unittest.mock import patch
 from sqlalchemy.engine.default import DefaultDialect
 
 import bot
-from bot import case_hands, case_thread, desk_test, door_desk, grants, hands, proofs, saying, worker
+from bot import (
+    case_hands,
+    case_thread,
+    desk_test,
+    door_desk,
+    grants,
+    handiwork,
+    hands,
+    mail_hands,
+    mailbox_hands,
+    proofs,
+    saying,
+    worker,
+)
 from bot.clock import SystemClock
 from bot.door import letter
 from bot.mail.wire import sent_folder, smtp
@@ -54,7 +67,7 @@ MOMENTS: dict[str, tuple[Any, str]] = {
 
 def main() -> None:
     """Put the chaos in, then run the module that the command line names."""
-    hands.LEASES.update({lane: timedelta(seconds=seconds) for lane, seconds in LEASES.items()})
+    handiwork.LEASES.update({lane: timedelta(seconds=seconds) for lane, seconds in LEASES.items()})
     _shorten_pauses()
     patch.object(grants, "LEASE", LEASE_OF_GRANTS).start()
     patch.object(door_desk, "LEASE", LEASE_OF_THE_DOOR).start()
@@ -71,12 +84,12 @@ def main() -> None:
 
 
 def _shorten_pauses() -> None:
-    usual = hands.backoff
+    usual = handiwork.backoff
 
     def backoff(attempt: int, wished: float | None = None) -> float:
         return usual(attempt, wished, longest=LONGEST_PAUSE)
 
-    for module in (hands, proofs, saying, worker, case_hands, case_thread, desk_test):
+    for module in (hands, mail_hands, mailbox_hands, proofs, saying, worker, case_hands, case_thread, desk_test):
         patch.object(module, "backoff", backoff).start()
     # The sandbox has delivered a mail before it answers: what is not there at once does not come.
     patch.object(proofs, "SOON", (0.0,)).start()
@@ -98,7 +111,7 @@ def _note_speech() -> None:
     """Write down when this process looked at a claim for the last time before it spoke: see `evidence`."""
     last_look = saying._last_look
 
-    def look(tools: hands.Tools, promise: Promise, by: str) -> None:
+    def look(tools: handiwork.Tools, promise: Promise, by: str) -> None:
         last_look(tools, promise, by)
         _write(SPEECH, f"{os.getpid()} {promise.id} {time.time()}")
 

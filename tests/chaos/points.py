@@ -34,10 +34,10 @@ POINTS: Mapping[Kind, Mapping[str, int]] = {
         "worker._finish": 6,
         "app.put": 1,  # the resource for buttons at Twilio
         "handiwork.armed": 2,  # the address of a one-time link
-        "hands.try_login": 1,  # the live test is counted
-        "hands._note_handing": 2,  # before the final dot
+        "mailbox_hands.try_login": 1,  # the live test is counted
+        "mail_hands._note_handing": 2,  # before the final dot
         "proofs._note_handing": 1,  # the same of the mail to oneself
-        "hands._note_accepted": 2,  # after the final reply
+        "mail_hands._note_accepted": 2,  # after the final reply
     },
     "door": {
         "door_desk.sign_in": 2,  # somebody has the right key
