@@ -22,6 +22,7 @@ Name = Literal[
     "access",
     "admin_warning",
     "code",
+    "data",
     "discovery",
     "door_news",
     "door_sign_in",
@@ -55,6 +56,8 @@ LIMITS: dict[Name, dict[str, str]] = {
     "live_test": {"contact": "10 per hour", "agency": "120 per hour", "host": "60 per hour"},
     # One-time links: one for each live test.
     "link": {"contact": "10 per hour"},
+    # Links to all that is stored about somebody: one is enough, a stolen phone needs no more.
+    "data": {"contact": "5 per day"},
     # Mail written by hand does not come faster; a stolen phone stays far below the 500 a day after which Gmail
     # makes a personal account wait (https://support.google.com/mail/answer/22839). MAILS_PER_HOUR, MAILS_PER_DAY.
     "mail": {"mailbox": "20 per hour; 100 per day"},

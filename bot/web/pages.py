@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 MAX_BODY = 64 * 1024  # bytes of a webhook; Twilio's are a few kilobytes
 MAX_PARTS = 200
-LOOKED_AT = frozenset({"secret_page", "sign_in", "door_page"})
+LOOKED_AT = frozenset({"secret_page", "sign_in", "door_page", "data_page"})
 # Seconds within which a case was answered (of working time), and resolved, as /metrics counts them.
 SOON = (300, 900, 1800, 3600, 7200, 14400, 28800, 86400)
 LATE = (900, 3600, 14400, 43200, 86400, 259200, 604800)
