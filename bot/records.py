@@ -16,7 +16,7 @@ from bot.casework import Casework
 from bot.desk.rules import Ended
 from bot.facts import FactReader
 from bot.invite import invite_people
-from bot.limits import Exhausted, Limits
+from bot.limits import Act, Exhausted, Limits
 from bot.mail.knowledge.redact import redact
 from bot.mail.wire.send import message_id, room_for_files
 from bot.safe import WAITING, Safe
@@ -253,7 +253,9 @@ class Records:
             raise LookupError("a mail without a mailbox")
         if (unready := _unready_files(scene, mail.files)) is not None:
             return unready
-        counted = self._limits.allow("mail", str(scene.standing.mailbox_id), connection=db)
+        box, agency = str(scene.standing.mailbox_id), str(scene.standing.agency_id)
+        acts = [Act("mail", (box,)), Act("agency_mail", (agency,)), Act("recipient", (box,), len(mail.recipients))]
+        counted = self._limits.allow_all(acts, connection=db)
         if isinstance(counted, Exhausted):
             return MailsExhausted(counted.minutes)
         mail_id = uuid4()

@@ -1,19 +1,19 @@
 """The routes that are not the one-time page: webhooks, health, metrics, privacy, and the way to the playground."""
 
 import hmac
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import structlog
 from flask import Blueprint, Response, redirect, render_template, request
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
-from prometheus_client.core import HistogramMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 from werkzeug.wrappers import Response as Answer
 
 from bot.channels import whatsapp
-from bot.limits import Exhausted, source
-from bot.store import alarms, cases, conversations, door_mails, promises
+from bot.limits import LIMITS, Exhausted, source
+from bot.store import alarms, cases, conversations, door_mails, limits, promises
 from bot.store.cases import Counted
 from bot.store.engine import DatabaseDown, reading
 from bot.worker import LIFE
@@ -169,6 +169,7 @@ class _Pages:
             if sign := alarms.last_sign(db, LIFE):
                 life.set((now - sign).total_seconds())
             dead.set(conversations.dead_letters_waiting(db))
+            registry.register(_Limited(limits.refusals(db)))
         return generate_latest(registry)
 
     # --- around all routes ---
@@ -204,6 +205,20 @@ class _Took(Collector):
         for name, said, bounds, counted in self._told:
             within = [(str(bound), float(count)) for bound, count in zip(bounds, counted.within, strict=True)]
             yield HistogramMetricFamily(name, said, [*within, ("+Inf", float(counted.all))], counted.seconds)
+
+
+class _Limited(Collector):
+    """How often each limit said no, in all processes together."""
+
+    def __init__(self, refused: Mapping[str, int]) -> None:
+        self._refused = refused
+
+    def collect(self) -> Iterator[Metric]:
+        """See prometheus_client.registry.Collector."""
+        told = CounterMetricFamily("ally_limited", "Acts that were done too often, by the limit", labels=["limit"])
+        for name in LIMITS:
+            told.add_metric([name], self._refused.get(name, 0))
+        yield told
 
 
 def _twiml(words: str = "") -> Response:
