@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run talk test check bench bench-large chaos fuzz lock world clean
+.PHONY: run talk test check bench bench-large chaos fuzz sbom lock world clean
 
 run: .venv/playground       ## set up, then serve everything on 127.0.0.1:8000
 	@$(BIN)/python -m bot serve
@@ -28,6 +28,9 @@ chaos: .venv/test           ## kill -9 at random, then an audit of what was lost
 
 fuzz: .venv/test            ## hostile input at every door, FUZZ_SECONDS long (60); prints its seeds
 	@$(BIN)/python -m tests.fuzz
+
+sbom: .venv/test            ## the parts of an installation, as CycloneDX JSON in var/sbom.json
+	@mkdir -p var && $(BIN)/python -m tests.sbom > var/sbom.json
 
 world: .venv/test           ## what the fourth ring needs: the system's packages (Debian), an emulator of Slack, an OpenID provider
 	apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q postfix dovecot-imapd dovecot-lmtpd dnsmasq chromium curl swaks rabbitmq-server

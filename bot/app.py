@@ -24,6 +24,7 @@ from bot.channels.whatsapp import Twilio
 from bot.channels.whatsapp.account import TwilioAccount
 from bot.channels.whatsapp.channel import WhatsApp
 from bot.clock import Clock, SharedClock, SystemClock
+from bot.data_links import DataLinks
 from bot.desk_media import Shelf
 from bot.desk_offer import Offers
 from bot.desk_open import Opener
@@ -54,6 +55,7 @@ from bot.timers import Timers
 from bot.turns import Turns
 from bot.vault import BadKey, Vault, new_key
 from bot.web import pages
+from bot.web.data_page import data_page
 from bot.web.door_page import door_page
 from bot.web.headers import secure
 from bot.web.media import media_pages
@@ -417,6 +419,7 @@ def create_app(parts: Parts) -> Flask:
     app.register_blueprint(
         door_page(parts, DoorLinks(parts.engine, parts.clock, parts.turns, parts.links), chat_url(settings))
     )
+    app.register_blueprint(data_page(parts, DataLinks(parts.engine, parts.clock, parts.turns), chat_url(settings)))
     if parts.slack is not None:
         app.register_blueprint(slack_pages(parts))
     app.register_blueprint(slack_install(parts))

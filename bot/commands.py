@@ -13,6 +13,7 @@ from bot.desk import rules
 from bot.desk.packet import where
 from bot.desk_open import NAMED, named
 from bot.erasure import forget, kept_by_provider
+from bot.export import everything, moment
 from bot.mail.wire.guard import BadHost, ascii_host
 from bot.oauth_apps import PROVIDERS, use_of_app
 from bot.settings import timezone
@@ -80,7 +81,7 @@ def _check_name(name: str) -> None:
 def invitation_texts(parts: Parts, made: people.Invitation, language: Language) -> dict[str, Any]:
     """The code, the wa.me link whose text holds it, and words to forward with it."""
     link, forward = forward_text(parts.settings.twilio_whatsapp_from, made.code, language)
-    return {"code": made.code, "expires_at": _moment(made.expires_at), "link": link, "forward": forward}
+    return {"code": made.code, "expires_at": moment(made.expires_at), "link": link, "forward": forward}
 
 
 def install_link(parts: Parts, made: people.Invitation, role: str) -> dict[str, str]:
@@ -215,7 +216,7 @@ def door_key(parts: Parts, address: str, *, revoke: bool) -> list[dict[str, Any]
 def _key_as_row(row: Row) -> dict[str, Any]:
     return {
         "agency": row.agency, "name": row.name, "address": row.address, "state": row.state,
-        "made_at": _moment(row.made_at), "used_at": _perhaps(row.used_at),
+        "made_at": moment(row.made_at), "used_at": _perhaps(row.used_at),
         "refused_at": _perhaps(row.refused_at), "refusal": row.refusal,
     }  # fmt: skip
 
@@ -227,7 +228,7 @@ def cases(parts: Parts) -> list[dict[str, Any]]:
     return [
         {"number": row.number, "state": row.state, "owner": row.owner, "waits_since": _perhaps(row.waits_since),
          "reason": row.reason, "name": row.name, "agency": row.agency or "", "language": row.language,
-         "channel": row.channel, "opened_at": _moment(row.opened_at),
+         "channel": row.channel, "opened_at": moment(row.opened_at),
          **({"wants_into": row.wants_into, "address": row.wants_with} if row.wants_into else {})}
         for row in rows
     ]  # fmt: skip
@@ -244,12 +245,12 @@ def show_case(parts: Parts, number: int) -> dict[str, Any]:
     return {
         "number": row.number, "state": row.state, "end": row.end, "owner": row.owner,
         "waits_since": _perhaps(row.waits_since), "snoozed_until": _perhaps(row.snoozed_until),
-        "opened_at": _moment(row.opened_at), "closed_at": _perhaps(row.closed_at), "reason": row.reason,
+        "opened_at": moment(row.opened_at), "closed_at": _perhaps(row.closed_at), "reason": row.reason,
         "name": row.name, "agency": row.agency or "", "role": row.role or "", "language": row.language,
         "channel": row.channel, "window_until": _perhaps(row.window_until), "where": where(row.envelope),
         "address": row.address or "", "server": f"{row.host}:{row.port}" if row.host else "",
         "mailbox": row.mailbox_state or "", "cause": row.cause or "",
-        "lines": [{"at": _moment(one.at), "who": one.by or WHO[one.direction], "text": one.text} for one in said],
+        "lines": [{"at": moment(one.at), "who": one.by or WHO[one.direction], "text": one.text} for one in said],
     }  # fmt: skip
 
 
@@ -371,7 +372,7 @@ def unanswered(parts: Parts, most: int = 100) -> list[dict[str, Any]]:
         rows = questions.unanswered(db, most)
     return [
         {"times": row.times, "question": row.words, "language": row.language, "topic": row.topic or None,
-         "last": _moment(row.last)}
+         "last": moment(row.last)}
         for row in rows
     ]  # fmt: skip
 
@@ -384,7 +385,7 @@ def dead_letters(parts: Parts) -> list[dict[str, Any]]:
 
 
 def _letter(row: Row) -> dict[str, Any]:
-    return {"id": row.id, "conversation": str(row.conversation_id), "error": row.error, "at": _moment(row.at),
+    return {"id": row.id, "conversation": str(row.conversation_id), "error": row.error, "at": moment(row.at),
             "replayed": row.replayed_at is not None}  # fmt: skip
 
 
@@ -433,16 +434,8 @@ def export(parts: Parts, known: str) -> dict[str, Any]:
     """All that is stored about a contact; of secrets and of mails' texts only that they exist."""
     with parts.engine.begin() as db:
         contact = _contact(db, known)
-        found = people_store.everything_about(db, contact.id)
         _audit(db, parts.clock.now(), "exported", contact.id)
-    return {
-        "contact": _plain_row(contact),
-        **{name: [_plain_row(row) for row in rows] for name, rows in found.items()},
-    }
-
-
-def _plain_row(row: Row) -> dict[str, Any]:
-    return {name: _plain(value) for name, value in row._mapping.items()}  # noqa: SLF001 - public mapping
+        return everything(db, contact)
 
 
 def _contact(db: Connection, known: str) -> Row:
@@ -452,18 +445,8 @@ def _contact(db: Connection, known: str) -> Row:
     return found[0]
 
 
-def _plain(value: object) -> object:
-    if isinstance(value, datetime):
-        return _moment(value)
-    return str(value) if isinstance(value, UUID) else value
-
-
 def _perhaps(when: datetime | None) -> str:
-    return _moment(when) if when is not None else ""
-
-
-def _moment(when: datetime) -> str:
-    return when.astimezone().isoformat(timespec="seconds")
+    return moment(when) if when is not None else ""
 
 
 # --- Slack ------------------------------------------------------------------------------------------------------------
@@ -474,7 +457,7 @@ def workspaces(parts: Parts) -> list[dict[str, Any]]:
     with reading(parts.engine) as db:
         rows = slack.every_workspace(db)
     return [
-        {"workspace": row.team_id, "name": row.name, "agency": row.agency or "", "since": _moment(row.at),
+        {"workspace": row.team_id, "name": row.name, "agency": row.agency or "", "since": moment(row.at),
          "left": row.gone_at is not None}
         for row in rows
     ]  # fmt: skip

@@ -16,12 +16,14 @@ from limits.strategies import MovingWindowRateLimiter
 
 from bot.clock import Clock
 from bot.store.engine import Connection, Engine
-from bot.store.limits import PostgresStorage
+from bot.store.limits import PostgresStorage, note_refusal
 
 Name = Literal[
     "access",
     "admin_warning",
+    "agency_mail",
     "code",
+    "data",
     "discovery",
     "door_news",
     "door_sign_in",
@@ -32,6 +34,8 @@ Name = Literal[
     "mail",
     "page",
     "proof",
+    "recipient",
+    "sign_in",
     "watch",
 ]
 
@@ -53,11 +57,18 @@ LIMITS: dict[Name, dict[str, str]] = {
     # Sign-in tests. A set-up needs one, with three wrong passwords four. Many members share a host, but no mail server
     # should ever see us as a flood.
     "live_test": {"contact": "10 per hour", "agency": "120 per hour", "host": "60 per hour"},
+    # Sign-ins tried at one address, whoever asks: nobody guesses somebody else's password through us.
+    "sign_in": {"address": "20 per hour"},
     # One-time links: one for each live test.
     "link": {"contact": "10 per hour"},
+    # Links to all that is stored about somebody: one is enough, a stolen phone needs no more.
+    "data": {"contact": "5 per day"},
     # Mail written by hand does not come faster; a stolen phone stays far below the 500 a day after which Gmail
     # makes a personal account wait (https://support.google.com/mail/answer/22839). MAILS_PER_HOUR, MAILS_PER_DAY.
     "mail": {"mailbox": "20 per hour; 100 per day"},
+    # All who write by hand in one agency, and how many people somebody writes to: no way for mass mail.
+    "agency_mail": {"agency": "200 per hour"},
+    "recipient": {"mailbox": "200 per day"},
     # Telling somebody unasked that a copy of what left through the door is missing.
     "door_news": {"mailbox": "1 per day"},
     # Wrong keys at the door. They cannot be guessed; whoever tries is slowed, and a right key is always taken.
@@ -89,6 +100,15 @@ class Exhausted:
     minutes: int
 
 
+@dataclass(frozen=True, slots=True)
+class Act:
+    """One act to be counted for its subjects, see `Limits.allow`; a mail to so many people counts for each (`cost`)."""
+
+    name: Name
+    keys: tuple[str, ...]
+    cost: int = 1
+
+
 class Limits:
     """Counts acts against the table above, for all processes on one database. Safe to use from several threads."""
 
@@ -109,20 +129,31 @@ class Limits:
         that ends: others who count the same ones wait, so end it soon. Without, in a short transaction of its own.
         Raises ValueError for a missing, empty or additional key, SQLAlchemyError when PostgreSQL does not answer.
         """
-        counts = list(_counts(self._items, name, keys))
+        return self.allow_all([Act(name, keys)], connection=connection)
+
+    def allow_all(self, acts: Sequence[Act], *, connection: Connection | None = None) -> Allowed | Exhausted:
+        """Count all of these acts, or none: the first that was done too often tells how long. See `allow`."""
+        counts = [(act, list(_counts(self._items, act.name, act.keys))) for act in acts]
         if connection is not None:
             return self._count(connection, counts)
         with self._engine.begin() as own:
             return self._count(own, counts)
 
-    def _count(self, connection: Connection, counts: list["_Count"]) -> Allowed | Exhausted:
+    def _count(self, connection: Connection, acts: list[tuple[Act, list["_Count"]]]) -> Allowed | Exhausted:
         now = self._clock.now()
         window = MovingWindowRateLimiter(PostgresStorage(connection, lambda: now))
         with connection.begin_nested() as together:
-            if all(window.hit(item, *key) for item, key in counts):
+            refused = next((each for each in acts if not _hit(window, *each)), None)
+            if refused is None:
                 return Allowed()
             together.rollback()
-        return Exhausted(_minutes(window, counts, now))
+        act, counts = refused
+        note_refusal(connection, act.name)
+        return Exhausted(_minutes(window, counts, now, act.cost))
+
+
+def _hit(window: MovingWindowRateLimiter, act: Act, counts: list["_Count"]) -> bool:
+    return all(window.hit(item, *key, cost=act.cost) for item, key in counts)
 
 
 _Count = tuple[RateLimitItem, tuple[str, str, str]]
@@ -151,8 +182,8 @@ def _counts(items: _Items, name: Name, keys: tuple[str, ...]) -> Iterator[_Count
         yield from ((item, (name, subject, key)) for item in rates)
 
 
-def _minutes(window: MovingWindowRateLimiter, counts: list[_Count], now: datetime) -> int:
+def _minutes(window: MovingWindowRateLimiter, counts: list[_Count], now: datetime, cost: int = 1) -> int:
     """Until all are free again; where others gave theirs back meanwhile, that is soon."""
     every = [window.get_window_stats(item, *key) for item, key in counts]
-    seconds = [each.reset_time - now.timestamp() for each in every if each.remaining <= 0]
+    seconds = [each.reset_time - now.timestamp() for each in every if each.remaining < cost]
     return max(1, ceil(max(seconds, default=0) / 60))

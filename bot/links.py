@@ -78,6 +78,8 @@ class LinkBook:
         housekeeping.audit_entry(db, now, actor=str(held.contact_id), action="link_used", subject=str(row.id))
 
     def _view(self, row: Row, now: datetime, chat_url: str) -> LinkView:
+        if row.kind == "data":
+            return _view_of_data(row, now, chat_url)
         account: Account = saved.load(row.account)
         today = now.date()
         known = self._providers.for_address(account.address, today)
@@ -111,6 +113,22 @@ class LinkBook:
             name=row.name,
             agency=row.agency,
         )
+
+
+def _view_of_data(row: Row, now: datetime, chat_url: str) -> LinkView:
+    """A link that is about a person, and no mailbox."""
+    return LinkView(
+        language=language(row.language),
+        address="",
+        host="",
+        user="",
+        provider_name="",
+        demand="password",
+        state="open" if row.closed_at is None and row.expires_at > now else "closed",
+        expires_at=row.expires_at,
+        chat_url=chat_url,
+        data=True,
+    )
 
 
 def _steps(provider: Provider | None, demand: str) -> tuple[str, ...]:

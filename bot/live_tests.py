@@ -1,7 +1,7 @@
 """What all live tests share: how they are counted, and what of a failure a person is told."""
 
 from bot.handiwork import Tools
-from bot.limits import Allowed, Exhausted
+from bot.limits import Act, Allowed, Exhausted
 from bot.mail.wire.probe import Failed
 from bot.store import mailboxes
 from bot.store.conversations import Held
@@ -33,8 +33,9 @@ def agency_key(tools: Tools, held: Held) -> str:
 
 
 def count_test(tools: Tools, held: Held, account: Account) -> Allowed | Exhausted:
-    """Count one live test by this person at this server."""
-    return tools.limits.allow("live_test", str(held.contact_id), agency_key(tools, held), account.server.host)
+    """Count one live test by this person at this server, with this address."""
+    test = Act("live_test", (str(held.contact_id), agency_key(tools, held), account.server.host))
+    return tools.limits.allow_all([test, Act("sign_in", (account.address.lower(),))])
 
 
 def told(failed: Failed) -> str:

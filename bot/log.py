@@ -25,6 +25,7 @@ def setup(form: Literal["text", "json"] = "text") -> None:
     """Send all logs to standard error, in one form."""
     renderer: Processor = structlog.processors.JSONRenderer() if form == "json" else _console()
     shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,  # the ids of the job at hand, in whatever is written meanwhile
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         describe_exception,

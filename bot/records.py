@@ -16,7 +16,7 @@ from bot.casework import Casework
 from bot.desk.rules import Ended
 from bot.facts import FactReader
 from bot.invite import invite_people
-from bot.limits import Exhausted, Limits
+from bot.limits import Act, Exhausted, Limits
 from bot.mail.knowledge.redact import redact
 from bot.mail.wire.send import message_id, room_for_files
 from bot.safe import WAITING, Safe
@@ -34,6 +34,7 @@ from flows.words import (
     AskAccess,
     CaseOpened,
     CloseDoor,
+    DataSeen,
     DecideAccess,
     EraseSecret,
     Event,
@@ -59,6 +60,7 @@ from flows.words import (
     NoteQuestion,
     NotHelpful,
     OpenCase,
+    OpenData,
     OpenDoor,
     OpenLink,
     OpenSignIn,
@@ -70,6 +72,7 @@ from flows.words import (
     RemoveMailbox,
     RetryWaiting,
     SaveMailbox,
+    SeeData,
     SeeRoles,
     SeeTeam,
     SendMail,
@@ -132,6 +135,8 @@ class Records:
             OpenLink: self._open_link,
             OpenSignIn: self._open_sign_in,
             OpenDoor: self._open_door,
+            SeeData: _see_data,
+            OpenData: self._open_data,
             CloseDoor: _close_door,
             FindHoster: self._find_hoster,
             Judge: self._judge,
@@ -211,24 +216,19 @@ class Records:
 
     def _opened(self, scene: Scene, account: Account, kind: str = "password", provider: str = "") -> Event:
         """A link for one of the `kind`s of pages; within the same bounds for all, and older ones are void."""
-        db, held, now = scene.db, scene.held, scene.now
         if scene.standing.member_id is None:
             return LinkRefused()
-        if isinstance(self._limits.allow("link", str(held.contact_id), connection=db), Exhausted):
+        if isinstance(self._limits.allow("link", str(scene.held.contact_id), connection=scene.db), Exhausted):
             return LinkRefused()
-        mailboxes.close_links(db, held.id, now)
-        opened = mailboxes.open_link(
-            db,
-            conversation_id=held.id,
-            member_id=scene.standing.member_id,
-            account=saved.dump(account),
-            kind=kind,
-            provider=provider,
-            expires_at=now + LINK_TIME,
-            at=now,
+        return _new_link(
+            scene, member_id=scene.standing.member_id, account=saved.dump(account), kind=kind, provider=provider
         )
-        _audit(scene, "link_opened", opened)
-        return LinkOpened(str(opened))
+
+    def _open_data(self, scene: Scene, _wanted: OpenData) -> Event:
+        """For whoever asks, member or not: it is about them."""
+        if isinstance(self._limits.allow("data", str(scene.held.contact_id), connection=scene.db), Exhausted):
+            return LinkRefused()
+        return _new_link(scene, member_id=None, account={}, kind="data")
 
     def _find_hoster(self, scene: Scene, wanted: FindHoster) -> Event:
         account = self._facts.hoster(wanted.address, wanted.words, scene.now.date())
@@ -253,7 +253,9 @@ class Records:
             raise LookupError("a mail without a mailbox")
         if (unready := _unready_files(scene, mail.files)) is not None:
             return unready
-        counted = self._limits.allow("mail", str(scene.standing.mailbox_id), connection=db)
+        box, agency = str(scene.standing.mailbox_id), str(scene.standing.agency_id)
+        acts = [Act("mail", (box,)), Act("agency_mail", (agency,)), Act("recipient", (box,), len(mail.recipients))]
+        counted = self._limits.allow_all(acts, connection=db)
         if isinstance(counted, Exhausted):
             return MailsExhausted(counted.minutes)
         mail_id = uuid4()
@@ -279,6 +281,28 @@ class Records:
         return self._safe.put(
             scene.db, words, kind="mail.body", owner=scene.held.contact_id, use=use, now=scene.now, keep=WAITING
         )
+
+
+def _new_link(scene: Scene, **about: Any) -> LinkOpened:
+    """A link; older ones of the conversation are void. `about`: see `mailboxes.open_link`."""
+    db, now = scene.db, scene.now
+    mailboxes.close_links(db, scene.held.id, now)
+    opened = mailboxes.open_link(db, conversation_id=scene.held.id, expires_at=now + LINK_TIME, at=now, **about)
+    _audit(scene, "link_opened", opened)
+    return LinkOpened(str(opened))
+
+
+def _see_data(scene: Scene, _wanted: SeeData) -> Event:
+    row = people_store.in_short(scene.db, scene.held.contact_id)
+    counted = {name: getattr(row, name) for name in (*people_store.MAILS, "sign_ins", "cases", "messages")}
+    return DataSeen(
+        row.created_at.date(),
+        row.called or row.name or "",
+        row.agencies or "",
+        row.addresses or "",
+        row.passwords > 0,
+        **counted,
+    )
 
 
 def _weigh_files(scene: Scene, wanted: WeighFiles) -> Event:

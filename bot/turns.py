@@ -55,11 +55,13 @@ from flows.conversation import (
     worth_a_nudge,
 )
 from flows.facts import Pasted, Question
+from flows.privacy import AwaitingVisit
 from flows.reading import command, looks_like_a_leak, surely_language, written
 from flows.speech import Plain, render
 from flows.words import (
     Answer,
     CheckServer,
+    DataTaken,
     Discover,
     DoorKeyShown,
     Effect,
@@ -237,6 +239,14 @@ class Turns:
     def shown(self, db: Connection, held: Held) -> None:
         """The key is typed into Ally, says its person on the page; the talk goes on, if it still waits for that."""
         self._happened(db, held, _envelope(held), DoorKeyShown(), self._clock.now())
+
+    def data_taken(self, db: Connection, held: Held, link_id: str) -> bool:
+        """All that is stored leaves by this link, in the transaction that uses it up; whether it was still awaited."""
+        envelope = _envelope(held)
+        if envelope.state != AwaitingVisit(link_id):
+            return False
+        self._happened(db, held, envelope, DataTaken(), self._clock.now())
+        return True
 
     # --- within the transaction ---
 

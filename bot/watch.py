@@ -15,7 +15,7 @@ from bot.calendar import next_day_hour
 from bot.credentials import try_account
 from bot.grants import NotNowError, OverError
 from bot.handiwork import Again, Ended, Outcome, Tools, backoff, look
-from bot.limits import Allowed, Exhausted
+from bot.limits import Act, Allowed, Exhausted
 from bot.live_tests import stored, told
 from bot.mail.wire.probe import Failed
 from bot.records import MAX_TOLD, RETEST_AFTER
@@ -69,13 +69,8 @@ def watch(tools: Tools, promise: Promise) -> Outcome:
 
 def _count(tools: Tools, held: Held, agency_id: UUID, host: str) -> Allowed | Exhausted:
     """Count a quiet test as what it is and as a live test, or as neither."""
-    with tools.engine.begin() as db, db.begin_nested() as together:
-        counted = tools.limits.allow("watch", host, connection=db)
-        if isinstance(counted, Allowed):
-            counted = tools.limits.allow("live_test", str(held.contact_id), str(agency_id), host, connection=db)
-        if isinstance(counted, Exhausted):
-            together.rollback()
-    return counted
+    quiet, test = Act("watch", (host,)), Act("live_test", (str(held.contact_id), str(agency_id), host))
+    return tools.limits.allow_all([quiet, test])
 
 
 def _failed(tools: Tools, promise: Promise, row: Row, agency_id: UUID, failed: Failed) -> Outcome:

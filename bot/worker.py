@@ -167,12 +167,17 @@ class Worker:
             return None  # the look once a second finds it
 
     def _keep(self, promise: Promise) -> None:
+        """Perform a promise and write down how it ended; every line of the log meanwhile names it and its talk."""
+        ids = {"promise": promise.id, "conversation": str(promise.conversation_id or "")}
+        with structlog.contextvars.bound_contextvars(**ids):
+            self._kept(promise)
+
+    def _kept(self, promise: Promise) -> None:
         started = time.monotonic()
         outcome = self._perform(promise)
         self._insist(lambda: self._finish(promise, outcome), LEASES[promise.lane])
         _log.info(
             "promise",
-            id=promise.id,
             kind=promise.kind,
             attempt=promise.attempt,
             outcome=outcome.state if isinstance(outcome, Ended) else "again",

@@ -236,7 +236,7 @@ def awaits_secret(envelope: Envelope) -> bool:
 
 def behind_a_link(envelope: Envelope) -> bool:
     """Whether we wait for what is done on the page behind a one-time link, which is void when we do not any more."""
-    return awaits_secret(envelope) or isinstance(envelope.state, door.AwaitingKey)
+    return awaits_secret(envelope) or isinstance(envelope.state, door.AwaitingKey | privacy.AwaitingVisit)
 
 
 def _takes_secrets(envelope: Envelope) -> bool:
@@ -611,8 +611,8 @@ def _small_command(envelope: Envelope, name: Command, facts: Facts) -> Turn:
             return (_step(envelope, Chose("new_link"), facts) or none) if behind_a_link(envelope) else none
         case "remove" if facts.agency:
             return _start(envelope, Start("mailbox", "remove"), facts)
-        case "erase":
-            return _start(envelope, Start("privacy"), facts)
+        case "data" | "erase":
+            return _start(envelope, Start("privacy", name), facts)
         case "bot":
             leave = (LeaveCase(),) if facts.case else ()
             return Turn(envelope, (*leave, Say("handoff.bot_is_here")), ask=True)

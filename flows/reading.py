@@ -12,7 +12,7 @@ from flows.words import LANGUAGES, Language
 
 Command = Literal[
     "stop", "start", "leave", "back", "menu", "help", "again", "person", "bot", "link", "remove", "erase",
-    "english", "portuguese", "spanish",
+    "data", "english", "portuguese", "spanish",
 ]  # fmt: skip
 
 # A command is a whole message. Where two languages share a word it means the same in both; a test holds it.
@@ -37,6 +37,11 @@ COMMANDS: dict[Command, dict[Language, tuple[str, ...]]] = {
     "link": {"en": ("link", "new link"), "pt": ("link", "novo link"), "es": ("enlace", "enlace nuevo", "nuevo enlace")},
     "remove": {"en": ("remove",), "pt": ("remover",), "es": ("quitar",)},
     "erase": {"en": ("erase",), "pt": ("apagar",), "es": ("borrar",)},
+    "data": {
+        "en": ("my data", "what do you know about me", "what do you store about me", "export my data"),
+        "pt": ("meus dados", "o que você sabe sobre mim", "o que você guarda sobre mim", "exportar meus dados"),
+        "es": ("mis datos", "qué sabes de mí", "qué guardas de mí", "exportar mis datos"),
+    },
     "english": {"en": ("english",), "pt": ("inglês",), "es": ("inglés",)},
     "portuguese": {"en": ("portuguese",), "pt": ("português",), "es": ("portugués",)},
     "spanish": {"en": ("spanish",), "pt": ("espanhol",), "es": ("español",)},

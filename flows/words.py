@@ -397,6 +397,32 @@ class DoorKeyShown:
 
 
 @dataclass(frozen=True, slots=True)
+class DataSeen:
+    """What is stored about whoever asks, in short: names and addresses as one line each, the rest counted.
+
+    Mails: `accepted` and `refused` by a mail server, `unclear` (no answer came), `waiting` to leave.
+    """
+
+    since: date
+    name: str
+    agencies: str
+    addresses: str
+    password: bool = False
+    sign_ins: int = 0
+    accepted: int = 0
+    refused: int = 0
+    unclear: int = 0
+    waiting: int = 0
+    cases: int = 0
+    messages: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DataTaken:
+    """The page has given the file with all that is stored about this person, once."""
+
+
+@dataclass(frozen=True, slots=True)
 class SecretGone:
     """The secret cannot be used any more (erased in time, or its key was lost): it has to be given again."""
 
@@ -816,6 +842,8 @@ Answer = (
     | SignedIn
     | SignInFailed
     | DoorKeyShown
+    | DataSeen
+    | DataTaken
     | SecretGone
     | LoginWorked
     | LoginFailed
@@ -1049,6 +1077,16 @@ class OpenDoor:
 
     Then DoorKeyShown. With the key Ally sends through us, from the saved mailbox.
     """
+
+
+@dataclass(frozen=True, slots=True)
+class SeeData:
+    """Look up in short what is stored about whoever asks. DataSeen."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenData:
+    """Open a one-time link behind which they get all of it as a file. LinkOpened or LinkRefused; then DataTaken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -1294,6 +1332,8 @@ Record = (
     | OpenLink
     | OpenSignIn
     | OpenDoor
+    | SeeData
+    | OpenData
     | CloseDoor
     | FindHoster
     | Judge

@@ -28,6 +28,8 @@ from flows.words import (
     CaseOpened,
     CheckServer,
     CloseDoor,
+    DataSeen,
+    DataTaken,
     Discover,
     DoorKeyShown,
     Effect,
@@ -45,6 +47,7 @@ from flows.words import (
     LoginWorked,
     MailQueued,
     OpenCase,
+    OpenData,
     OpenDoor,
     OpenLink,
     OpenSignIn,
@@ -55,6 +58,7 @@ from flows.words import (
     SecretStored,
     SecretSuspected,
     SecretTyped,
+    SeeData,
     SendMail,
     Server,
     ServerAnswered,
@@ -187,6 +191,10 @@ class Player:
         """The person says on the page that the key is typed into Ally."""
         return self.happens(DoorKeyShown())
 
+    def fetch_data(self) -> str:
+        """The person gets the file with all that is stored, on the page behind the newest link."""
+        return self.happens(DataTaken())
+
     def _key(self, *, there: bool) -> None:
         self.known = replace(self.known, mailbox=replace(self.known.mailbox, door=there, knock=None))
 
@@ -261,7 +269,10 @@ class Player:
                 self.known = replace(self.known, agency_server=server)
             case SetLanguage(language):
                 self.known = replace(self.known, language=language)
-            case OpenLink() | OpenSignIn() | OpenDoor():
+            case SeeData():
+                address = self.known.mailbox.account.address if self.known.mailbox else ""
+                return DataSeen(NOW.date(), self.known.name, self.known.agency, address, password=bool(address))
+            case OpenLink() | OpenSignIn() | OpenDoor() | OpenData():
                 return LinkOpened(self._number("link"))
             case Judge(account, confirm):
                 return Judged(account, confirm, self.differs)

@@ -1,6 +1,7 @@
 """The door, the menu and the erasure, step by step; and the form that questions share."""
 
 from dataclasses import replace
+from datetime import date
 
 import pytest
 
@@ -15,21 +16,29 @@ from flows.words import (
     AskAccess,
     Chose,
     Code,
+    DataSeen,
+    DataTaken,
     Declined,
     Done,
     EraseEverything,
     Join,
     Joined,
     JoinRefused,
+    Link,
+    LinkOpened,
+    LinkRefused,
     OpenCase,
+    OpenData,
     Option,
     ProofAsked,
     ProveAddress,
     Said,
     Say,
+    SeeData,
     SetLanguage,
     Shared,
     Start,
+    Text,
     UseEntranceCode,
 )
 from tests.flowkit import CODE, HOUSE, WORKS, facts
@@ -223,11 +232,55 @@ def test_only_a_clear_yes_erases(told):
 
 
 def test_what_is_stored_is_said_with_the_question():
-    state, effects = privacy.start("", MEMBER)
+    state, effects = privacy.start("erase", MEMBER)
     asked = privacy.ask(state, MEMBER)
     assert effects == []
     assert asked.values == {"days": HOUSE.retention_days, "url": HOUSE.privacy_url}
     assert [option.value for option in asked.options] == ["erase", "keep"]
+
+
+# --- what is known ----------------------------------------------------------------------------------------------------
+
+KNOWN, VISIT = privacy.Choosing(), privacy.AwaitingVisit("l1")
+SEEN = DataSeen(date(2026, 3, 1), "Ana", "Agência Sol", "ana@agency.test", password=True, accepted=3, cases=1)
+TOLD = {
+    "since": date(2026, 3, 1), "name": "Ana", "agency": "Agência Sol", "address": Code("ana@agency.test"),
+    "locked": Text("privacy.locked"), "sign_ins": 0, "accepted": 3, "refused": 0, "unclear": 0, "waiting": 0,
+    "cases": 1, "messages": 0,
+}  # fmt: skip
+MY_DATA = {
+    "what is known, in short": (KNOWN, SEEN, (KNOWN, [Say("privacy.known", TOLD)])),
+    "the file": (KNOWN, Chose("file"), (privacy.Opening(), [OpenData()])),
+    "its erasure": (KNOWN, Chose("erase"), (privacy.ConfirmingErasure(), [])),
+    "back to the menu": (KNOWN, Chose("menu"), (Done(), [])),
+    "the page": (privacy.Opening(), LinkOpened("l1"), (VISIT, [])),
+    "too many pages": (privacy.Opening(), LinkRefused(), (Done(), [Say("privacy.too_many_links")])),
+    "another link": (VISIT, Chose("new_link"), (privacy.Opening(), [OpenData()])),
+    "no file after all": (VISIT, Chose("menu"), (Done(), [])),
+    "the file was fetched": (VISIT, DataTaken(), (Done(), [Say("privacy.taken")])),
+    "nobody waits for a file": (KNOWN, DataTaken(), Declined()),
+    "something else": (VISIT, Said("hm"), Declined()),
+}
+
+
+@pytest.mark.parametrize("told", MY_DATA)
+def test_what_is_known_is_told_and_given_as_told(told):
+    state, event, expected = MY_DATA[told]
+    assert privacy.step(state, event, MEMBER) == expected
+
+
+def test_of_what_there_is_nothing_a_dash_is_said():
+    _, (said,) = privacy.step(KNOWN, DataSeen(date(2026, 3, 1), "", "", ""), STRANGER)
+    assert [said.values[name] for name in ("name", "agency", "address", "locked")] == ["-", "-", Code("-"), "-"]
+
+
+def test_my_data_begins_with_what_is_known_and_offers_the_file_its_erasure_and_the_way_back():
+    assert privacy.start("data", MEMBER) == privacy.start("", MEMBER) == (KNOWN, [SeeData()])
+    assert [option.value for option in privacy.ask(KNOWN, MEMBER).options] == ["file", "erase", "menu"]
+    asked = privacy.ask(VISIT, MEMBER)
+    assert asked.values == {"link": Link("l1"), "domain": Code(HOUSE.domain)}
+    assert [option.value for option in asked.options] == ["new_link", "menu"]
+    assert privacy.ask(privacy.Opening(), MEMBER).options == ()
 
 
 # --- forms ------------------------------------------------------------------------------------------------------------

@@ -3,8 +3,13 @@
 `FUZZ=examples` takes as many examples of every target, by chance (see `tests.fuzz`).
 """
 
+import base64
+import contextlib
+import ipaddress
+import itertools
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -27,18 +32,23 @@ from bot.channels.slack.style import SlackStyle
 from bot.channels.whatsapp import sign
 from bot.channels.whatsapp.style import WhatsAppStyle
 from bot.mail.knowledge.explain import causes, explain_text
-from bot.mail.wire import autoconfig, fetch
+from bot.mail.wire import autoconfig, fetch, guard
 from bot.mail.wire.addresses import BadAddress
 from bot.mail.wire.send import BadMessage, compose, for_wire
-from bot.store import tables
+from bot.store import access, mailboxes, tables
+from bot.store import people as people_store
 from flows import saved
 from flows.conversation import Envelope
-from tests.botkit import MONDAY, Kit, table_of_providers
+from tests.botkit import ADDRESS, BIA, MONDAY, Kit, table_of_providers
+from tests.botkit import ANA as ANA_HERE
+from tests.dns_server import DnsServer
 from tests.secret_links import MemoryLinks, make_app, view
 from tests.slackkit import ANA, TEAM, SlackKit
 from tests.test_pages import AUTH, PUBLIC, SETTINGS, message
 from tests.test_secret_page import proof
 from tests.test_slack_bad_input import posted, wrapped
+from tests.test_slack_hostile import QUESTIONS, VALUES, filled
+from tests.test_slack_hostile import WORDS as SPOKEN
 
 ROOT = Path(__file__).parent.parent
 MANY = int(os.environ.get("FUZZ", "0"))
@@ -186,6 +196,75 @@ def test_any_answer_of_a_strangers_web_server_is_a_body_a_way_or_a_refusal(answe
     assert way is None or body == b""
 
 
+RECORDS = st.lists(
+    st.tuples(
+        st.sampled_from([1, 5, 6, 15, 16, 28, 33, 41, 65_535]),  # A, CNAME, SOA, MX, TXT, AAAA, SRV, OPT, none
+        st.sampled_from(
+            [
+                b"\x7f\x00\x00\x01",
+                b"\x08\x08\x08\x08",
+                b"\xfe\x80" + b"\x00" * 14,
+                b"\x00\x0a\xc0\x0c",
+                b"\x00\x0a\x03a\x00b\x00",
+                b"\x00\x01\x00\x01\x01\xd1\x05\xff<\r\nx\x00",
+                b"\xc0\x0c",
+                b"\xff" * 300,
+                b"",
+            ]
+        )
+        | st.binary(max_size=40),
+    ),
+    max_size=5,
+)
+
+
+class HostileNames(DnsServer):
+    """A name server that answers as it was told: these records, cut after so many bytes, or anything at all."""
+
+    told = (0, [], 512, None)
+
+    def _serve(self):
+        while True:
+            asked, client = self._socket.recvfrom(4096)
+            if not asked:
+                return
+            flags, records, length, anything = self.told
+            head = asked[:2] + (0x8000 | flags).to_bytes(2) + b"\x00\x01" + len(records).to_bytes(2) + b"\x00" * 4
+            question = asked[12 : asked.index(b"\x00", 12) + 5]
+            each = (b"\xc0\x0c" + kind.to_bytes(2) + b"\x00\x01\x00\x00\x00\x3c" + len(data).to_bytes(2) + data
+                    for kind, data in records)  # fmt: skip
+            said = (head + question + b"".join(each))[:length]
+            self._socket.sendto(said if anything is None else asked[:2] + anything, client)
+
+
+@pytest.fixture
+def hostile_names():
+    with HostileNames({}) as server:
+        yield server
+
+
+@portion(12)
+@given(
+    st.integers(0, 0x7FFF) | st.sampled_from([0, 0x0380, 0x0383, 0x0200]),
+    RECORDS,
+    st.sampled_from([512, 30, 12, 45]),
+    st.none() | st.binary(max_size=60),
+)
+def test_any_answer_of_dns_is_a_finding_or_none(hostile_names, flags, records, length, anything):
+    hostile_names.told = (flags, records, length, anything)
+    careful = guard.Guard(nameserver=hostile_names.address, lifetime=0.05)
+    found = []
+    for ask in (careful.resolve, careful.exchanges, careful.services):
+        with contextlib.suppress(guard.GuardError):
+            found.append(ask("agency.example"))
+    for one in (each for answer in found for each in answer):
+        if isinstance(one, guard.Endpoint):
+            assert ipaddress.ip_address(one.address).is_global
+        elif one != ".":  # a hint: judged like anything that people type before it is used
+            with contextlib.suppress(guard.GuardError):
+                assert guard.ascii_host(getattr(one, "host", one)).isascii()
+
+
 @portion(60)
 @given(st.binary(max_size=300) | JSON.map(lambda one: json.dumps(one).encode()))
 def test_any_line_of_json_lines_is_a_row_or_says_why_not(line):
@@ -309,40 +388,189 @@ def test_any_webhook_that_twilio_signed_is_answered(client, kit, more):
     assert kit.rows(tables.dead_letter) == []
 
 
-PATHS = st.sampled_from(
-    [
-        "/s/",
-        "/m/",
-        "/oauth/google/start",
-        "/oauth/google/callback",
-        "/oauth/microsoft/callback",
-        "/oauth/",
-        "/privacy",
-        "/slack/install",
-        "/slack/oauth_redirect",
-        "/slack/events",
-        "/whatsapp",
-        "/healthz",
-        "/metrics",
-        "/static/",
-        "/",
-    ]
-)
-QUERY = st.dictionaries(
-    st.sampled_from(["code", "state", "iss", "error", "token", "lang"]) | PRINTED, PRINTED, max_size=4
-)
+EVIL = '"><script>alert(1)</script>'
+ODD = PRINTED | st.just(EVIL)
+METHODS = ["GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"]
+KINDS = [
+    "application/x-www-form-urlencoded",
+    "application/json",
+    "text/xml",
+    "multipart/form-data; boundary=x",
+    "x",
+    "",
+]
 
 
-@portion(40)
-@given(
-    PATHS, PRINTED, QUERY, st.sampled_from(["GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS"]), st.binary(max_size=200)
-)
-def test_any_request_for_any_page_is_answered_with_its_manners(client, path, rest, query, method, body):
-    where = path + quote(rest) if path.endswith("/") else path
-    answer = client.open(where, method=method, query_string=query, data=body)
-    assert answer.status_code < 500
+@pytest.fixture
+def every_route(database_url, tmp_path):
+    """A browser of all pages, and the paths of all routes."""
+    apps = {"SLACK_BOT_TOKEN": "", "SLACK_CLIENT_ID": "1.2", "SLACK_CLIENT_SECRET": "hidden"}
+    with SlackKit(database_url, tmp_path, providers=table_of_providers(tmp_path), **SETTINGS, **apps) as made:
+        made.web.config["PROPAGATE_EXCEPTIONS"] = False
+        yield made.web.test_client(), sorted({rule.rule for rule in made.web.url_map.iter_rules()})
+
+
+SOURCES = map("10.9.{}.{}".format, *zip(*itertools.product(range(256), range(1, 255)), strict=True))
+
+
+@portion(60)
+@given(st.data())
+def test_any_request_for_any_route_is_answered_and_shows_nothing_of_it_as_markup(every_route, data):
+    client, routes = every_route
+    path = re.sub(r"<[^>]+>", lambda _: quote(data.draw(ODD), safe="") or "x", data.draw(st.sampled_from(routes)))
+    names = st.sampled_from(["code", "state", "error", "proof", "secret", "challenge", "payload"]) | PRINTED
+    fields = st.dictionaries(names, ODD, max_size=3)
+    headers = {
+        "Content-Type": data.draw(st.sampled_from(KINDS)),
+        "Referer": EVIL,
+        "User-Agent": EVIL,
+        "Accept-Language": data.draw(st.sampled_from(["pt", EVIL, "*;q=x"])),
+    }
+    body = data.draw(st.binary(max_size=200) | fields.map(lambda form: urlencode(form).encode()))
+    answer = client.open(
+        path,
+        method=data.draw(st.sampled_from(METHODS)),
+        query_string=data.draw(fields),
+        data=body,
+        headers=headers,
+        environ_overrides={"REMOTE_ADDR": next(SOURCES)},  # nobody is turned away for asking often
+    )
+    assert answer.status_code < 500, path
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
-    assert "Traceback" not in answer.text
+    assert "<script>alert" not in answer.text
+
+
+HELLO = [
+    b"EHLO x",
+    b"HELO",
+    b"NOOP",
+    b"RSET",
+    b"VRFY ana",
+    b"STARTTLS",
+    b"HELP",
+    b"EXPN x",
+    b"AUTH LOGIN",
+    b"AUTH PLAIN",
+]
+SAID = st.lists(
+    st.sampled_from(
+        [
+            *HELLO,
+            b"MAIL FROM:<ana@agency.test>",
+            b"MAIL FROM:<eve@x.test> SIZE=1",
+            b"MAIL FROM:<>",
+            b"RCPT TO:<bia@client.test>",
+            b"RCPT TO:<a@b@c>",
+            b"RCPT TO:<bia@client.test>\nDATA",
+            b"DATA",
+            b"From: ana@agency.test",
+            b"From: eve@x.test",
+            b"Bcc: x@y.test",
+            b"",
+            b".",
+            b"..",
+            b".\r",
+            b"\n.\n",
+            b"\r.\r",
+            b"a" * 998,
+            b"a" * 3_000,
+            b"\xff\xfe caf\xc3\xa9",
+            b"\x00",
+        ]
+    )
+    | st.binary(max_size=40),
+    max_size=14,
+)
+ENDS = b"\r\n.\r\nQUIT\r\n*\r\nQUIT\r\n"
+
+
+def answers(door, said):
+    """All that the door says to this, until it closes the connection."""
+    heard = b""
+    with contextlib.suppress(OSError), door.connected() as sock:  # it may close before all is said
+        sock.sendall(said + ENDS)
+        while got := sock.recv(4096):
+            heard += got
+    return heard
+
+
+@pytest.mark.usefixtures("no_waits")
+def test_whatever_a_guest_says_at_the_door_ends_in_replies_and_sends_nothing_unasked(door_at):
+    kit = door_at()
+    key = b"AUTH PLAIN " + base64.b64encode(f"\0{ADDRESS}\0{kit.key}".encode())
+
+    @portion(30)
+    @given(SAID, st.booleans())
+    def guest(said, signed_in):
+        before = kit.server.connections
+        heard = answers(kit.door, b"\r\n".join([*([b"EHLO x", key] if signed_in else []), *said]))
+        assert all(re.match(rb"[2-5]\d\d[ -]", line) for line in heard.splitlines()), heard
+        assert signed_in or kit.server.connections == before
+        kit.clock.time += timedelta(hours=2)  # no limit keeps the next one from being heard
+
+    guest()
+    assert {one.lower() for one in kit.server.commands if one.lower().startswith("mail ")} <= {
+        f"mail from:<{ADDRESS}>{one}" for one in ("", *(f" size={len(sent)}" for sent in kit.server.messages))
+    }
+    for sent in kit.server.messages:
+        assert not {b"\r", b"\n", b"\0"} & {bytes([one]) for one in sent.replace(b"\r\n", b"")}
+        assert [value for name, value in message_from_bytes(sent).items() if name.lower() == "from"] == [ADDRESS]
+
+
+# --- two agencies -----------------------------------------------------------------------------------------------------
+
+OF_OTHERS = ("Lua Viagens", "Luis", "luis@lua.test", BIA)
+
+
+@pytest.fixture
+def two_agencies(kit):
+    """Ana, an admin of one agency; Luis, a member of another with a mailbox and a wish for access that waits."""
+    kit.join(role="admin")
+    with kit.engine.begin() as db:
+        lua = people_store.add_agency(db, OF_OTHERS[0], "en", "UTC", kit.clock.now())
+    kit.join(BIA, agency=lua, name="Luis")
+    with kit.engine.begin() as db:
+        box = {"address": "luis@lua.test", "user_name": "luis@lua.test", "host": "mail.lua.test", "port": 465,
+               "security": "tls", "state": "off", "since": kit.clock.now()}  # fmt: skip
+        mailboxes.save(db, kit.held(BIA).member_id, box)
+        wish = access.ask(
+            db, kit.held(BIA).id, agency_name=OF_OTHERS[0], address="kim@lua.test", agency_id=lua,
+            at=kit.clock.now(),
+        )  # fmt: skip
+    theirs = kit.held(BIA)
+    ids = {"member": theirs.member_id, "agency": lua, "team": theirs.contact_id, "asked": theirs.id, "request": wish}
+    kit.ids = {**{name: str(one) for name, one in ids.items()}, "user": BIA, "code": "ACDE-7FGH-JKMN"}
+    return kit
+
+
+def of_the_other(kit):
+    """All that is the other agency's, as it stands."""
+    ids = kit.ids
+    mine = {"agency": ids["agency"], "member": ids["member"], "mailbox": ids["member"], "contact": ids["team"],
+            "conversation": ids["asked"], "access_request": ids["request"]}  # fmt: skip
+    rows = {table.name: kit.rows(table) for table in tables.metadata.sorted_tables if table.name in mine}
+    return [str(row) for name, found in rows.items() for row in found if str(mine[name]) in str(row)]
+
+
+def test_whatever_one_agency_does_the_other_one_keeps_and_hears_nothing(two_agencies):
+    kit = two_agencies
+    before, said = of_the_other(kit), len(kit.bodies(BIA))
+    assert len(before) >= 6
+
+    @portion(40)
+    @given(st.lists(st.tuples(st.sampled_from(QUESTIONS), st.sampled_from([*VALUES, *SPOKEN])), min_size=1, max_size=4))
+    def attack(steps):
+        for question, what in steps:
+            said, asked = filled(what, kit.ids), filled(question, kit.ids)
+            kit.say(said, button=None if what in SPOKEN else f"{asked}:{said}")
+        kit.work()
+        kit.clock.time += timedelta(minutes=10)
+
+    attack()
+    assert of_the_other(kit) == before
+    assert len(kit.bodies(BIA)) == said
+    for words in OF_OTHERS:
+        assert not [body for body in kit.bodies(ANA_HERE) if words in body]
 
 
 @pytest.mark.parametrize(

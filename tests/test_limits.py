@@ -19,10 +19,13 @@ from limits.strategies import FixedWindowRateLimiter, MovingWindowRateLimiter
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
-from bot.limits import LIMITS, Allowed, Exhausted, Limits, Name, _counts, _items, _minutes, source
+from bot import turns
+from bot.door import protocol
+from bot.limits import LIMITS, Act, Allowed, Exhausted, Limits, Name, _counts, _items, _minutes, source
 from bot.store import bounds
 from bot.store.engine import connect
-from bot.store.limits import PostgresStorage, limit_hit
+from bot.store.limits import PostgresStorage, limit_hit, refusals
+from flows import compose
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -409,6 +412,82 @@ def test_every_act_has_a_limit_that_bounds_its_rows_by_a_day_and_200_hits():
     assert set(LIMITS) == set(get_args(Name))
     items = [item for limit in _items(LIMITS).values() for _, rates in limit for item in rates]
     assert all(item.amount <= 200 and item.get_expiry() <= DAY.total_seconds() for item in items)
+
+
+# What the product is to be bounded by (docs/security.md, "Limits"): a limit and its subject, or a fixed bound.
+BOUNDED = {
+    "messages of a person": turns.MAX_UNFINISHED,
+    "tests of a person": ("live_test", "contact"),
+    "tests of an agency": ("live_test", "agency"),
+    "tests at a target host": ("live_test", "host"),
+    "quiet tests at a target host": ("watch", "host"),
+    "sign-in attempts at an address": ("sign_in", "address"),
+    "sign-in attempts at the door, by source": ("door_sign_in", "source"),
+    "sign-in attempts at the door, by address": ("door_sign_in", "address"),
+    "link pages of a person": ("link", "contact"),
+    "link pages with everything about a person": ("data", "contact"),
+    "link pages looked up by a source": ("page", "source"),
+    "invitation codes of a person": ("code", "contact"),
+    "invitation codes of a source": ("install", "source"),
+    "mails of a mailbox": ("mail", "mailbox"),
+    "mails of an agency": ("agency_mail", "agency"),
+    "recipients of a mailbox": ("recipient", "mailbox"),
+    "recipients of a mail": compose.MAX_RECIPIENTS,
+    "recipients of a mail at the door": protocol.MAX_RECIPIENTS,
+}
+
+
+@pytest.mark.parametrize("what", BOUNDED)
+def test_what_can_be_done_too_often_has_its_bound(what):
+    bound = BOUNDED[what]
+    if isinstance(bound, int):
+        assert 0 < bound <= 100
+    else:
+        name, subject = bound
+        assert subject in LIMITS[name]
+
+
+def test_an_act_that_counts_for_several_counts_for_all_of_them_or_not_at_all(engine, clock):
+    limits = Limits(engine, clock, {"recipient": {"mailbox": "7 per day"}})
+    five, two = Act("recipient", ("box",), 5), Act("recipient", ("box",), 2)
+    assert limits.allow_all([five]) == Allowed()
+    assert limits.allow_all([five]) == Exhausted(24 * 60)
+    assert limits.allow_all([two]) == Allowed()
+    assert limits.allow_all([Act("recipient", ("box",))]) == Exhausted(24 * 60)
+
+
+def test_of_several_acts_all_are_counted_or_none(engine, clock, allow):
+    limits = Limits(engine, clock)
+    times(allow, 10, "link", "busy")
+    for _ in range(10):
+        assert limits.allow_all([Act("code", ("c",)), Act("link", ("busy",))]) == Exhausted(60)
+    assert times(allow, 6, "code", "c") == [Allowed()] * 5 + [Exhausted(60)]
+
+
+def refused(engine):
+    with engine.connect() as db:
+        return refusals(db)
+
+
+def test_how_often_a_limit_said_no_is_counted(engine, clock, allow):
+    assert refused(engine) == {}
+    times(allow, 8, "code", "c")
+    times(allow, 11, "link", "l")
+    limits = Limits(engine, clock)
+    limits.allow_all([Act("page", ("s",)), Act("code", ("c",))])
+    assert refused(engine) == {"code": 4, "link": 1}
+
+
+def test_who_counts_a_refusal_waits_for_nobody_and_none_is_lost(engine, clock, allow):
+    limits = Limits(engine, clock)
+    times(allow, 5, "code", "c")
+    times(allow, 5, "code", "d")
+    allow("code", "c")
+    with engine.begin() as one, engine.begin() as other:
+        other.exec_driver_sql("set local lock_timeout = '1s'")
+        assert isinstance(limits.allow("code", "c", connection=one), Exhausted)
+        assert isinstance(limits.allow("code", "d", connection=other), Exhausted)
+    assert refused(engine) == {"code": 3}
 
 
 def test_a_host_is_counted_over_all_contacts(allow):

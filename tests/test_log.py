@@ -6,9 +6,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import structlog
+from structlog.contextvars import merge_contextvars
+from structlog.testing import capture_logs
 
 from bot.log import describe_exception, mask_links
 from bot.vault import token
+from tests.botkit import ADDRESS, ANA
 
 ROOT = Path(__file__).parent.parent
 TOKEN = "Zt0kenZt0kenZt0kenZt0kenZt0ken12"
@@ -188,3 +192,29 @@ twilio.close()
     assert "not sent" in text
     assert "girafa" not in text
     assert "5511999990001" not in text
+
+
+def test_the_ids_of_the_job_at_hand_stand_in_every_line_a_librarys_too():
+    lines = """
+with structlog.contextvars.bound_contextvars(promise=7, conversation="c1"):
+    log.info("ours")
+    foreign.warning("theirs")
+log.info("after")
+"""
+    ours, theirs, after = map(json.loads, written(lines, "json").splitlines())
+    assert [(one["promise"], one["conversation"]) for one in (ours, theirs)] == [(7, "c1")] * 2
+    assert not {"promise", "conversation"} & set(after)
+
+
+def test_what_a_worker_writes_names_the_job_and_the_talk_and_nothing_that_was_said(kit):
+    kit.mailbox()
+    kit.say("my giraffe is blue")
+    told = kit.hands["Speak"]
+    kit.hands["Speak"] = lambda tools, promise: structlog.get_logger().info("in the hand") or told(tools, promise)
+    with capture_logs([merge_contextvars]) as logs:
+        kit.work()
+    assert {one["event"] for one in logs} == {"in the hand", "promise"}
+    (spoken,) = kit.promised("Speak", "done")[-1:]
+    assert {(one["promise"], one["conversation"]) for one in logs} == {(spoken.id, str(kit.held().id))}
+    for said in ("giraffe", ADDRESS, ANA, *kit.last().body.splitlines()):
+        assert not said or said not in str(logs)

@@ -340,6 +340,14 @@ def test_numbers_are_for_whoever_has_the_token(kit, client):
     assert "ally_heard_seconds " in answer.text
 
 
+def test_how_often_a_limit_said_no_stands_in_the_numbers(client):
+    for number in range(63):
+        client.get(f"/s/guess{number}")
+    numbers = client.get("/metrics", headers={"Authorization": "Bearer girafa-metrics"}).text
+    assert 'ally_limited_total{limit="page"} 3.0' in numbers
+    assert 'ally_limited_total{limit="code"} 0.0' in numbers
+
+
 def test_without_a_token_the_numbers_are_for_nobody(database_url, tmp_path):
     with Kit(database_url, tmp_path) as playground:
         client = create_app(playground.parts).test_client()

@@ -12,6 +12,7 @@ from flows import saved
 from flows.conversation import FLOWS, awaits_secret
 from flows.door import AwaitingKey
 from flows.facts import Knock, Mailbox
+from flows.privacy import AwaitingVisit
 from flows.reading import COMMANDS
 from flows.saved import MAX_BYTES
 from flows.sign_in import AwaitingSignIn
@@ -137,6 +138,9 @@ class Walker:
         self.was_answered()
 
     def page(self, _):
+        if isinstance(self.player.envelope.state, AwaitingVisit):
+            self.player.fetch_data()
+            return
         link = getattr(self.player.envelope.state, "link_id", None)
         if link:
             self.player.happens(SecretStored(self.player._number("secret"), link))

@@ -77,7 +77,9 @@ def test_no_word_ever_means_two_commands():
 
 
 # Where a button carries a command's word, it stands for the same thing.
-SAME_MEANING = {"mailbox.button.remove": "remove"}
+SAME_MEANING = {"mailbox.button.remove": "remove", "menu.button.privacy": "data"} | {
+    f"{flow}.button.new_link": "link" for flow in ("mailbox", "privacy")
+}
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

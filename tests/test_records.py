@@ -7,6 +7,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from bot.limits import LIMITS, Allowed, Exhausted
+from bot.live_tests import count_test
 from bot.records import MAX_TOLD, RETEST_AFTER, Scene
 from bot.safe import WAITING, use_of
 from bot.store import people as people_store
@@ -552,6 +554,43 @@ def test_a_mail_beyond_those_of_an_hour_is_not_kept(database_url, tmp_path, sett
         assert [type(performed(kit, MAIL)) for _ in range(most)] == [MailQueued] * most
         assert performed(kit, MAIL) == MailsExhausted(60)
         assert len(kit.rows(tables.outgoing_mail)) == most == int(settings.get("MAILS_PER_HOUR", "20"))
+
+
+def mail_to(*who):
+    return replace(MAIL, recipients=tuple(f"{one}@client.test" for one in who))
+
+
+def test_a_mailbox_writes_to_so_many_people_a_day_and_what_was_refused_does_not_count(
+    database_url, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(LIMITS, "recipient", {"mailbox": "3 per day"})
+    with Kit(database_url, tmp_path, providers=table_of_providers(tmp_path)) as kit:
+        kit.mailbox()
+        assert isinstance(performed(kit, mail_to("bia", "carla")), MailQueued)
+        assert performed(kit, mail_to("davi", "eva")) == MailsExhausted(24 * 60)
+        assert isinstance(performed(kit, mail_to("davi")), MailQueued)
+        assert len(kit.rows(tables.outgoing_mail)) == 2
+
+
+def test_an_agency_sends_so_many_mails_an_hour_whoever_writes_them(database_url, tmp_path, monkeypatch):
+    monkeypatch.setitem(LIMITS, "agency_mail", {"agency": "2 per hour"})
+    with Kit(database_url, tmp_path, providers=table_of_providers(tmp_path)) as kit:
+        kit.mailbox()
+        kit.mailbox(BIA)
+        assert [type(performed(kit, MAIL, who)) for who in (ANA, BIA)] == [MailQueued] * 2
+        assert [performed(kit, MAIL, who) for who in (ANA, BIA)] == [MailsExhausted(60)] * 2
+
+
+def test_at_one_address_so_many_sign_ins_an_hour_are_tried_whoever_asks_and_at_whatever_server(kit):
+    most = int(LIMITS["sign_in"]["address"].split()[0])
+    held = kit.join()
+
+    def tried(number):
+        address = ADDRESS.upper() if number % 2 else ADDRESS
+        account = Account(address, address, Server(f"mail{number}.agency.test", 465, "tls"))
+        return count_test(kit.parts.tools, replace(held, contact_id=uuid4(), member_id=None), account)
+
+    assert [tried(number) for number in range(most + 1)] == [Allowed()] * most + [Exhausted(60)]
 
 
 # --- cases ------------------------------------------------------------------------------------------------------------

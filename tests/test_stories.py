@@ -28,6 +28,7 @@ def test_the_story_goes_as_it_is_written(path, tmp_path, database_url, request):
         ("Zoe: hello", "Nobody is called Zoe"),
         ("Ana taps: 3", "no button 3"),
         ("Ana's page: right password", "link is closed"),
+        ("Ana gets the file", "link gives no file"),
         ("(inbox of bruno@sandbox.test: nothing)", "no mail with the subject"),
     ],
 )

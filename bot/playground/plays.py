@@ -8,6 +8,7 @@
     Ana: {invitation}
     Ana taps: 2                                     Ana shares photo.jpg
     Ana's page: right password | wrong password | any words
+    Ana gets the file
     (sandbox: auth_down)   (sandbox: well)
     (2 hours later)        (restart)               (it is 2027-01-02)
     (in pt)                                         (another agency invites Ana)
@@ -396,6 +397,10 @@ class Play:
         if not self.theatre.fill_in(actor.link, secret):
             raise BadPlay(f"{actor.name}'s link is closed.")
 
+    def _get_file(self, name: str) -> None:
+        if not self.theatre.get_data(self._actor(name).link):
+            raise BadPlay(f"{name}'s link gives no file.")
+
     def _password(self, actor: Actor) -> str:
         view = self.theatre.links.look(actor.link.rsplit("/", 1)[-1]) if actor.link else None
         return self.theatre.sandbox.passwords.get(view.address, WRONG) if view else WRONG
@@ -440,6 +445,7 @@ class Play:
         (r"(\w+) taps: (\d+)", _tap),
         (r"(\w+) shares (\S+)", _share),
         (r"(\w+)'s page: (.+)", _fill_in),
+        (r"(\w+) gets the file", _get_file),
         (r"\(sandbox: (\w+)\)", lambda play, kind: play.theatre.sandbox.refuse(None if kind == "well" else kind)),
         (r"\(copies: (\w+)\)", lambda play, habit: play.theatre.sandbox.keep_copies(habit)),
         (r"\(sent of (\S+): (.+)\)", _look_into_sent),

@@ -20,6 +20,7 @@ from bot.app import Parts, create_worker, join
 from bot.channels import Identity
 from bot.channels.terminal import CHANNEL, File, Terminal, read, share
 from bot.clock import MovableClock
+from bot.data_links import DataLinks
 from bot.database import migrated
 from bot.links import LinkBook
 from bot.playground.mail import MAILBOXES, Sandbox
@@ -206,6 +207,11 @@ class Theatre:
     def fill_in(self, link: str, secret: str) -> bool:
         """Somebody types a secret on the page behind a link; whether the page took it."""
         return self.links.submit(link.rsplit("/", 1)[-1], Secret(secret), "") == "taken"
+
+    def get_data(self, link: str) -> bool:
+        """Somebody presses the button on the page that gives what is stored about them; whether it gave it."""
+        given = DataLinks(self.parts.engine, self.clock, self.parts.turns)
+        return given.take(link.rsplit("/", 1)[-1]) is not None
 
     @property
     def links(self) -> LinkBook:

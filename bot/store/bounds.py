@@ -114,6 +114,7 @@ FEW: Mapping[str, str] = {
     "content": "one for each set of buttons and language that the texts have",
     "audit_day": "one a day",
     "provider_erasure": "goes when Twilio has let go of the message, or after the last try",
+    "limit_refusal": "one for each limit and each process that it refused at the same moment",
     "alarm": "one for each kind of alarm",
     "sign_of_life": "one for each kind of process",
 }

@@ -19,7 +19,22 @@ from hashlib import sha256
 from typing import NoReturn
 
 from limits.storage import MovingWindowSupport, Storage
-from sqlalchemy import Column, LargeBinary, Table, bindparam, column, delete, func, select, true
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Identity,
+    LargeBinary,
+    String,
+    Table,
+    bindparam,
+    column,
+    delete,
+    func,
+    select,
+    true,
+    update,
+)
+from sqlalchemy import insert as plain_insert
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -33,6 +48,15 @@ limit_hit = Table(
     Column("key", LargeBinary, primary_key=True),
     Column("hits", ARRAY(Moment), nullable=False),
     Column("expires_at", Moment, nullable=False, index=True),
+)
+
+# How often each limit said no. Whoever adds one takes a row that nobody holds, or makes one: nobody waits for anybody.
+limit_refusal = Table(
+    "limit_refusal",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("name", String(32), nullable=False, index=True),
+    Column("refused", BigInteger, nullable=False),
 )
 
 _hits = func.unnest(limit_hit.c.hits).table_valued(column("hit", Moment), name="each").render_derived()
@@ -109,6 +133,23 @@ class PostgresStorage(Storage, MovingWindowSupport):
     def get_expiry(self, key: str) -> NoReturn:
         """Raise NotImplementedError, see `incr`."""
         self.incr(key, 0)
+
+
+def note_refusal(db: Connection, name: str) -> None:
+    """A limit has said no."""
+    free = select(limit_refusal.c.id).where(limit_refusal.c.name == name).limit(1).with_for_update(skip_locked=True)
+    mine = db.execute(free).scalar_one_or_none()
+    if mine is None:
+        db.execute(plain_insert(limit_refusal).values(name=name, refused=1))
+    else:
+        more = update(limit_refusal).where(limit_refusal.c.id == mine)
+        db.execute(more.values(refused=limit_refusal.c.refused + 1))
+
+
+def refusals(db: Connection) -> dict[str, int]:
+    """How often each limit said no; those that never did are missing."""
+    counted = select(limit_refusal.c.name, func.sum(limit_refusal.c.refused)).group_by(limit_refusal.c.name)
+    return {name: int(refused) for name, refused in db.execute(counted)}
 
 
 def _around(key: str, now: datetime, seconds: int) -> dict[str, object]:

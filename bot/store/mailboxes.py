@@ -215,9 +215,12 @@ def remove(db: Connection, member_id: UUID) -> UUID | None:
 # --- links ------------------------------------------------------------------------------------------------------------
 
 
-def open_link(db: Connection, *, conversation_id: UUID, member_id: UUID, account: Any, expires_at: datetime,
+def open_link(db: Connection, *, conversation_id: UUID, member_id: UUID | None, account: Any, expires_at: datetime,
               at: datetime, kind: str = "password", provider: str = "") -> UUID:  # fmt: skip
-    """A new link; it has no address yet. `kind`: what is done behind it, `provider`: where its person signs in."""
+    """A new link; it has no address yet. `kind`: what is done behind it, `provider`: where its person signs in.
+
+    A link for somebody's data (`kind` data) is theirs whatever they are a member of: it has no member and no account.
+    """
     new = uuid4()
     db.execute(
         insert(link).values(
@@ -267,8 +270,8 @@ _LINK = (
     )
     .join(conversation, conversation.c.id == link.c.conversation_id)
     .join(contact, contact.c.id == conversation.c.contact_id)
-    .join(member, member.c.id == link.c.member_id)
-    .join(agency, agency.c.id == member.c.agency_id)
+    .outerjoin(member, member.c.id == link.c.member_id)
+    .outerjoin(agency, agency.c.id == member.c.agency_id)
 )
 
 

@@ -30,6 +30,8 @@ from bot.store.tables import (
     staff_line,
 )
 
+# How mails are told apart to their person: by their states.
+MAILS = {"accepted": ("accepted",), "refused": ("refused",), "unclear": ("unknown",), "waiting": ("todo", "handing")}
 _TOUCH = update(contact).where(contact.c.id == bindparam("contact"))
 
 
@@ -355,6 +357,36 @@ def find_contact(db: Connection, known: str) -> list[Row]:
     """Contacts by address, second id or our own id, for the operator's commands."""
     same = (contact.c.address == known) | (contact.c.external_id == known)
     return list(db.execute(select(contact).where(same | (func.cast(contact.c.id, contact.c.address.type) == known))))
+
+
+def contact_by_id(db: Connection, contact_id: UUID) -> Row:
+    """A contact that there is."""
+    return db.execute(select(contact).where(contact.c.id == contact_id)).one()
+
+
+def in_short(db: Connection, contact_id: UUID) -> Row:
+    """What is stored about a contact: since when, names and addresses in one line each, the rest counted."""
+    members = select(membership.c.member_id).where(membership.c.contact_id == contact_id)
+    talk = select(conversation.c.id).where(conversation.c.contact_id == contact_id)
+    agencies = select(func.string_agg(agency.c.name, ", ")).join(member, member.c.agency_id == agency.c.id)
+    signed_in = select(func.count()).select_from(oauth_grant).join(secret, secret.c.id == oauth_grant.c.secret_id)
+    mine = secret.c.owner_id == contact_id
+    mails = {
+        name: select(func.count()).where(outgoing_mail.c.conversation_id.in_(talk), outgoing_mail.c.state.in_(states))
+        for name, states in MAILS.items()
+    }
+    found = {
+        "called": select(func.string_agg(member.c.name.distinct(), ", ")).where(member.c.id.in_(members)),
+        "agencies": agencies.where(member.c.id.in_(members)),
+        "addresses": select(func.string_agg(mailbox.c.address, ", ")).where(mailbox.c.member_id.in_(members)),
+        "passwords": select(func.count()).where(mine, secret.c.kind == "mailbox.password"),
+        "sign_ins": signed_in.where(mine, ~oauth_grant.c.leaving),
+        "cases": select(func.count()).where(case.c.conversation_id.in_(talk)),
+        "messages": select(func.count()).where(message.c.conversation_id.in_(talk), message.c.direction != "us"),
+        **mails,
+    }
+    columns = [query.scalar_subquery().label(name) for name, query in found.items()]
+    return db.execute(select(contact.c.created_at, contact.c.name, *columns).where(contact.c.id == contact_id)).one()
 
 
 def everything_about(db: Connection, contact_id: UUID) -> dict[str, list[Row]]:

@@ -29,7 +29,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-SCHEMA = 16  # what this code writes; see `migrations/env.py` and `store.schema`
+SCHEMA = 17  # what this code writes; see `migrations/env.py` and `store.schema`
 
 metadata = MetaData(
     naming_convention={
@@ -263,15 +263,17 @@ link = Table(
     metadata,
     _id(),
     _of("conversation"),
-    _of("member"),
+    _of("member", nullable=True),
     Column("account", JSONB, nullable=False),
-    # What is done behind it: a password is given, its person signs in at the provider, or a key for the door is shown.
+    # What is done behind it: a password is given, its person signs in at the provider, a key for the door is shown, or
+    # its person gets all that is stored about them, of whatever they are a member.
     Column("kind", String(8), nullable=False, server_default="password"),
     Column("provider", String(16), nullable=False, server_default=""),
     Column("expires_at", Moment, nullable=False),
     Column("closed_at", Moment),
     Column("created_at", Moment, nullable=False, index=True),
-    CheckConstraint("kind in ('password', 'sign_in', 'door')", name="kind"),
+    CheckConstraint("kind in ('password', 'sign_in', 'door', 'data')", name="kind"),
+    CheckConstraint("(member_id is null) = (kind = 'data')", name="member"),
     Index(None, "conversation_id"),
 )
 

@@ -1,19 +1,19 @@
 """The routes that are not the one-time page: webhooks, health, metrics, privacy, and the way to the playground."""
 
 import hmac
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import structlog
 from flask import Blueprint, Response, redirect, render_template, request
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
-from prometheus_client.core import HistogramMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 from werkzeug.wrappers import Response as Answer
 
 from bot.channels import whatsapp
-from bot.limits import Exhausted, source
-from bot.store import alarms, cases, conversations, door_mails, housekeeping, promises
+from bot.limits import LIMITS, Exhausted, source
+from bot.store import alarms, cases, conversations, door_mails, housekeeping, limits, promises
 from bot.store.cases import Counted
 from bot.store.engine import DatabaseDown, reading
 from bot.worker import LIFE
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 MAX_BODY = 64 * 1024  # bytes of a webhook; Twilio's are a few kilobytes
 MAX_PARTS = 200
-LOOKED_AT = frozenset({"secret_page", "sign_in", "door_page"})
+LOOKED_AT = frozenset({"secret_page", "sign_in", "door_page", "data_page"})
 # Seconds within which a case was answered (of working time), and resolved, as /metrics counts them.
 SOON = (300, 900, 1800, 3600, 7200, 14400, 28800, 86400)
 LATE = (900, 3600, 14400, 43200, 86400, 259200, 604800)
@@ -169,6 +169,7 @@ class _Pages:
             if sign := alarms.last_sign(db, LIFE):
                 life.set((now - sign).total_seconds())
             dead.set(conversations.dead_letters_waiting(db))
+            registry.register(_Limited(limits.refusals(db)))
         return generate_latest(registry)
 
     # --- around all routes ---
@@ -204,6 +205,20 @@ class _Took(Collector):
         for name, said, bounds, counted in self._told:
             within = [(str(bound), float(count)) for bound, count in zip(bounds, counted.within, strict=True)]
             yield HistogramMetricFamily(name, said, [*within, ("+Inf", float(counted.all))], counted.seconds)
+
+
+class _Limited(Collector):
+    """How often each limit said no, in all processes together."""
+
+    def __init__(self, refused: Mapping[str, int]) -> None:
+        self._refused = refused
+
+    def collect(self) -> Iterator[Metric]:
+        """See prometheus_client.registry.Collector."""
+        told = CounterMetricFamily("ally_limited", "Acts that were done too often, by the limit", labels=["limit"])
+        for name in LIMITS:
+            told.add_metric([name], self._refused.get(name, 0))
+        yield told
 
 
 def _twiml(words: str = "") -> Response:

@@ -27,6 +27,7 @@ from flows.words import LANGUAGES, Language, SignInProvider
 
 SIGN_IN = "sign in"  # the name under which the forms of signing in at a provider are signed
 DOOR = "door"  # and those of the page that shows a key for the door
+DATA = "data"  # and those of the page that gives what is stored about somebody
 MAX_BODY = 4096  # bytes; 256 characters take at most 3,072 when they are percent-encoded
 MAX_TOKEN = 100
 CLOSED = 410  # Gone
@@ -55,6 +56,7 @@ class LinkView:
     password here; `may_look_in`: what is asked for there lets us look into the mailbox, too. `name` and `agency`: for
     whom it is, in whose chat mails can be sent from this address afterwards.
     `door`: the host (at `door_port`) for which a key is shown here; `admin`: they fill in what is for the whole agency.
+    `data`: its person gets all that is stored about them; no mailbox is meant, and none of the rest is known.
     """
 
     language: Language
@@ -79,6 +81,7 @@ class LinkView:
     admin: bool = False
     name: str = ""
     agency: str = ""
+    data: bool = False
 
 
 class Links(Protocol):
@@ -127,6 +130,7 @@ def secret_page(
         Forms(form_key, "secret page"),
         Forms(form_key, SIGN_IN),
         Forms(form_key, DOOR),
+        Forms(form_key, DATA),
         operator,
         chat_url,
         clock,
@@ -167,6 +171,7 @@ class _SecretPage:
     forms: Forms
     sign_in_forms: Forms
     door_forms: Forms
+    data_forms: Forms
     operator: str
     chat_url: str
     clock: Callable[[], datetime]
@@ -177,11 +182,13 @@ class _SecretPage:
             return self._offer(token, view)
         if view and view.door:
             return self._key(token, view)
+        if view and view.data:
+            return self._data(token, view)
         return self._form(token, view) if view else self._closed()
 
     def take(self, token: str) -> Answer:
         view = self._open(token)
-        if view is None or view.sign_in or view.door:
+        if view is None or view.sign_in or view.door or view.data:
             return self._closed()
         request.max_content_length = MAX_BODY
         try:
@@ -255,6 +262,13 @@ class _SecretPage:
         return self._page(
             "offer", view.language, view.chat_url, 200, values, folder="door_page", view=view, token=token,
             proof=self.door_forms.proof(token),
+        )  # fmt: skip
+
+    def _data(self, token: str, view: LinkView) -> Response:
+        """The button that gives the file; looking at the page gives none."""
+        return self._page(
+            "offer", view.language, view.chat_url, 200, {"minutes": self._minutes(view)}, folder="data_page",
+            token=token, proof=self.data_forms.proof(token),
         )  # fmt: skip
 
     def _minutes(self, view: LinkView) -> str:
