@@ -43,6 +43,7 @@ from flows.words import Account, Event, Link, Server
 IMAPS = 993
 MAX_DOUBLINGS = 16  # of the time until the next try: what is never given up is tried very often
 # How long a lane's promises may take at most; then their worker counts as dead, and they are done again.
+MAX_WORDS = 200  # letters that an operator reads of an outcome
 LEASES = {"speak": timedelta(minutes=2), "work": timedelta(minutes=3), "mail": timedelta(minutes=10)}
 
 

@@ -8,6 +8,7 @@ from bot.credentials import hand_over
 from bot.grants import ELSEWHERE, ElsewhereError, NotNowError, OverError, told_with
 from bot.handiwork import (
     LEASES,
+    MAX_WORDS,
     Again,
     Ended,
     Outcome,
@@ -35,7 +36,6 @@ from flows.words import (
 
 MAX_MAIL_TRIES = 8
 QUICK_TRIES = 3  # while another process renews a sign-in
-MAX_WORDS = 200
 CHANGED = ""  # the cause of a refusal that no mail server spoke: the mailbox is not as it was
 
 

@@ -15,6 +15,7 @@ from bot.facts import language, wire_server
 from bot.grants import NotNowError, OverError, told_with
 from bot.handiwork import (
     LEASES,
+    MAX_WORDS,
     Again,
     Ended,
     Outcome,
@@ -69,7 +70,6 @@ LONGEST_TEST = 20.0
 SLOW = 5.0  # seconds after which a live test says that it goes on
 TYPING = 20.0  # seconds; WhatsApp's sign goes out after 25: twilio.com/docs/whatsapp/api/typing-indicators-resource
 MAX_TYPING = 5
-MAX_WORDS = 200
 _log = structlog.get_logger(__name__)
 
 

@@ -14,7 +14,7 @@ import structlog
 from bot.calendar import next_day_hour
 from bot.credentials import try_account
 from bot.grants import NotNowError, OverError
-from bot.handiwork import Again, Ended, Outcome, Tools, backoff, look
+from bot.handiwork import MAX_WORDS, Again, Ended, Outcome, Tools, backoff, look
 from bot.limits import Act, Allowed, Exhausted
 from bot.live_tests import stored, told
 from bot.mail.wire.probe import Failed
@@ -35,7 +35,6 @@ CONFIRMED_AFTER = {SECRET: timedelta(minutes=15), SERVER: timedelta(days=1)}
 PAUSES = (timedelta(hours=1), timedelta(hours=6), timedelta(days=1))
 GATHER = timedelta(hours=1)  # until the admins are told: so many more are found to wait for the same
 APART = timedelta(seconds=30)  # between the tests of others at the same server
-MAX_WORDS = 200
 _log = structlog.get_logger(__name__)
 
 
