@@ -50,6 +50,35 @@ def test_a_turn_takes_at_most_ten_statements(tmp_path):
     assert max(counts) <= MOST_STATEMENTS == 10
 
 
+def test_the_floor_of_slacks_rows_runs_the_statements_of_ours():
+    from tests.bench import slack
+    from tests.bench.site import Site
+
+    with Site(people=1) as site:  # it raises where they differ
+        samples = {kind: slack._sample(site, kind, request) for kind, request in slack._requests(site).items()}
+    assert set(samples) == {"event", "tap"}
+    assert all(set(sample) == {"payload", "in", "out"} for sample in samples.values())
+
+
+def test_a_crowd_has_its_conversations_lines_and_promises_for_tomorrow_and_nobody_else():
+    from sqlalchemy import text
+
+    from bot.store.engine import reading
+    from tests.bench import many
+    from tests.bench.site import Site
+
+    with Site(people=1) as site:
+        crowd = many._crowd(site, "+1556", 250)
+        with reading(crowd.side.engine) as db:
+            counts = {
+                table: db.execute(text(f"select count(*) from {table}")).scalar_one()
+                for table in ("conversation", "contact", "mailbox", "message", "message_rest")
+            }
+            due = db.execute(text("select count(*) from promise where due_at > now() + interval '23 hours'"))
+            assert due.scalar_one() == 250
+    assert counts == {"conversation": 250, "contact": 250, "mailbox": 250, "message": 5_000, "message_rest": 0}
+
+
 @pytest.mark.parametrize(
     ("ours", "floor", "bound", "at_least", "holds"),
     [

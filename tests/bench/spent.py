@@ -104,7 +104,11 @@ def _counted(side: Side) -> dict[str, float]:
     return {"commits": float(row.commits), "wal": float(row.wal)} | {name: float(size) for name, size in sizes.items()}
 
 
-_SIZE = "select sum(pg_total_relation_size(relid)) from pg_partition_tree(cast(:table as regclass))"
+# Of a table that has no partitions there is no tree.
+_SIZE = """
+select coalesce(sum(pg_total_relation_size(relid)), pg_total_relation_size(cast(:table as regclass)))
+from pg_partition_tree(cast(:table as regclass))
+"""
 
 
 def main() -> None:
