@@ -155,10 +155,11 @@ def test_no_secret_and_no_address_of_a_link_stands_in_the_file(kit, client):
 def test_the_page_speaks_the_person_s_language_and_says_nothing_of_the_person(kit, client, language):
     kit.mailbox()
     token = at_the_link(kit)
-    run_sql(kit.url, f"update contact set language = '{language}'")
+    run_sql(kit.url, f"update contact set language = '{language}', name = 'Quagga Silva'")
+    run_sql(kit.url, "update member set name = 'Quagga Silva'")
     page = client.get(f"/s/{token}")
     assert texts(language)["data_page.get"] in page.text
-    for known in (ADDRESS, "Ana", "Agência Sol", ANA):
+    for known in (ADDRESS, "Quagga", "Silva", "Agência Sol", ANA):
         assert known not in page.text
 
 

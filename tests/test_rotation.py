@@ -149,6 +149,7 @@ def test_nothing_is_turned_while_a_process_seals_with_another_key(kit, database_
     with Kit(database_url, tmp_path, SECRET_KEYS=f"{OLD},{NEW}"), pytest.raises(StillAtWork, match="restart them"):
         turned(kit)
     assert take(kit, secret_id, key=OLD) == "girafa"
+    eventually(lambda: not use_of(kit, OLD).at_work, "the end of the other process's connections")
     assert turned(kit) == 1
 
 

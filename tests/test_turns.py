@@ -825,5 +825,5 @@ def test_every_promise_of_the_flows_has_its_lane_and_its_hand():
         promises.RENEW_TOKENS, promises.SHOW_CASE, promises.CASE_TIME, promises.CASE_WINDOW, promises.SAY_LINE,
         promises.DESK_USE, promises.DESK_TEST, promises.FETCH_CASE_FILE,
         promises.REVOKE, promises.KEEP_GRANTS, promises.LOOK_FOR_ENDS,
-        promises.PASSWORD_ENDS, promises.DOOR_MAIL,
+        promises.PASSWORD_ENDS, promises.DOOR_MAIL, promises.ERASE_LEFT,
     }  # fmt: skip
