@@ -28,7 +28,8 @@ def test_a_direct_message_is_answered_with_buttons_that_work(kit):
     kit.claim()
     assert "Which e-mail address" in kit.read(BIA)
     assert "What would you like to do?" in kit.written(BIA, "menu")
-    assert "Shall I erase all of it?" in kit.tapped(BIA, "My data")
+    assert "What I know about you" in kit.tapped(BIA, "My data")
+    assert "Shall I erase all of it?" in kit.tapped(BIA, "Erase everything")
     assert "Nothing was erased" in kit.tapped(BIA, "Keep it")
 
 
