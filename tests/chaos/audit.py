@@ -20,11 +20,13 @@ if TYPE_CHECKING:
 
     from tests.chaos.guests import HandedIn
     from tests.chaos.installation import Shown
+    from tests.chaos.machines import TakeOver
     from tests.chaos.post import Letter
 
 PROOF = "proof-"  # how the marker of a mail to oneself begins; the number of its test follows
 COPIED = frozenset({"found", "appended"})
 SURE = ("door_reply.accepted", "door_reply.before")  # replies of the door that say: it left
+TAKE_OVER_SECONDS = 60.0  # at most, until somebody else does what a machine held that went
 ENDS = {"accepted": "news.mail_accepted", "refused": "news.mail_refused", "unknown": "news.mail_unknown"}
 
 
@@ -76,7 +78,7 @@ class Evidence:
     the folders of sent mail. `excused`: replies that a process was just about to
     send when it was frozen. `dead`: whose turns raised, and where;
     `handed`: what programs sent through the door; `left`: where something of that lies still;
-    `complaints`: what else must not be, in words.
+    `taken_over`: from machines that went; `complaints`: what else must not be, in words.
     """
 
     letters: Sequence[Letter]
@@ -91,6 +93,7 @@ class Evidence:
     dead: Sequence[str] = ()
     handed: Sequence[HandedIn] = ()
     left: Sequence[str] = ()
+    taken_over: Sequence[TakeOver] = ()
     complaints: Sequence[str] = ()
 
 
@@ -106,13 +109,15 @@ class Report:
     doubled: list[str] = field(default_factory=list)
     out_of_order: list[str] = field(default_factory=list)
     excused: list[str] = field(default_factory=list)
+    late: list[str] = field(default_factory=list)
+    longest_take_over: float = 0.0
 
     @property
     def clean(self) -> bool:
         """Whether every promise held."""
-        return not (self.lost or self.doubled or self.out_of_order)
+        return not (self.lost or self.doubled or self.out_of_order or self.late)
 
-    def counts(self) -> dict[str, int]:
+    def counts(self) -> dict[str, float]:
         """Everything as numbers."""
         return {
             "messages": self.messages,
@@ -122,6 +127,8 @@ class Report:
             "lost": len(self.lost),
             "doubled": len(self.doubled),
             "out_of_order": len(self.out_of_order),
+            "late": len(self.late),
+            "longest_take_over": round(self.longest_take_over, 1),
         }
 
 
@@ -140,6 +147,7 @@ def audit(evidence: Evidence) -> Report:
     _look_at_mails_to_oneself(evidence, report)
     _look_at_what_was_told(evidence, report)
     _look_at_the_door(evidence, report)
+    _look_at_take_overs(evidence, report)
     report.lost += [f"a turn raised: {letter}" for letter in evidence.dead]
     report.lost += [f"{one.kind} {one.id} is still {one.state}" for one in _unfinished(evidence.promises)]
     report.lost += [f"of a mail that came in at the door lies still: {where}" for where in evidence.left]
@@ -149,6 +157,16 @@ def audit(evidence: Evidence) -> Report:
 
 def _unfinished(promises: Iterable[Kept]) -> Iterator[Kept]:
     return (one for one in promises if one.state in UNFINISHED and not one.waits)
+
+
+def _look_at_take_overs(evidence: Evidence, report: Report) -> None:
+    """That nobody took something over at all is seen as a promise that was not kept."""
+    report.longest_take_over = max((one.seconds for one in evidence.taken_over), default=0.0)
+    report.late += [
+        f"promise {one.promise} of {one.machine} was taken over after {one.seconds:.0f} s"
+        for one in evidence.taken_over
+        if one.seconds > TAKE_OVER_SECONDS
+    ]
 
 
 # --- messages ---------------------------------------------------------------------------------------------------------
