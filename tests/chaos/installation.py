@@ -49,6 +49,8 @@ from flows.words import Account, Server
 from tests.chaos.gate import Gate
 from tests.chaos.inside import CLAIMS, CLOCK, HERE, JOURNALS, POINTS, RESULTS
 from tests.chaos.machines import Machine, Network, kinds_at
+from tests.chaos.office import DOMAIN as OFFICE
+from tests.chaos.office import PROVIDER, Office, signs_in
 from tests.chaos.points import VARIABLE, Kind, Plans
 
 if TYPE_CHECKING:
@@ -177,9 +179,12 @@ class Installation:
         self._plans = Plans(self._chance)
         self.twilio = LoggingTwilio()
         boxes = [box for name in people for box in (address(name), recipient(name), client(name))]
-        self.sandbox = Sandbox(home, mailboxes=dict.fromkeys(boxes, PASSWORD))
-        self.postgres = Embedded(home / "postgres")
         self.gate = Gate([], random.Random(f"{seed} gate"))
+        signing_in = tuple(address(name) for name in people if signs_in(name))
+        self.office = Office(signing_in, f"{self.gate.url}/oauth/microsoft/callback")
+        passwords = {box: PASSWORD for box in boxes if box not in signing_in}
+        self.sandbox = self.office.sandbox = Sandbox(home, mailboxes=passwords, tokens=self.office.identity)
+        self.postgres = Embedded(home / "postgres")
         self.doorway = Gate([], random.Random(f"{seed} doorway"))
         self.door_port = self.doorway.port if door else 0
         self.broker = broker
@@ -194,7 +199,7 @@ class Installation:
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
             stack.enter_context(patch.object(mail, "FOLDER_MESSAGES", KEPT))
-            for part in (self.postgres, self.sandbox, self.twilio, self.gate, self.doorway, self.network):
+            for part in (self.postgres, self.sandbox, self.twilio, self.gate, self.doorway, self.network, self.office):
                 stack.enter_context(part)
             if self.broker is not None:
                 stack.enter_context(self.broker)
@@ -220,7 +225,7 @@ class Installation:
     def settle_in(self, number: str, name: str) -> None:
         """A member with a mailbox that works, who has not written yet."""
         parts, now, mine = self.parts, self.parts.clock.now(), address(name)
-        account = Account(mine, mine, Server(self.sandbox.host, self.sandbox.ports["smtps"], "tls"))
+        account = self._account(name)
         with parts.engine.begin() as db:
             people_store.add_contact(
                 db, channel="whatsapp", address=number, external_id=None, name=name, language="en", at=now
@@ -228,16 +233,28 @@ class Installation:
             (contact,) = people_store.find_contact(db, number)
             member = people_store.add_member(db, contact.id, self._agency, name, "member", now)
             people_store.act_for(db, contact.id, member, "en")
-            secret = parts.safe.put(
-                db, Secret(PASSWORD), kind="mailbox.password", owner=contact.id, use=use_of(account), now=now
-            )
             values = {
                 "address": mine, "user_name": mine, "host": account.server.host, "port": account.server.port,
-                "security": "tls", "secret_id": secret, "state": "works", "since": now,
+                "security": account.server.security, "secret_id": self._secret(db, name, contact.id),
+                "state": "works", "since": now,
             }  # fmt: skip
             mailboxes.save(db, member, values)
             if self.door_port:
                 self.keys[name] = self._key(db, member)
+
+    def _account(self, name: str) -> Account:
+        mine = address(name)
+        if signs_in(name):
+            return self.office.account(mine)
+        return Account(mine, mine, Server(self.sandbox.host, self.sandbox.ports["smtps"], "tls"))
+
+    def _secret(self, db: Connection, name: str, owner: UUID) -> UUID:
+        parts, account = self.parts, self._account(name)
+        if signs_in(name):
+            return self.office.secret(parts, db, owner, account)
+        return parts.safe.put(
+            db, Secret(PASSWORD), kind="mailbox.password", owner=owner, use=use_of(account), now=parts.clock.now()
+        )
 
     # --- processes ---
 
@@ -330,20 +347,23 @@ class Installation:
             "MAILS_PER_HOUR": "30",
             "LOG_FORMAT": "json",
             JOURNALS: str(self.home),
+            **self.office.settings(),
             **({"BROKER_URL": self.broker.url} if self.broker is not None else {}),
         }
 
     def _table(self) -> Path:
-        smtp, imap = (
-            {"host": self.sandbox.host, "port": self.sandbox.ports[name], "security": "tls"}
-            for name in ("smtps", "imaps")
+        smtp, submission, imap = (
+            {"host": self.sandbox.host, "port": self.sandbox.ports[name], "security": security}
+            for name, security in (("smtps", "tls"), ("submission", "starttls"), ("imaps", "tls"))
         )
+        today = datetime.now(UTC).date()
         row = {
             "id": "sandbox", "family": "sandbox", "name": "Sandbox Mail", "domains": [DOMAIN], "servers": [smtp],
-            "imap": [imap], "sent_copy": "never", "checked": datetime.now(UTC).date(),
+            "imap": [imap], "sent_copy": "never", "checked": today,
         }  # fmt: skip
+        office = {**PROVIDER, "servers": [submission], "imap": [imap], "checked": today}
         file = self.home / "providers.yaml"
-        file.write_text(yaml.safe_dump({"providers": [row]}))
+        file.write_text(yaml.safe_dump({"providers": [row, office]}))
         return file
 
     def _invitation(self) -> str:
@@ -473,7 +493,7 @@ def _place(url: str) -> tuple[str, int]:
 
 def address(name: str) -> str:
     """The address that somebody writes from."""
-    return f"{name}@{DOMAIN}"
+    return f"{name}@{OFFICE if signs_in(name) else DOMAIN}"
 
 
 def recipient(name: str) -> str:
