@@ -20,9 +20,10 @@ from bot.handiwork import HOLD
 from bot.store.engine import PATIENCE
 from bot.worker import GRACE, LOOK
 from tests.chaos.audit import TAKE_OVER_SECONDS, audit
+from tests.chaos.desk import Line
 from tests.chaos.machines import Absence, Claim, Machine, Network, TakeOver, kinds_at, take_overs
 from tests.rabbit import SERVER
-from tests.test_chaos import CLEAN
+from tests.test_chaos import ANA, BRUNO, CLEAN, kept, shown
 
 ROOT = Path(__file__).parent.parent
 WAIT = 10.0
@@ -70,6 +71,39 @@ def test_what_a_machine_held_is_done_again_within_a_minute_in_earnest_too():
     assert LEASE + looks < minute  # mails that the door was handing over
     assert LEASE_OF_GRANTS <= HOLD
     assert "idle_in_transaction_session_timeout=20s" in PATIENCE  # what it locked is free before
+
+
+# --- the desk ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "lost", "doubled"),
+    [
+        pytest.param(Line(ANA, "m1 of ana.", taken=True, times=1), 0, 0, id="read"),
+        pytest.param(Line(ANA, "m1 of ana.", taken=True, times=0), 1, 0, id="taken and never read"),
+        pytest.param(Line(ANA, "m1 of ana.", taken=True, times=2), 0, 1, id="read twice"),
+        pytest.param(Line(ANA, "s1 to ana.", taken=False, times=0), 0, 0, id="given up by Slack"),
+        pytest.param(Line(ANA, "s1 to ana.", taken=False, times=1), 0, 0, id="given up, and there"),
+        pytest.param(Line(ANA, "s1 to ana.", taken=False, times=2), 0, 1, id="given up, and there twice"),
+    ],
+)
+def test_the_audit_counts_each_line_of_the_desk(line, lost, doubled):
+    report = audit(replace(CLEAN, desk=[line]))
+    assert (len(report.lost), len(report.doubled)) == (lost, doubled), report
+
+
+@pytest.mark.parametrize(("number", "lost"), [(ANA, 0), (BRUNO, 1)])
+def test_what_the_bot_still_wanted_to_say_may_be_dropped_only_where_a_person_came(number, lost):
+    dropped = replace(kept(5, state="dropped", provider_id=None), number=number)
+    evidence = replace(CLEAN, promises=[*CLEAN.promises, dropped], desk=[Line(ANA, "m1 of ana.", taken=True, times=1)])
+    assert len(audit(evidence).lost) == lost
+
+
+def test_what_the_team_said_is_looked_at_as_what_the_bot_says():
+    line = kept(5, kind="say_line")
+    unseen = replace(CLEAN, promises=[*CLEAN.promises, line])
+    assert len(audit(unseen).lost) == 1
+    assert len(audit(replace(unseen, shown=[*CLEAN.shown, shown(5), shown(5)])).doubled) == 1
 
 
 # --- where what runs --------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from bot import log
 from tests.chaos.audit import Report, audit
+from tests.chaos.desk import Desk
 from tests.chaos.evidence import gather
 from tests.chaos.guests import Guests
 from tests.chaos.inside import CLAIMS, POINTS, RESULTS, SPEECH
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 SECONDS, PEOPLE = 150.0, 8
 NEWCOMERS = 40
+CALLERS = 2  # who talk with the team
 SETTLE_SECONDS = 60.0
 LOGS = ROOT / "var" / "chaos"
 
@@ -67,6 +69,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=SECONDS, help="how long the storm lasts")
     parser.add_argument("--people", type=int, default=PEOPLE, help="how many write at the same time")
     parser.add_argument("--machines", type=int, default=1, help="on how many all of it runs; each may vanish")
+    parser.add_argument("--desk", action="store_true", help="people talk with a team in Slack, too")
     parser.add_argument("--broker", action="store_true", help="wake-ups by RabbitMQ, which dies, too")
     return parser.parse_args(arguments)
 
@@ -78,16 +81,21 @@ def run(home: Path, options: argparse.Namespace) -> Report:
     at_once = max(1, people // 4)
     settled = [f"ana{n}" for n in range(people - at_once)]
     newcomers = [f"bia{n}" for n in range(1000, 1000 + NEWCOMERS)]
-    made = Installation(home, seed, [*settled, *newcomers], door=True, machines=options.machines, broker=broker)
+    desk = Desk([f"cas{n}" for n in range(2000, 2000 + CALLERS)], seed) if options.desk else None
+    everybody = [*settled, *newcomers, *(desk.names if desk else ())]
+    made = Installation(home, seed, everybody, door=True, machines=options.machines, broker=broker, desk=desk)
     with made as world, Post(world.twilio, seed) as post:
         crowd, storm = Crowd(world, post, seed, settled, newcomers), Storm(world, seed)
         guests = Guests(world, seed, settled)
         crowd.begin()
         storm.start()
         guests.come()
+        if desk is not None:
+            desk.open(world, post)
         crowd.live(options.seconds, at_once)
         complaints = storm.stop()
         world.calm_down()
+        complaints += desk.close() if desk is not None else []
         complaints += [*guests.leave(), *crowd.leave(), *_settle(world, post)]
         complaints += [*crowd.mute(), *_settle(world, post)]
         _tell_what_happened(world, post, guests, storm)
@@ -119,6 +127,9 @@ def _tell_what_happened(world: Installation, post: Post, guests: Guests, storm: 
     _tell(f"webhooks: {len(post.letters)} messages, {lost} of them never taken")
     replies = Counter(reply[:3] or "none" for letter in guests.letters for reply in letter.replies)
     _tell(f"door: {len(guests.letters)} mails handed in; replies: {dict(replies)}")
+    if world.desk is not None:
+        lines = list(world.desk.lines(world))
+        _tell(f"desk: {len(lines)} lines, {sum(not one.taken for one in lines)} of them given up by Slack")
     absences = Counter(one.machine for machine in world.machines for one in machine.absences)
     _tell(f"machines that were out of reach: {dict(absences)}")
     _tell(f"not reached: {sorted(all_names() - reached.keys())}")

@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from bot.store.promises import SAY_LINE
 from flows.speech import sentence
 from tests.chaos.guests import OFFER, SILENCE
 from tests.chaos.installation import UNFINISHED
@@ -18,12 +19,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
+    from tests.chaos.desk import Line
     from tests.chaos.guests import HandedIn
     from tests.chaos.installation import Shown
     from tests.chaos.machines import TakeOver
     from tests.chaos.post import Letter
 
 PROOF = "proof-"  # how the marker of a mail to oneself begins; the number of its test follows
+SPOKEN = ("Speak", SAY_LINE)
 COPIED = frozenset({"found", "appended"})
 SURE = ("door_reply.accepted", "door_reply.before")  # replies of the door that say: it left
 TAKE_OVER_SECONDS = 60.0  # at most, until somebody else does what a machine held that went
@@ -78,7 +81,8 @@ class Evidence:
     the folders of sent mail. `excused`: replies that a process was just about to
     send when it was frozen. `dead`: whose turns raised, and where;
     `handed`: what programs sent through the door; `left`: where something of that lies still;
-    `taken_over`: from machines that went; `complaints`: what else must not be, in words.
+    `taken_over`: from machines that went; `desk`: what was
+    written there; `complaints`: what else must not be, in words.
     """
 
     letters: Sequence[Letter]
@@ -94,6 +98,7 @@ class Evidence:
     handed: Sequence[HandedIn] = ()
     left: Sequence[str] = ()
     taken_over: Sequence[TakeOver] = ()
+    desk: Sequence[Line] = ()
     complaints: Sequence[str] = ()
 
 
@@ -148,6 +153,7 @@ def audit(evidence: Evidence) -> Report:
     _look_at_what_was_told(evidence, report)
     _look_at_the_door(evidence, report)
     _look_at_take_overs(evidence, report)
+    _look_at_the_desk(evidence, report)
     report.lost += [f"a turn raised: {letter}" for letter in evidence.dead]
     report.lost += [f"{one.kind} {one.id} is still {one.state}" for one in _unfinished(evidence.promises)]
     report.lost += [f"of a mail that came in at the door lies still: {where}" for where in evidence.left]
@@ -157,6 +163,12 @@ def audit(evidence: Evidence) -> Report:
 
 def _unfinished(promises: Iterable[Kept]) -> Iterator[Kept]:
     return (one for one in promises if one.state in UNFINISHED and not one.waits)
+
+
+def _look_at_the_desk(evidence: Evidence, report: Report) -> None:
+    """Each line is read once. In which order those of the team come is seen by their promises."""
+    report.lost += [f"{one.words!r} was never read" for one in evidence.desk if one.taken and not one.times]
+    report.doubled += [f"{one.words!r} was read {one.times} times" for one in evidence.desk if one.times > 1]
 
 
 def _look_at_take_overs(evidence: Evidence, report: Report) -> None:
@@ -198,10 +210,11 @@ def _look_at_speech(evidence: Evidence, report: Report) -> None:
     """Every reply was shown exactly once, and those to one person in the order of their promises."""
     shown = Counter(one.promise for one in evidence.shown)
     sids = {one.sid for one in evidence.shown}
-    spoken = [one for one in evidence.promises if one.kind == "Speak"]
-    known = {one.id: one for one in spoken}
-    for one in spoken:
-        if not shown[one.id] and one.state not in UNFINISHED and one.provider_id not in sids:
+    at_desk = {one.number for one in evidence.desk}  # what the bot still wanted to say is dropped when a person comes
+    known = {one.id: one for one in evidence.promises if one.kind in SPOKEN}
+    for one in known.values():
+        gone = ("dropped",) if one.number in at_desk else ()
+        if not shown[one.id] and one.state not in (*UNFINISHED, *gone) and one.provider_id not in sids:
             report.lost.append(f"reply {one.id} to {one.number} was not shown: {_fate(one)}")
     for promise, times in shown.items():
         if promise not in known:

@@ -48,6 +48,7 @@ def gather(world: Installation, post: Post, handed: Sequence[HandedIn], complain
             left=list(_left(world, db)),
             excused=frozenset(_interrupted(world)),
             taken_over=_taken_over(world),
+            desk=[] if world.desk is None else list(world.desk.lines(world)),
             dead=[f"{numbers.get(row.conversation_id)}: {row.error}" for row in db.execute(select(tables.dead_letter))],
             complaints=[*complaints, *(words for child in world.children for words in child.complaints)],
         )

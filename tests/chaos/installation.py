@@ -58,6 +58,7 @@ if TYPE_CHECKING:
 
     from bot.playground.twilio_api import Message, Person
     from bot.store.engine import Connection
+    from tests.chaos.desk import Desk
     from tests.rabbit import Rabbit
 
 ROOT = Path(__file__).parents[2]
@@ -74,10 +75,15 @@ SKEW = 1.0  # seconds by which a process's clock may be wrong
 JUMP_SECONDS = 20.0
 UNFINISHED = ("todo", "doing")
 WAITING = (
+    promises.CASE_TIME,
+    promises.CASE_WINDOW,
+    promises.FOLLOW_UP,
     promises.KEEP_GRANTS,
+    promises.LOOK_AROUND,
     promises.LOOK_FOR_ENDS,
     promises.NUDGE,
     promises.RECONCILE,
+    promises.RENEW_TOKENS,
     promises.RETEST,
     promises.TELL,
     "EraseAtProvider",
@@ -168,11 +174,13 @@ class Installation:
         door: bool = False,
         machines: int = 1,
         broker: Rabbit | None = None,
+        desk: Desk | None = None,
     ) -> None:
         """`people`: names; each has a mailbox of this name, and one for what they write (`recipient`).
 
         `door`: whether there is one, with a mailbox for what they send through it (`client`) and `keys` by name.
-        `machines`: on how many all of it runs. `broker`: tells the wake-ups, in place of PostgreSQL.
+        `machines`: on how many all of it runs. `broker`: tells the wake-ups, in place of PostgreSQL. `desk`: where
+        people talk with a team.
         """
         self.home = home
         self._chance = random.Random(f"{seed} processes")
@@ -187,7 +195,7 @@ class Installation:
         self.postgres = Embedded(home / "postgres")
         self.doorway = Gate([], random.Random(f"{seed} doorway"))
         self.door_port = self.doorway.port if door else 0
-        self.broker = broker
+        self.broker, self.desk = broker, desk
         self.network = Network()
         self.machines = [Machine(number) for number in range(machines)]
         self.keys: dict[str, str] = {}
@@ -201,8 +209,11 @@ class Installation:
             stack.enter_context(patch.object(mail, "FOLDER_MESSAGES", KEPT))
             for part in (self.postgres, self.sandbox, self.twilio, self.gate, self.doorway, self.network, self.office):
                 stack.enter_context(part)
-            if self.broker is not None:
-                stack.enter_context(self.broker)
+            for more in (self.broker, self.desk):
+                if more is not None:
+                    stack.enter_context(more)
+            if self.desk is not None:
+                self.desk.slack.events_url = f"{self.gate.url}/slack/events"
             stack.callback(self._kill_all)
             self.twilio.webhook_url = f"{self.gate.url}/whatsapp#rc=3&rp=all"
             migrated(self.postgres.url)
@@ -348,6 +359,7 @@ class Installation:
             "LOG_FORMAT": "json",
             JOURNALS: str(self.home),
             **self.office.settings(),
+            **(self.desk.settings() if self.desk is not None else {}),
             **({"BROKER_URL": self.broker.url} if self.broker is not None else {}),
         }
 
@@ -415,6 +427,8 @@ class Installation:
             "DATABASE_URL": str(database.set(query={}, host=here, port=lay(socket_path, here))),
             "TWILIO_API_URL": f"http://127.0.0.1:{lay(_place(self.twilio.url))}",
         }
+        if self.desk is not None:
+            machine.settings["SLACK_API_URL"] = f"http://127.0.0.1:{lay(_place(self.desk.slack.url))}/api"
         if self.broker is not None:
             url = urlsplit(self.broker.url)
             port = lay(_place(self.broker.url), here)
