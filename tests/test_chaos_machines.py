@@ -126,12 +126,13 @@ def test_on_three_machines_or_more_none_has_everything():
 @contextmanager
 def echo():
     """A server that says each thing back; `ended` is set when a connection has ended."""
-    ended = threading.Event()
+    ended, noted = threading.Event(), []
     with closing(socket.create_server(("127.0.0.1", 0))) as listener:
 
         def answer(line):
             with line:
                 while heard := line.recv(100):
+                    noted.append(heard)
                     line.sendall(heard)
             ended.set()
 
@@ -144,7 +145,7 @@ def echo():
                 threading.Thread(target=answer, args=(line,), daemon=True).start()
 
         threading.Thread(target=serve, daemon=True).start()
-        yield SimpleNamespace(place=listener.getsockname(), ended=ended)
+        yield SimpleNamespace(place=listener.getsockname(), ended=ended, heard=noted)
         listener.shutdown(socket.SHUT_RDWR)
 
 
@@ -156,7 +157,7 @@ def wired():
         port = cable.lay(server.place)
         with closing(socket.create_connection(("127.0.0.1", port), WAIT)) as line:
             assert asked(line, b"one") == b"one"
-            yield SimpleNamespace(cable=cable, line=line, port=port, ended=server.ended)
+            yield SimpleNamespace(cable=cable, line=line, port=port, ended=server.ended, heard=server.heard)
 
 
 def asked(line, words):
@@ -196,6 +197,16 @@ def test_nobody_hears_of_the_end_of_a_machine_that_lost_its_power(wired):
     assert not wired.ended.wait(0.2)
     wired.cable.mend(forget=True)
     assert wired.ended.wait(WAIT)
+
+
+def test_what_was_said_over_a_dead_wire_by_somebody_who_hung_up_is_lost(wired):
+    wired.cable.hush()
+    wired.line.sendall(b"two")
+    wired.line.close()
+    assert not wired.ended.wait(0.2)
+    wired.cable.mend(forget=False)
+    assert wired.ended.wait(WAIT)
+    assert wired.heard == [b"one"]
 
 
 def test_a_severed_wire_breaks_and_takes_no_new_connection(wired):

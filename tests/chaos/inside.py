@@ -22,6 +22,8 @@ from sqlalchemy.engine.default import DefaultDialect
 
 import bot
 from bot import case_hands, case_thread, desk_test, door_desk, grants, hands, proofs, saying, worker
+from bot.channels.slack.client import SlackApi
+from bot.channels.whatsapp.client import Twilio
 from bot.clock import SystemClock
 from bot.door import letter, server
 from bot.mail.wire import guard, sent_folder, smtp
@@ -47,6 +49,7 @@ LEASE_OF_THE_DOOR = timedelta(seconds=10)
 TIDY = 2.0  # seconds: the door says that it lives
 LEASE_OF_GRANTS = timedelta(seconds=4)  # ends before those of promises, as it does in earnest
 GRACE = 2.0  # seconds
+PATIENCE = 2  # seconds for a provider's answer: as in earnest what is begun in time is over before the hold is
 EVERY = timedelta(seconds=4)  # housekeeping, and the look for lost webhooks
 LONGEST_PAUSE = 3.0  # seconds between two tries
 READS = ("SELECT", "select")
@@ -64,6 +67,7 @@ def main() -> None:
     for module in (worker, saying):
         patch.object(module, "HOLD", timedelta(seconds=HOLD)).start()
     patch.object(worker, "GRACE", GRACE).start()
+    _hurry_providers()
     _shorten_pauses()
     patch.object(grants, "LEASE", LEASE_OF_GRANTS).start()
     patch.object(door_desk, "LEASE", LEASE_OF_THE_DOOR).start()
@@ -94,6 +98,13 @@ def _shorten_pauses() -> None:
     # The sandbox has delivered a mail before it answers: what is not there at once does not come.
     patch.object(proofs, "SOON", (0.0,)).start()
     patch.dict(sent_folder.resolve_unknown.__kwdefaults__, waits=(0.0,)).start()
+
+
+def _hurry_providers() -> None:
+    patch.dict(Twilio.__init__.__kwdefaults__, timeout=PATIENCE).start()
+    url, usual, dead = SlackApi.__init__.__defaults__
+    assert usual > PATIENCE
+    patch.object(SlackApi.__init__, "__defaults__", (url, PATIENCE, dead)).start()
 
 
 def _put_clock_wrong() -> None:

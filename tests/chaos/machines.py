@@ -138,7 +138,10 @@ class Cable:
     async def _carry(self, source: StreamReader, target: StreamWriter) -> None:
         with contextlib.suppress(OSError):
             while data := await source.read(CHUNK):
-                await self._passable.wait()
+                if not self._passable.is_set():
+                    await self._passable.wait()
+                    if source.at_eof():  # who said it hung up meanwhile: it is not repeated any more
+                        break
                 target.write(data)
                 await target.drain()
         await self._passable.wait()  # that a connection ended is not heard of either
