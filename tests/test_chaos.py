@@ -207,6 +207,17 @@ def test_a_mail_at_the_door_may_end_in_each_of_these_ways(evidence):
     assert audit(evidence).clean, audit(evidence)
 
 
+@pytest.mark.parametrize(
+    ("state", "copies", "lost", "doubled"),
+    [("accepted", 1, 0, 0), ("accepted", 0, 1, 0), ("unknown", 1, 0, 0), ("unknown", 0, 0, 0), ("unknown", 2, 0, 1)],
+)
+def test_a_server_that_files_by_itself_may_have_done_so_before_we_knew(state, copies, lost, doubled):
+    known = at_door(state, replies=[SILENCE], told_unknown=int(state == "unknown"), copies=copies)
+    mails = [replace(one, filed=True, copy="") if one.at_door else one for one in known.mails]
+    report = audit(replace(known, mails=mails))
+    assert (len(report.lost), len(report.doubled)) == (lost, doubled), report
+
+
 def test_of_a_missing_copy_at_the_door_people_need_not_hear():
     copied = at_door("accepted", copies=0)
     mails = [replace(one, copy="failed") if one.at_door else one for one in copied.mails]

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 PROOF = "proof-"  # how the marker of a mail to oneself begins; the number of its test follows
 SPOKEN = ("Speak", SAY_LINE)
 COPIED = frozenset({"found", "appended"})
+MAYBE_SENT = ("accepted", "unknown")
 SURE = ("door_reply.accepted", "door_reply.before")  # replies of the door that say: it left
 TAKE_OVER_SECONDS = 60.0  # at most, until somebody else does what a machine held that went
 ENDS = {"accepted": "news.mail_accepted", "refused": "news.mail_refused", "unknown": "news.mail_unknown"}
@@ -52,6 +53,7 @@ class Mailed:
     """One mail as we know it. `marker`: the local part of its Message-ID; `copy`: what became of that in *Sent*.
 
     `at_door`: a program handed it in. Where its server refused it before its last byte, each try is one of these.
+    `filed`: its server files what it takes in *Sent* by itself, before we know of it.
     """
 
     marker: str
@@ -61,6 +63,7 @@ class Mailed:
     sender: str
     copy: str = ""
     at_door: bool = False
+    filed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,11 +284,13 @@ def _look_at_copies(evidence: Evidence, report: Report) -> None:
     copies = Counter((one.box, one.marker) for one in evidence.copies if not one.marker.startswith(PROOF))
     wanted = Counter((one.sender, one.marker) for one in evidence.mails if one.copy in COPIED)
     report.lost += [f"the copy of {marker} is not in Sent of {box}" for box, marker in wanted - copies]
+    allowed = Counter((one.sender, one.marker) for one in evidence.mails if one.filed and one.state in MAYBE_SENT)
     report.doubled += [
-        f"{n} copies too many of {one} are in Sent of {box}" for (box, one), n in (copies - wanted).items()
+        f"{n} copies too many of {one} are in Sent of {box}" for (box, one), n in (copies - (wanted | allowed)).items()
     ]
     accepted = [one for one in evidence.mails if one.state == "accepted"]
-    report.lost += [f"nobody saw to the copy of {one.marker} of {one.number}" for one in accepted if not one.copy]
+    unseen = [one for one in accepted if not one.copy and not (one.filed and copies[one.sender, one.marker])]
+    report.lost += [f"nobody saw to the copy of {one.marker} of {one.number}" for one in unseen]
     missing = [one for one in accepted if one.copy and one.copy not in COPIED]
     told = _told(evidence, "news.copy_missing")
     surely = Counter(one.number for one in missing if not one.at_door)  # of the door's people hear once a day

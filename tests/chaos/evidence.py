@@ -18,6 +18,7 @@ from tests.chaos.guests import WORDS
 from tests.chaos.inside import CLAIMS, RESULTS, SPEECH
 from tests.chaos.installation import WAITING, client
 from tests.chaos.machines import Claim, TakeOver, take_overs
+from tests.chaos.office import DOMAIN as OFFICE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -96,6 +97,7 @@ def _mails(world: Installation, db: Connection, numbers: dict[UUID, str]) -> lis
             recipients=tuple(row.recipients),
             sender=row.address,
             copy=row.copy,
+            filed=row.address.endswith(f"@{OFFICE}"),
             at_door=not clients.isdisjoint(row.recipients),
         )
         for row in db.execute(query)
