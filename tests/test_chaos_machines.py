@@ -202,6 +202,8 @@ def test_nobody_hears_of_the_end_of_a_machine_that_lost_its_power(wired):
 def test_what_was_said_over_a_dead_wire_by_somebody_who_hung_up_is_lost(wired):
     wired.cable.hush()
     wired.line.sendall(b"two")
+    assert not wired.ended.wait(0.1)  # head and body of a request come one after the other
+    wired.line.sendall(b"three")
     wired.line.close()
     assert not wired.ended.wait(0.2)
     wired.cable.mend(forget=False)
@@ -276,11 +278,10 @@ def test_without_rabbitmq_the_storm_says_in_one_sentence_what_is_missing(monkeyp
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("more", [[], pytest.param(["--broker"], marks=pytest.mark.world)], ids=["notify", "broker"])
-def test_whichever_machine_goes_nothing_is_lost_doubled_out_of_order_or_late(more):
-    if more and not SERVER.exists():
-        pytest.skip("RabbitMQ is not installed: run `make world`.")
-    storm = [sys.executable, "-m", "tests.chaos", "--seed", "12", "--seconds", "8", "--people", "4"]
+def test_whichever_machine_goes_nothing_is_lost_doubled_out_of_order_or_late():
+    """Its first disasters are always that a machine vanishes, and that the broker dies where one is installed."""
+    more = ["--broker"] if SERVER.exists() else []
+    storm = [sys.executable, "-m", "tests.chaos", "--seed", "12", "--seconds", "8", "--people", "4", "--desk"]
     done = subprocess.run([*storm, "--machines", "3", *more], cwd=ROOT, capture_output=True, check=False, timeout=280)
     told = done.stderr.decode()
     result = json.loads(done.stdout.decode().splitlines()[-1])

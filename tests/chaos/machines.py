@@ -138,14 +138,25 @@ class Cable:
     async def _carry(self, source: StreamReader, target: StreamWriter) -> None:
         with contextlib.suppress(OSError):
             while data := await source.read(CHUNK):
-                if not self._passable.is_set():
-                    await self._passable.wait()
-                    if source.at_eof():  # who said it hung up meanwhile: it is not repeated any more
-                        break
-                target.write(data)
+                target.write(data if self._passable.is_set() else await self._held_back(source, data))
                 await target.drain()
         await self._passable.wait()  # that a connection ended is not heard of either
         target.close()
+
+    async def _held_back(self, source: StreamReader, data: bytes) -> bytes:
+        """All that is said until something passes again; nothing where its sender hung up: it is not repeated then."""
+        while not self._passable.is_set():
+            more, opened = asyncio.ensure_future(source.read(CHUNK)), asyncio.ensure_future(self._passable.wait())
+            await asyncio.wait({more, opened}, return_when=asyncio.FIRST_COMPLETED)
+            opened.cancel()
+            if not more.done():
+                more.cancel()
+            elif said := more.result():
+                data += said
+            else:
+                await self._passable.wait()
+                return b""
+        return data
 
 
 async def _connected(there: Place) -> tuple[StreamReader, StreamWriter]:
