@@ -211,6 +211,27 @@ def test_what_was_said_over_a_dead_wire_by_somebody_who_hung_up_is_lost(wired):
     assert wired.heard == [b"one"]
 
 
+@pytest.mark.parametrize("forget", [False, True])
+def test_who_came_and_went_while_nothing_passed_was_never_there(wired, forget):
+    wired.cable.hush()
+    with closing(socket.create_connection(("127.0.0.1", wired.port), WAIT)) as late:
+        late.sendall(b"two")
+        assert is_silent(late)
+    wired.cable.mend(forget=forget)
+    with closing(socket.create_connection(("127.0.0.1", wired.port), WAIT)) as line:
+        assert asked(line, b"three") == b"three"
+    assert wired.heard == [b"one", b"three"]
+
+
+def test_who_came_while_nothing_passed_and_waits_is_heard_when_it_does(wired):
+    wired.cable.hush()
+    with closing(socket.create_connection(("127.0.0.1", wired.port), WAIT)) as late:
+        late.sendall(b"two")
+        assert is_silent(late)
+        wired.cable.mend(forget=False)
+        assert late.recv(100) == b"two"
+
+
 def test_a_severed_wire_breaks_and_takes_no_new_connection(wired):
     wired.cable.sever()
     assert is_broken(wired.line)

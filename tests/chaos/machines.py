@@ -121,19 +121,24 @@ class Cable:
 
     async def _joined(self, there: Place, reader: StreamReader, writer: StreamWriter) -> None:
         """One connection, until either side ends it."""
-        await self._passable.wait()
-        if self._severed:
-            writer.transport.abort()
-            return
+        self._ends.add(writer)
         try:
-            far_reader, far_writer = await _connected(there)
+            first = await self._held_back(reader, b"")
+            if not (self._severed or writer.transport.is_closing()):
+                await self._pass_on(first, reader, writer, *await _connected(there))
         except OSError:
-            writer.transport.abort()
-            return
-        ends = {writer, far_writer}
-        self._ends |= ends
-        await asyncio.gather(self._carry(reader, far_writer), self._carry(far_reader, writer))
-        self._ends -= ends
+            pass
+        finally:
+            writer.close()
+            self._ends.discard(writer)
+
+    async def _pass_on(
+        self, first: bytes, reader: StreamReader, writer: StreamWriter, far_reader: StreamReader, far: StreamWriter
+    ) -> None:
+        self._ends.add(far)
+        far.write(first)
+        await asyncio.gather(self._carry(reader, far), self._carry(far_reader, writer))
+        self._ends.discard(far)
 
     async def _carry(self, source: StreamReader, target: StreamWriter) -> None:
         with contextlib.suppress(OSError):
@@ -151,6 +156,7 @@ class Cable:
             opened.cancel()
             if not more.done():
                 more.cancel()
+                await asyncio.wait({more})  # until then nobody else may read there
             elif said := more.result():
                 data += said
             else:
