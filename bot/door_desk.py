@@ -50,8 +50,9 @@ MAX_PARALLEL = 5
 PER_MINUTE, PER_HOUR = 60, 200  # mails of a mailbox
 # A product that sends for many people comes from few machines.
 OF_AN_AGENCY, OF_A_SOURCE = parse("1000 per minute"), parse("2000 per 10 seconds")
-# After this long nobody hands it over any more (all that a server may take after the last byte), and the truth is told.
-LEASE = timedelta(seconds=180)
+# So long a process that hands a mail over counts as alive when nothing is heard of it; then the truth is told. While it
+# lives it says so (`tidy`), as long as a server may take after the last byte.
+LEASE = timedelta(seconds=45)
 SLOWED = (2.0, 30.0)  # seconds that a wrong key waits for its answer: at first, and where there were too many
 REST = timedelta(minutes=15)  # after a refused password or token nothing signs in with it again for so long
 MAX_PERSON = 320
@@ -82,6 +83,7 @@ class DoorDesk:
         self._lines = lines or Lines()
         self._lately = FixedWindowRateLimiter(MemoryStorage())
         self._resting: dict[tuple[UUID, int], datetime] = {}
+        self._handing: set[UUID] = set()
 
     # --- who ---
 
@@ -251,6 +253,8 @@ class DoorDesk:
         except (BadCredential, sending.BadMessage) as bad:
             fault = "others" if isinstance(bad, sending.BadMessage) and bad.part == "recipients" else "not_working"
             return self._reply(guest, 550, "5.7.1", fault)
+        finally:
+            self._handing.discard(mail.mail_id)
         return self._answered(guest, mail, outcome)
 
     def _answered(self, guest: Guest, mail: _Going, outcome: sending.Outcome) -> Reply:
@@ -300,7 +304,9 @@ class DoorDesk:
         with reading(self._tools.engine) as db:
             if mail.row.before_id is not None:
                 door_mails.forget(db, mail.row.before_id)  # its time is over
-            return door_mails.begin(db, mail.mail_id, self._values(mail, now), mail.once, now + LEASE)
+            promise = door_mails.begin(db, mail.mail_id, self._values(mail, now), mail.once, now + LEASE)
+        self._handing.add(mail.mail_id)
+        return promise
 
     def _taken_back(self, mail: _Going) -> None:
         with reading(self._tools.engine) as db:
@@ -393,6 +399,9 @@ class DoorDesk:
         now = self._tools.clock.now()
         self._resting = {key: until for key, until in list(self._resting.items()) if until > now}
         closed = self._lines.sweep(LEAVE)
+        if handing := list(self._handing):
+            with reading(self._tools.engine) as db:
+                door_mails.still_handing(db, handing, now, now + LEASE)
         return {"lines": self._lines.count, "lines_closed": closed}
 
     def close(self) -> None:

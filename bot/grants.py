@@ -33,7 +33,7 @@ from bot.vault import Kind, Secret, Unopenable
 from flows.words import Account, GrantEnded, SignInProvider
 
 EARLY = timedelta(minutes=5)  # before its end an access token is renewed
-LEASE = timedelta(seconds=60)  # within which one process asks for a new one; a request ends before, as good as always
+LEASE = timedelta(seconds=45)  # within which one process asks for a new one; a request ends before, as good as always
 BUSY = 3.0  # seconds until what another process renews is there
 ELSEWHERE = "another process renews the sign-in"
 LATER = 60.0  # seconds until a provider that does not answer is asked again

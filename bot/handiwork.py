@@ -42,8 +42,10 @@ from flows.words import Account, Event, Link, Server
 
 IMAPS = 993
 MAX_DOUBLINGS = 16  # of the time until the next try: what is never given up is tried very often
-# How long a lane's promises may take at most; then their worker counts as dead, and they are done again.
 MAX_WORDS = 200  # letters that an operator reads of an outcome
+# So long a worker counts as alive of which nothing is heard: what it held is done again within a minute by another.
+HOLD = timedelta(seconds=45)
+# How long a lane's promises may take at most, while their worker lives and says so; then they are done again, too.
 LEASES = {"speak": timedelta(minutes=2), "work": timedelta(minutes=3), "mail": timedelta(minutes=10)}
 
 

@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from bot.channels import Accepted, Identity, Later, Refused, Unclear
-from bot.handiwork import LEASES, Again, Ended, Outcome, Tools, backoff, look
-from bot.store import conversations, people
+from bot.handiwork import HOLD, Again, Ended, Outcome, Tools, backoff, look
+from bot.store import conversations, people, promises
 from bot.store.conversations import Held
 from bot.store.engine import reading
 from bot.store.promises import Promise
@@ -63,16 +63,22 @@ def identity(held: Held) -> Identity:
 
 
 def _last_look(tools: Tools, promise: Promise, by: str) -> None:
-    """Half of our time must be left when we begin to speak: nobody else begins before all of it is over.
+    """Half of a hold must be left when we begin to speak: nobody else begins before all of it is over.
 
     And the one who speaks must still have the word. The time is looked at last: a process may freeze over the question.
     """
     held = look(tools, promise)
     if held is None or held.owner != by:
         raise TakenOverError
-    left: timedelta = promise.leased_until - tools.clock.now()
-    if left < LEASES[promise.lane] / 2:
+    if promise.leased_until - tools.clock.now() < HOLD / 2 and _left(tools, promise) < HOLD / 2:
         raise StoodStillError
+
+
+def _left(tools: Tools, promise: Promise) -> timedelta:
+    """How long a promise is still ours: where it takes its time, its worker has renewed that meanwhile."""
+    with reading(tools.engine) as db:
+        until = promises.leased_until(db, promise)
+    return until - tools.clock.now() if until is not None else timedelta()
 
 
 def _already_said(

@@ -7,7 +7,9 @@ runs out.
 
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -15,7 +17,7 @@ import structlog
 
 from bot.agenda import Agenda
 from bot.clock import Clock
-from bot.handiwork import LEASES, Again, Ended, Hand, Outcome, Tools, backoff
+from bot.handiwork import HOLD, LEASES, Again, Ended, Hand, Outcome, Tools, backoff
 from bot.hands import HANDS
 from bot.store import alarms, audit, housekeeping, months, promises, watches
 from bot.store.engine import Connection, DatabaseDown, Engine, reading
@@ -24,6 +26,7 @@ from bot.store.wake import Ear
 from bot.turns import Turns, redacted_trace
 
 LOOK = 1.0  # seconds: a lost wake-up costs no more
+GRACE = 5.0  # seconds after PostgreSQL was away in which nobody is taken for dead: who lives says so first
 STOP_TIME = 15.0  # seconds for what is under way
 MAX_TRIES = 5  # of a hand that raises
 HOUSEKEEPING = timedelta(minutes=1)
@@ -39,6 +42,15 @@ class Hearing(Protocol):
 
     def close(self) -> None:
         """Hang up."""
+
+
+@dataclass
+class _Held:
+    """A promise that somebody here is at: ours until then, and `last` is the last that it may be."""
+
+    promise: Promise
+    until: datetime
+    last: datetime
 
 
 class Worker:
@@ -63,9 +75,11 @@ class Worker:
         self._places = dict(lanes)
         self._free = dict(lanes)
         self._agendas = {lane: Agenda(lane) for lane in lanes}
+        self._held: dict[tuple[int, int], _Held] = {}  # by number and attempt
         self._lock = threading.Condition()
         self._stopping = threading.Event()
         self._looked = float("-inf")
+        self._down = float("-inf")
         self._swept: datetime | None = None
 
     def run(self) -> None:
@@ -76,6 +90,7 @@ class Worker:
             try:
                 self._look(told)
             except DatabaseDown as down:
+                self._down = time.monotonic()
                 _log.warning("the database does not answer", kind=type(down).__name__)
             except Exception as error:  # noqa: BLE001 - what is under way must not die of one bad look
                 _log.error("a look for promises failed", where=redacted_trace(error))
@@ -90,14 +105,27 @@ class Worker:
     def _look(self, told: Collection[str]) -> None:
         """Start what is due in the lanes we were told of; untold, and once a second whatever we were told, in all."""
         whole = time.monotonic() - self._looked >= LOOK
+        if whole:
+            self._renew()
         if self._tools.slack is not None and (whole or not told or "work" in told):
             self._tools.slack.screens.renew_homes()
         self._start(self._places if whole or not told else told)
         if whole:  # behind the start: somebody waits for that
             self._looked = time.monotonic()
             self._take_stock()
-            if self._sweep(self._clock.now()):
+            if time.monotonic() - self._down >= GRACE and self._sweep(self._clock.now()):
                 self._start(self._places)
+
+    def _renew(self) -> None:
+        """What somebody here is at stays ours. It lasts long: most end before there is anything to renew."""
+        now = self._clock.now()
+        with self._lock:
+            old = [one for one in self._held.values() if one.until - now < HOLD * 2 / 3 and now < one.last]
+        if old:
+            for one in old:
+                one.until = min(now + HOLD, one.last)
+            with self._engine.begin() as db:
+                promises.renew(db, [(one.promise, one.until) for one in old])
 
     def _start(self, lanes: Collection[str]) -> None:
         for lane, free in dict(self._free).items():
@@ -146,7 +174,7 @@ class Worker:
             return []
         now = self._clock.now()
         with reading(self._engine) as db:  # one statement is a transaction by itself
-            return self._agendas[lane].claim(db, most, now, now + LEASES[lane])
+            return self._agendas[lane].claim(db, most, now, now + HOLD)
 
     def _work(self, promise: Promise) -> None:
         """Perform a promise; then, in the same place, whatever is next in this lane."""
@@ -174,8 +202,9 @@ class Worker:
 
     def _kept(self, promise: Promise) -> None:
         started = time.monotonic()
-        outcome = self._perform(promise)
-        self._insist(lambda: self._finish(promise, outcome), LEASES[promise.lane])
+        with self._holding(promise):
+            outcome = self._perform(promise)
+            self._insist(lambda: self._finish(promise, outcome), LEASES[promise.lane])
         _log.info(
             "promise",
             kind=promise.kind,
@@ -183,6 +212,18 @@ class Worker:
             outcome=outcome.state if isinstance(outcome, Ended) else "again",
             seconds=round(time.monotonic() - started, 3),
         )
+
+    @contextmanager
+    def _holding(self, promise: Promise) -> Iterator[None]:
+        claim = (promise.id, promise.attempt)
+        last = promise.leased_until - HOLD + LEASES[promise.lane]
+        with self._lock:
+            self._held[claim] = _Held(promise, promise.leased_until, last)
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._held[claim]
 
     def _perform(self, promise: Promise) -> Outcome:
         try:

@@ -23,7 +23,7 @@ from sqlalchemy import select
 from bot import app, people
 from bot.app import Parts, create_worker, join
 from bot.channels import Accepted, Enclosed, Identity, Inbound, Refused
-from bot.handiwork import LEASES
+from bot.handiwork import HOLD
 from bot.hands import HANDS
 from bot.mail.knowledge.providers import Provider, Providers
 from bot.mail.knowledge.providers import _read as read_table
@@ -369,7 +369,7 @@ class Kit:
     def claim(self, lane: str) -> list[Promise]:
         """Claim what is due in a lane, as a worker does."""
         with self.engine.begin() as db:
-            return promises.claim(db, lane, 10, self.clock.now(), self.clock.now() + LEASES[lane])
+            return promises.claim(db, lane, 10, self.clock.now(), self.clock.now() + HOLD)
 
     def work(self, *, rounds: int = 50) -> int:
         """Perform all that is due now, and what follows from it; how many promises were performed."""

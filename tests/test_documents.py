@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from bot.__main__ import DOOR_POOL, main
 from bot.app import WEB_POOL
-from bot.handiwork import LEASES
+from bot.handiwork import HOLD
 from bot.settings import Settings
 from flows.speech import texts
 
@@ -116,8 +116,7 @@ def test_the_runbook_adds_a_machine_in_ten_points_that_name_settings_which_there
 def test_the_runbook_counts_connections_and_leases_of_a_machine_as_the_code_has_them():
     words, pool = " ".join(" ".join(_add_a_machine()).split()), 2 * WEB_POOL
     assert f"{pool} for a process of `web`, {pool + 1} for a `worker`, {2 * DOOR_POOL} for a `door`" in words
-    said, tests, mails = (int(LEASES[lane].total_seconds() // 60) for lane in ("speak", "work", "mail"))
-    assert f"({said} minutes what is said, {tests} tests, {mails} mails)" in words
+    assert f"work is done again after {HOLD.total_seconds():.0f} seconds" in words
 
 
 def test_what_shows_that_a_new_machine_works_is_there():

@@ -5,6 +5,7 @@ import smtplib
 import ssl
 from contextlib import ExitStack
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from sqlalchemy.exc import OperationalError
@@ -14,7 +15,7 @@ from bot.door_desk import LEASE
 from bot.store import door_mails, doors, mailboxes, tables
 from bot.store.door_mails import DAY
 from flows.speech import sentence
-from tests.botkit import ADDRESS, PASSWORD, eventually
+from tests.botkit import ADDRESS, PASSWORD, eventually, statements
 from tests.doorway import (
     BODY,
     HOST,
@@ -387,6 +388,30 @@ def test_who_asks_while_the_mail_is_being_handed_over_is_told_to_wait(door_insid
     eventually(lambda: states(kit) == ["handing"])
     assert handed_in(guest(kit))[0] == 451
     assert len(kit.server.messages) == 1
+
+
+def test_a_mail_that_takes_long_is_nobody_else_s_while_its_process_lives(door_inside):
+    kit, one = door_inside(timeouts=replace(QUICK, final=20), end=SILENT)
+    one.mail(ADDRESS)
+    one.rcpt(TO)
+    one.docmd("DATA")
+    one.send(MESSAGE + b".\r\n")
+    eventually(lambda: states(kit) == ["handing"])
+    for _ in range(3):
+        kit.clock.time += LEASE - timedelta(seconds=1)
+        kit.door.desk.tidy()
+    kit.clock.time += LEASE - timedelta(seconds=1)
+    kit.work()
+    assert states(kit) == ["handing"]
+    assert handed_in(guest(kit))[0] == 451
+
+
+def test_of_a_mail_that_has_its_answer_nothing_more_is_said(door_inside):
+    kit, one = door_inside()
+    assert handed_in(one)[0] == 250
+    with statements(kit.engine) as seen:
+        kit.door.desk.tidy()
+    assert seen == []
 
 
 def left_lying(kit, monkeypatch):

@@ -20,7 +20,7 @@ import bot.mailbox_hands
 import bot.proofs
 import bot.saying
 from bot.channels import Later, Refused, Status, Unclear
-from bot.handiwork import Again, Ended
+from bot.handiwork import HOLD, Again, Ended
 from bot.hands import MAX_ERASE_TRIES
 from bot.insist import insist
 from bot.live_tests import VAGUE
@@ -160,11 +160,21 @@ def test_what_leaves_is_in_the_language_of_the_moment_it_leaves(kit):
 def test_a_frozen_process_that_comes_back_says_nothing_that_another_may_be_saying(kit):
     frozen = one_to_say(kit)
     said = len(kit.bodies())
-    kit.clock.move(seconds=61)  # of two minutes
+    kit.clock.time += HOLD / 2 + timedelta(seconds=1)
     kit.worker._keep(frozen)
     assert len(kit.bodies()) == said
     assert (row(kit, frozen).state, row(kit, frozen).attempt) == ("todo", 1)
     kit.work()
+    assert len(kit.bodies()) == said + 1
+
+
+def test_what_took_long_is_said_where_its_worker_has_renewed_it_meanwhile(kit):
+    promise = one_to_say(kit)
+    said = len(kit.bodies())
+    kit.clock.time += HOLD - timedelta(seconds=1)
+    with kit.engine.begin() as db:
+        promises.renew(db, [(promise, kit.clock.now() + HOLD)])
+    kit.worker._keep(promise)
     assert len(kit.bodies()) == said + 1
 
 

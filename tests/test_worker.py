@@ -1,8 +1,10 @@
 """What wakes the hands: lanes, leases, tries, reminders, housekeeping - and an end in bounded time."""
 
 import threading
+import time
 from contextlib import contextmanager
 from datetime import timedelta
+from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
@@ -12,14 +14,14 @@ import bot.worker
 from bot.channels import Later, Refused
 from bot.database import migrated
 from bot.erasure import forget
-from bot.handiwork import Again, Ended, backoff
+from bot.handiwork import HOLD, Again, Ended, backoff
 from bot.safe import WAITING
 from bot.store import housekeeping, promises, secrets, tables
 from bot.store import people as people_store
 from bot.store.embedded import Embedded
 from bot.store.promises import NUDGE, Wanted
 from bot.vault import Secret
-from bot.worker import MAX_TRIES
+from bot.worker import GRACE, MAX_TRIES
 from flows.mailbox import Collecting, Finding
 from flows.speech import texts
 from flows.words import MailAccepted
@@ -242,6 +244,77 @@ def test_the_lease_of_a_worker_that_died_runs_out_and_another_does_it_again(kit,
         eventually(lambda: row(kit, number).state == "done")
     let_go(dead, gate)
     assert (row(kit, number).attempt, row(kit, number).outcome) == (2, SPOKEN_BY_HAND)
+
+
+def test_who_lives_keeps_what_takes_long(kit, gate, monkeypatch):
+    monkeypatch.setattr(bot.worker, "LOOK", 0.05)
+    kit.hands["Test"] = hanging = Hanging(gate)
+    (number,) = promised(kit, talk(kit))
+    with running(kit):
+        eventually(lambda: hanging.busy == 1)
+        for _ in range(3):  # longer than a hold, shorter than this lane allows
+            before = row(kit, number).leased_until
+            kit.clock.time += HOLD - timedelta(seconds=5)
+            eventually(lambda before=before: row(kit, number).leased_until > before)
+        gate.set()
+        eventually(lambda: states(kit) == ["done"])
+    assert row(kit, number).attempt == 1
+
+
+def test_what_ends_soon_is_not_written_once_more(kit, monkeypatch):
+    renewed = []
+    monkeypatch.setattr(promises, "renew", lambda _db, held: renewed.extend(held))
+    promised(kit, talk(kit))
+    (mine,) = kit.claim("work")
+    with kit.worker._holding(mine):
+        kit.worker._renew()
+        assert renewed == []
+        kit.clock.time += HOLD / 2
+        kit.worker._renew()
+        assert [(one.id, until) for one, until in renewed] == [(mine.id, kit.clock.now() + HOLD)]
+    kit.clock.time += HOLD / 2
+    kit.worker._renew()
+    assert len(renewed) == 1
+
+
+def test_what_somebody_else_has_taken_over_is_not_renewed(kit):
+    (number,) = promised(kit, talk(kit))
+    (former,) = kit.claim("work")
+    kit.clock.time += HOLD + timedelta(seconds=1)
+    with kit.engine.begin() as db:
+        assert promises.take_back(db, kit.clock.now()) == 1
+        promises.renew(db, [(former, kit.clock.now() + HOLD)])
+    assert (row(kit, number).state, row(kit, number).leased_until) == ("todo", None)
+
+
+def test_after_postgresql_was_away_those_who_live_say_so_before_anybody_is_taken_for_dead(kit):
+    kit.hands["Test"] = lambda *_: Ended()
+    promised(kit, talk(kit))
+    kit.claim("work")
+    kit.clock.time += HOLD + timedelta(seconds=1)
+    worker = kit.new_worker()
+    worker._down = time.monotonic()
+    worker._look(())
+    assert states(kit) == ["doing"]
+    worker._down, worker._looked = time.monotonic() - GRACE, float("-inf")
+    worker._look(())
+    eventually(lambda: states(kit) == ["done"])
+
+
+def test_a_worker_notes_that_postgresql_was_away(kit, monkeypatch):
+    worker = kit.new_worker()
+    ear = SimpleNamespace(wait=lambda _seconds: worker.stop() or frozenset(), close=lambda: None)
+    monkeypatch.setattr(worker, "_ear", lambda: ear)
+    monkeypatch.setattr(worker, "_start", raising(sqlalchemy.exc.OperationalError("select", {}, Exception("away"))))
+    worker.run()
+    assert time.monotonic() - worker._down < GRACE
+
+
+def raising(error):
+    def raises(*_):
+        raise error
+
+    return raises
 
 
 def test_a_frozen_worker_that_comes_back_changes_nothing_and_tells_nobody_twice(kit, gate):

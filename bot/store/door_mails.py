@@ -5,7 +5,7 @@ disk, before its last byte and at its server's last word.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -107,6 +107,15 @@ insert into promise (conversation_id, lane, kind, payload, due_at, created_at)
 select %(conversation_id)s, 'work', '{promises.FILE_COPY}', cast(%(payload)s as jsonb), %(at)s, %(at)s from moved
 """  # noqa: S608 - the same
 
+_STILL_HANDING = """
+with mine as (
+    update outgoing_mail set at = %(now)s where id = any(%(ids)s) and state = 'handing' returning id
+)
+update promise set due_at = %(look_at)s
+from door_mail join mine on mine.id = door_mail.mail_id
+where promise.id = door_mail.promise_id and promise.state = 'todo'
+"""
+
 
 def standing(db: Connection, key_hash: str, digest: str, now: datetime) -> Row | None:
     """What `doors.by_hash` tells, how many mails came in lately, and the mail with this digest (`before_...`).
@@ -170,6 +179,11 @@ def accepted(
         "payload": json.dumps({"mail": str(mail_id)}),
     }
     straight(db, _ACCEPTED, given)
+
+
+def still_handing(db: Connection, mail_ids: Sequence[UUID], now: datetime, look_at: datetime) -> None:
+    """Their process lives: nobody looks after them before its time."""
+    straight(db, _STILL_HANDING, {"ids": list(mail_ids), "now": now, "look_at": look_at})
 
 
 def forget(db: Connection, mail_id: UUID) -> None:

@@ -14,8 +14,20 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 __all__ = ["Connection", "DatabaseDown", "Engine", "Row", "connect", "driver_url", "reading", "straight", "together"]
 
-# A process that freezes in the middle of a turn must not hold its conversation for ever.
-PATIENCE = "-c lock_timeout=15s -c idle_in_transaction_session_timeout=60s"
+# A process that freezes in the middle of a turn must not hold its conversation for ever, nor a machine that vanished
+# without a word: of that PostgreSQL would hear by TCP after two hours.
+PATIENCE = (
+    "-c lock_timeout=15s -c idle_in_transaction_session_timeout=20s "
+    "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3 -c tcp_user_timeout=25s "
+    "-c client_connection_check_interval=10s"
+)
+# The same from our side: behind a dead wire nobody waits for an answer for longer.
+ALIVE: Mapping[str, int] = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,  # milliseconds
+}
 OUR_NAME = "ally"  # every connection of ours begins so
 WITH_KEY = f"{OUR_NAME} key "  # and that of a process that seals tells its key
 DatabaseDown = (OperationalError, InterfaceError, PoolTimeout)  # come back later; nothing was done
@@ -54,7 +66,7 @@ def connect(url: str, *, pool: int = 20, key: str = "") -> Engine:
         pool_use_lifo=True,
         pool_timeout=10,
         json_serializer=_JSON.encode,
-        connect_args={"connect_timeout": 5, "application_name": name, "options": PATIENCE},
+        connect_args={"connect_timeout": 5, "application_name": name, "options": PATIENCE, **ALIVE},
     )
 
 

@@ -401,6 +401,18 @@ def revive(db: Connection, promise_id: int, now: datetime) -> bool:
     return db.execute(update(promise).where(*failed).values(state="todo", due_at=now)).rowcount == 1
 
 
+def renew(db: Connection, held: Sequence[tuple[Promise, datetime]]) -> None:
+    """Whoever is still at these keeps them until then, as far as they are still theirs."""
+    rows = [{"mine": one.id, "my_attempt": one.attempt, "leased_until": until} for one, until in held]
+    db.execute(_MINE.values(leased_until=bindparam("leased_until")), rows)
+
+
+def leased_until(db: Connection, mine: Promise) -> datetime | None:
+    """Until when a promise is ours as it stands now; None: somebody else owns it, or has done it."""
+    claim = (promise.c.id == mine.id, promise.c.attempt == mine.attempt, in_state(promise, "doing"))
+    return db.execute(select(promise.c.leased_until).where(*claim)).scalar_one_or_none()
+
+
 def take_back(db: Connection, now: datetime) -> int:
     """Promises whose owner died: their lease ran out, they are to be done again. How many."""
     dead = (in_state(promise, "doing"), promise.c.leased_until < now)

@@ -9,9 +9,10 @@ from contextlib import suppress
 from typing import Any
 
 import psycopg
+from psycopg.conninfo import make_conninfo
 from sqlalchemy import event
 
-from bot.store.engine import Engine
+from bot.store.engine import ALIVE, Engine
 from bot.store.promises import TOLD, WAKE
 
 RECONNECT = 0.5  # seconds between two tries to reach PostgreSQL
@@ -41,7 +42,7 @@ class Ear:
 
     def __init__(self, engine: Engine) -> None:
         url = engine.url.set(drivername="postgresql")
-        self._address = url.render_as_string(hide_password=False)
+        self._address = make_conninfo(url.render_as_string(hide_password=False), **ALIVE)
         self._line: psycopg.Connection | None = None
 
     def wait(self, seconds: float) -> frozenset[str]:

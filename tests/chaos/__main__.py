@@ -17,20 +17,23 @@ from typing import TYPE_CHECKING
 
 from bot import log
 from tests.chaos.audit import Report, audit
+from tests.chaos.desk import Desk
 from tests.chaos.evidence import gather
 from tests.chaos.guests import Guests
-from tests.chaos.inside import POINTS, SPEECH
+from tests.chaos.inside import CLAIMS, POINTS, RESULTS, SPEECH
 from tests.chaos.installation import ROOT, Installation, wait_until
 from tests.chaos.people import Crowd
 from tests.chaos.points import all_names
 from tests.chaos.post import Post
 from tests.chaos.storm import Storm
+from tests.rabbit import SERVER, Rabbit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 SECONDS, PEOPLE = 150.0, 8
 NEWCOMERS = 40
+CALLERS = 2  # who talk with the team
 SETTLE_SECONDS = 60.0
 LOGS = ROOT / "var" / "chaos"
 
@@ -38,6 +41,9 @@ LOGS = ROOT / "var" / "chaos"
 def main(arguments: Sequence[str]) -> int:
     """Run once; the exit status: 0 when every promise held."""
     options = _options(arguments)
+    if options.broker and not SERVER.exists():
+        _tell("--broker needs RabbitMQ, which is not installed: run `make world`.")
+        return 2
     LOGS.mkdir(parents=True, exist_ok=True)
     alone = (LOGS / "lock").open("w")
     try:
@@ -49,7 +55,7 @@ def main(arguments: Sequence[str]) -> int:
     log.setup()
     logging.getLogger().setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory(prefix="ally-chaos-") as home:
-        report = run(Path(home), options.seed, options.seconds, options.people)
+        report = run(Path(home), options)
         if not report.clean:
             _keep_logs(Path(home))
             _tell(f"The logs are kept in {LOGS}.")
@@ -62,28 +68,39 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=int(time.time()), help="repeats the same choices")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="how long the storm lasts")
     parser.add_argument("--people", type=int, default=PEOPLE, help="how many write at the same time")
+    parser.add_argument("--machines", type=int, default=1, help="on how many all of it runs; each may vanish")
+    parser.add_argument("--desk", action="store_true", help="people talk with a team in Slack, too")
+    parser.add_argument("--broker", action="store_true", help="wake-ups by RabbitMQ, which dies, too")
     return parser.parse_args(arguments)
 
 
-def run(home: Path, seed: int, seconds: float, people: int) -> Report:
+def run(home: Path, options: argparse.Namespace) -> Report:
     """A storm of so many seconds, and what the audit says of it."""
+    seed, people = options.seed, options.people
+    broker = Rabbit(Path(tempfile.mkdtemp(prefix="ally-rabbit-"))) if options.broker else None
     at_once = max(1, people // 4)
     settled = [f"ana{n}" for n in range(people - at_once)]
     newcomers = [f"bia{n}" for n in range(1000, 1000 + NEWCOMERS)]
-    with Installation(home, seed, [*settled, *newcomers], door=True) as world, Post(world.twilio, seed) as post:
+    desk = Desk([f"cas{n}" for n in range(2000, 2000 + CALLERS)], seed) if options.desk else None
+    everybody = [*settled, *newcomers, *(desk.names if desk else ())]
+    made = Installation(home, seed, everybody, door=True, machines=options.machines, broker=broker, desk=desk)
+    with made as world, Post(world.twilio, seed) as post:
         crowd, storm = Crowd(world, post, seed, settled, newcomers), Storm(world, seed)
         guests = Guests(world, seed, settled)
         crowd.begin()
         storm.start()
         guests.come()
-        crowd.live(seconds, at_once)
+        if desk is not None:
+            desk.open(world, post)
+        crowd.live(options.seconds, at_once)
         complaints = storm.stop()
         world.calm_down()
+        complaints += desk.close() if desk is not None else []
         complaints += [*guests.leave(), *crowd.leave(), *_settle(world, post)]
         complaints += [*crowd.mute(), *_settle(world, post)]
         _tell_what_happened(world, post, guests, storm)
         report = audit(gather(world, post, guests.letters, complaints))
-    for kind in ("lost", "doubled", "out_of_order", "excused"):
+    for kind in ("lost", "doubled", "out_of_order", "excused", "late"):
         for finding in getattr(report, kind):
             _tell(f"{kind}: {finding}")
     return report
@@ -110,12 +127,20 @@ def _tell_what_happened(world: Installation, post: Post, guests: Guests, storm: 
     _tell(f"webhooks: {len(post.letters)} messages, {lost} of them never taken")
     replies = Counter(reply[:3] or "none" for letter in guests.letters for reply in letter.replies)
     _tell(f"door: {len(guests.letters)} mails handed in; replies: {dict(replies)}")
+    if world.desk is not None:
+        lines = list(world.desk.lines(world))
+        _tell(f"desk: {len(lines)} lines, {sum(not one.taken for one in lines)} of them given up by Slack")
+    absences = Counter(one.machine for machine in world.machines for one in machine.absences)
+    _tell(f"machines that were out of reach: {dict(absences)}")
     _tell(f"not reached: {sorted(all_names() - reached.keys())}")
 
 
 def _keep_logs(home: Path) -> None:
     LOGS.mkdir(parents=True, exist_ok=True)
-    for file in (*home.glob("*.log"), *(home / name for name in (POINTS, SPEECH) if (home / name).exists())):
+    for file in (
+        *home.glob("*.log"),
+        *(home / name for name in (POINTS, SPEECH, CLAIMS, RESULTS) if (home / name).exists()),
+    ):
         shutil.copy(file, LOGS)
 
 

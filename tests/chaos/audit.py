@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from bot.store.promises import SAY_LINE
 from flows.speech import sentence
 from tests.chaos.guests import OFFER, SILENCE
 from tests.chaos.installation import UNFINISHED
@@ -18,13 +19,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
+    from tests.chaos.desk import Line
     from tests.chaos.guests import HandedIn
     from tests.chaos.installation import Shown
+    from tests.chaos.machines import TakeOver
     from tests.chaos.post import Letter
 
 PROOF = "proof-"  # how the marker of a mail to oneself begins; the number of its test follows
+SPOKEN = ("Speak", SAY_LINE)
 COPIED = frozenset({"found", "appended"})
+MAYBE_SENT = ("accepted", "unknown")
 SURE = ("door_reply.accepted", "door_reply.before")  # replies of the door that say: it left
+TAKE_OVER_SECONDS = 60.0  # at most, until somebody else does what a machine held that went
 ENDS = {"accepted": "news.mail_accepted", "refused": "news.mail_refused", "unknown": "news.mail_unknown"}
 
 
@@ -47,6 +53,7 @@ class Mailed:
     """One mail as we know it. `marker`: the local part of its Message-ID; `copy`: what became of that in *Sent*.
 
     `at_door`: a program handed it in. Where its server refused it before its last byte, each try is one of these.
+    `filed`: its server files what it takes in *Sent* by itself, before we know of it.
     """
 
     marker: str
@@ -56,6 +63,7 @@ class Mailed:
     sender: str
     copy: str = ""
     at_door: bool = False
+    filed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +84,8 @@ class Evidence:
     the folders of sent mail. `excused`: replies that a process was just about to
     send when it was frozen. `dead`: whose turns raised, and where;
     `handed`: what programs sent through the door; `left`: where something of that lies still;
-    `complaints`: what else must not be, in words.
+    `taken_over`: from machines that went; `desk`: what was
+    written there; `complaints`: what else must not be, in words.
     """
 
     letters: Sequence[Letter]
@@ -91,6 +100,8 @@ class Evidence:
     dead: Sequence[str] = ()
     handed: Sequence[HandedIn] = ()
     left: Sequence[str] = ()
+    taken_over: Sequence[TakeOver] = ()
+    desk: Sequence[Line] = ()
     complaints: Sequence[str] = ()
 
 
@@ -106,13 +117,15 @@ class Report:
     doubled: list[str] = field(default_factory=list)
     out_of_order: list[str] = field(default_factory=list)
     excused: list[str] = field(default_factory=list)
+    late: list[str] = field(default_factory=list)
+    longest_take_over: float = 0.0
 
     @property
     def clean(self) -> bool:
         """Whether every promise held."""
-        return not (self.lost or self.doubled or self.out_of_order)
+        return not (self.lost or self.doubled or self.out_of_order or self.late)
 
-    def counts(self) -> dict[str, int]:
+    def counts(self) -> dict[str, float]:
         """Everything as numbers."""
         return {
             "messages": self.messages,
@@ -122,6 +135,8 @@ class Report:
             "lost": len(self.lost),
             "doubled": len(self.doubled),
             "out_of_order": len(self.out_of_order),
+            "late": len(self.late),
+            "longest_take_over": round(self.longest_take_over, 1),
         }
 
 
@@ -140,6 +155,8 @@ def audit(evidence: Evidence) -> Report:
     _look_at_mails_to_oneself(evidence, report)
     _look_at_what_was_told(evidence, report)
     _look_at_the_door(evidence, report)
+    _look_at_take_overs(evidence, report)
+    _look_at_the_desk(evidence, report)
     report.lost += [f"a turn raised: {letter}" for letter in evidence.dead]
     report.lost += [f"{one.kind} {one.id} is still {one.state}" for one in _unfinished(evidence.promises)]
     report.lost += [f"of a mail that came in at the door lies still: {where}" for where in evidence.left]
@@ -149,6 +166,22 @@ def audit(evidence: Evidence) -> Report:
 
 def _unfinished(promises: Iterable[Kept]) -> Iterator[Kept]:
     return (one for one in promises if one.state in UNFINISHED and not one.waits)
+
+
+def _look_at_the_desk(evidence: Evidence, report: Report) -> None:
+    """Each line is read once. In which order those of the team come is seen by their promises."""
+    report.lost += [f"{one.words!r} was never read" for one in evidence.desk if one.taken and not one.times]
+    report.doubled += [f"{one.words!r} was read {one.times} times" for one in evidence.desk if one.times > 1]
+
+
+def _look_at_take_overs(evidence: Evidence, report: Report) -> None:
+    """That nobody took something over at all is seen as a promise that was not kept."""
+    report.longest_take_over = max((one.seconds for one in evidence.taken_over), default=0.0)
+    report.late += [
+        f"promise {one.promise} of {one.machine} was taken over after {one.seconds:.0f} s"
+        for one in evidence.taken_over
+        if one.seconds > TAKE_OVER_SECONDS
+    ]
 
 
 # --- messages ---------------------------------------------------------------------------------------------------------
@@ -180,10 +213,11 @@ def _look_at_speech(evidence: Evidence, report: Report) -> None:
     """Every reply was shown exactly once, and those to one person in the order of their promises."""
     shown = Counter(one.promise for one in evidence.shown)
     sids = {one.sid for one in evidence.shown}
-    spoken = [one for one in evidence.promises if one.kind == "Speak"]
-    known = {one.id: one for one in spoken}
-    for one in spoken:
-        if not shown[one.id] and one.state not in UNFINISHED and one.provider_id not in sids:
+    at_desk = {one.number for one in evidence.desk}  # what the bot still wanted to say is dropped when a person comes
+    known = {one.id: one for one in evidence.promises if one.kind in SPOKEN}
+    for one in known.values():
+        gone = ("dropped",) if one.number in at_desk else ()
+        if not shown[one.id] and one.state not in (*UNFINISHED, *gone) and one.provider_id not in sids:
             report.lost.append(f"reply {one.id} to {one.number} was not shown: {_fate(one)}")
     for promise, times in shown.items():
         if promise not in known:
@@ -250,11 +284,13 @@ def _look_at_copies(evidence: Evidence, report: Report) -> None:
     copies = Counter((one.box, one.marker) for one in evidence.copies if not one.marker.startswith(PROOF))
     wanted = Counter((one.sender, one.marker) for one in evidence.mails if one.copy in COPIED)
     report.lost += [f"the copy of {marker} is not in Sent of {box}" for box, marker in wanted - copies]
+    allowed = Counter((one.sender, one.marker) for one in evidence.mails if one.filed and one.state in MAYBE_SENT)
     report.doubled += [
-        f"{n} copies too many of {one} are in Sent of {box}" for (box, one), n in (copies - wanted).items()
+        f"{n} copies too many of {one} are in Sent of {box}" for (box, one), n in (copies - (wanted | allowed)).items()
     ]
     accepted = [one for one in evidence.mails if one.state == "accepted"]
-    report.lost += [f"nobody saw to the copy of {one.marker} of {one.number}" for one in accepted if not one.copy]
+    unseen = [one for one in accepted if not one.copy and not (one.filed and copies[one.sender, one.marker])]
+    report.lost += [f"nobody saw to the copy of {one.marker} of {one.number}" for one in unseen]
     missing = [one for one in accepted if one.copy and one.copy not in COPIED]
     told = _told(evidence, "news.copy_missing")
     surely = Counter(one.number for one in missing if not one.at_door)  # of the door's people hear once a day

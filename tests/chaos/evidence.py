@@ -15,8 +15,10 @@ from bot.store import tables
 from bot.store.engine import Connection, reading
 from tests.chaos.audit import Evidence, Found, Kept, Mailed
 from tests.chaos.guests import WORDS
-from tests.chaos.inside import SPEECH
+from tests.chaos.inside import CLAIMS, RESULTS, SPEECH
 from tests.chaos.installation import WAITING, client
+from tests.chaos.machines import Claim, TakeOver, take_overs
+from tests.chaos.office import DOMAIN as OFFICE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,6 +48,8 @@ def gather(world: Installation, post: Post, handed: Sequence[HandedIn], complain
             handed=handed,
             left=list(_left(world, db)),
             excused=frozenset(_interrupted(world)),
+            taken_over=_taken_over(world),
+            desk=[] if world.desk is None else list(world.desk.lines(world)),
             dead=[f"{numbers.get(row.conversation_id)}: {row.error}" for row in db.execute(select(tables.dead_letter))],
             complaints=[*complaints, *(words for child in world.children for words in child.complaints)],
         )
@@ -93,6 +97,7 @@ def _mails(world: Installation, db: Connection, numbers: dict[UUID, str]) -> lis
             recipients=tuple(row.recipients),
             sender=row.address,
             copy=row.copy,
+            filed=row.address.endswith(f"@{OFFICE}"),
             at_door=not clients.isdisjoint(row.recipients),
         )
         for row in db.execute(query)
@@ -128,6 +133,12 @@ def _interrupted(world: Installation) -> Iterator[int]:
         process, promise, at = line.split()
         if any(int(process) == frozen and 0 <= began - float(at) <= UNDER_WAY for frozen, began in freezes):
             yield int(promise)
+
+
+def _taken_over(world: Installation) -> list[TakeOver]:
+    absences = [one for machine in world.machines for one in machine.absences]
+    claims, results = ([Claim.read(line) for line in world.written(name)] for name in (CLAIMS, RESULTS))
+    return take_overs(absences, claims, results)
 
 
 def _found(world: Installation, folder: str) -> list[Found]:

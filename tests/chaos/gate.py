@@ -1,4 +1,7 @@
-"""Where Twilio and browsers reach us: passes every connection to one of the web processes, as a load balancer does."""
+"""Where Twilio and browsers reach us: passes every connection to one of the web processes, as a load balancer does.
+
+On several machines the doors have one, too: a name with several addresses.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,8 @@ class Gate:
         self._lock = threading.Lock()
         self._swallow = 0
         self._server = _Server(("127.0.0.1", 0), self)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self.port = int(self._server.server_address[1])
+        self.url = f"http://127.0.0.1:{self.port}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="gate")
 
     def __enter__(self) -> Self:
@@ -38,6 +42,11 @@ class Gate:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
+
+    def lead_to(self, ports: Sequence[int]) -> None:
+        """From now on those who come are passed on to these."""
+        with self._lock:
+            self._ports = tuple(ports)
 
     def swallow_answers(self, times: int) -> None:
         """Break the next connections at the first byte of the answer: the request was served, and nobody learns it."""

@@ -35,9 +35,11 @@ from bot import (
     saying,
     worker,
 )
+from bot.channels.slack.client import SlackApi
+from bot.channels.whatsapp.client import Twilio
 from bot.clock import SystemClock
-from bot.door import letter
-from bot.mail.wire import sent_folder, smtp
+from bot.door import letter, server
+from bot.mail.wire import guard, sent_folder, smtp
 from bot.store import door_mails, housekeeping
 from bot.store.promises import Promise
 from tests.chaos.points import Point
@@ -50,10 +52,17 @@ CLOCK = "CHAOS_CLOCK"  # how many seconds it is ahead at first, and from a momen
 JOURNALS = "CHAOS_JOURNALS"  # the folder in which processes write down
 POINTS = "points"  # ... at which point they died
 SPEECH = "speech"  # ... what they were about to say: process, promise, time
+CLAIMS = "claims"  # ... what they claimed: process, promise, attempt, time
+RESULTS = "results"  # ... of what they brought the result: the same
+HERE = "CHAOS_ADDRESS"  # the machine's own address: under it lies all that is called localhost
 # In seconds. Far more than a hand needs here: nobody who is alive may be taken for dead.
-LEASES = {"speak": 5.0, "work": 5.0, "mail": 7.0}
+HOLD = 6.0
+LEASES = {"speak": 12.0, "work": 15.0, "mail": 20.0}
 LEASE_OF_THE_DOOR = timedelta(seconds=10)
+TIDY = 2.0  # seconds: the door says that it lives
 LEASE_OF_GRANTS = timedelta(seconds=4)  # ends before those of promises, as it does in earnest
+GRACE = 2.0  # seconds
+PATIENCE = 2  # seconds for a provider's answer: as in earnest what is begun in time is over before the hold is
 EVERY = timedelta(seconds=4)  # housekeeping, and the look for lost webhooks
 LONGEST_PAUSE = 3.0  # seconds between two tries
 READS = ("SELECT", "select")
@@ -68,13 +77,21 @@ MOMENTS: dict[str, tuple[Any, str]] = {
 def main() -> None:
     """Put the chaos in, then run the module that the command line names."""
     handiwork.LEASES.update({lane: timedelta(seconds=seconds) for lane, seconds in LEASES.items()})
+    for module in (worker, saying):
+        patch.object(module, "HOLD", timedelta(seconds=HOLD)).start()
+    patch.object(worker, "GRACE", GRACE).start()
+    _hurry_providers()
     _shorten_pauses()
     patch.object(grants, "LEASE", LEASE_OF_GRANTS).start()
     patch.object(door_desk, "LEASE", LEASE_OF_THE_DOOR).start()
+    patch.object(server, "TIDY", TIDY).start()
     patch.object(housekeeping, "RECONCILE_EVERY", EVERY).start()
     patch.object(worker, "HOUSEKEEPING", EVERY).start()
     _put_clock_wrong()
     _note_speech()
+    _note_claims()
+    if HERE in os.environ:
+        patch.object(guard, "_LOOPBACK", (os.environ[HERE],)).start()
     point = Point.of_environment()
     if point is not None:
         _die_at(point)
@@ -94,6 +111,13 @@ def _shorten_pauses() -> None:
     # The sandbox has delivered a mail before it answers: what is not there at once does not come.
     patch.object(proofs, "SOON", (0.0,)).start()
     patch.dict(sent_folder.resolve_unknown.__kwdefaults__, waits=(0.0,)).start()
+
+
+def _hurry_providers() -> None:
+    patch.dict(Twilio.__init__.__kwdefaults__, timeout=PATIENCE).start()
+    url, usual, dead = SlackApi.__init__.__defaults__
+    assert usual > PATIENCE
+    patch.object(SlackApi.__init__, "__defaults__", (url, PATIENCE, dead)).start()
 
 
 def _put_clock_wrong() -> None:
@@ -116,6 +140,28 @@ def _note_speech() -> None:
         _write(SPEECH, f"{os.getpid()} {promise.id} {time.time()}")
 
     patch.object(saying, "_last_look", look).start()
+
+
+def _note_claims() -> None:
+    """Write down who held what: see `machines.take_overs`."""
+    claim, finish = worker.Worker._claim, worker.Worker._finish
+
+    def claimed(self: worker.Worker, lane: str, most: int) -> list[Promise]:
+        found = claim(self, lane, most)
+        for one in found:
+            _write(CLAIMS, _held(one))
+        return found
+
+    def finished(self: worker.Worker, promise: Promise, outcome: worker.Outcome) -> None:
+        finish(self, promise, outcome)
+        _write(RESULTS, _held(promise))
+
+    patch.object(worker.Worker, "_claim", claimed).start()
+    patch.object(worker.Worker, "_finish", finished).start()
+
+
+def _held(promise: Promise) -> str:
+    return f"{os.getpid()} {promise.id} {promise.attempt} {time.time()}"
 
 
 def _die_at(point: Point) -> None:

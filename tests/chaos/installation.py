@@ -1,4 +1,7 @@
-"""The whole installation, with all that can be broken: PostgreSQL, two web processes and workers, a door, stand-ins."""
+"""The whole installation, with all that can be broken: PostgreSQL, two web processes and workers, a door, stand-ins.
+
+Or on several machines (`machines`), each with processes of most kinds.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +21,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 from unittest.mock import patch
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import psycopg
 import requests
 import yaml
-from sqlalchemy import func, select
+from sqlalchemy import func, make_url, select
 
 from bot import commands, door_keys
 from bot.app import Parts, join
@@ -37,13 +41,16 @@ from bot.serve import web_command
 from bot.settings import load
 from bot.store import doors, mailboxes, promises, tables
 from bot.store import people as people_store
-from bot.store.embedded import Embedded
+from bot.store.embedded import SOCKET, Embedded
 from bot.store.engine import reading
 from bot.vault import Secret, new_key
 from flows.speech import sentence
 from flows.words import Account, Server
 from tests.chaos.gate import Gate
-from tests.chaos.inside import CLOCK, JOURNALS, POINTS
+from tests.chaos.inside import CLAIMS, CLOCK, HERE, JOURNALS, POINTS, RESULTS
+from tests.chaos.machines import Machine, Network, kinds_at
+from tests.chaos.office import DOMAIN as OFFICE
+from tests.chaos.office import PROVIDER, Office, signs_in
 from tests.chaos.points import VARIABLE, Kind, Plans
 
 if TYPE_CHECKING:
@@ -51,6 +58,8 @@ if TYPE_CHECKING:
 
     from bot.playground.twilio_api import Message, Person
     from bot.store.engine import Connection
+    from tests.chaos.desk import Desk
+    from tests.rabbit import Rabbit
 
 ROOT = Path(__file__).parents[2]
 AGENCY = "Seaside Homes"
@@ -60,15 +69,21 @@ KEPT = 200  # mails in a folder of the sandbox: the audit wants to see all of th
 READY_SECONDS = 60.0
 LOOK_SECONDS = 0.05
 EARLY = 15.0  # seconds in which a process may still fail to start, because PostgreSQL is away
+EARLY_WHERE_CUT = 60.0  # ... on a machine whose wires were cut meanwhile
 NO_START = 4  # gunicorn, for the same reason
 SKEW = 1.0  # seconds by which a process's clock may be wrong
 JUMP_SECONDS = 20.0
 UNFINISHED = ("todo", "doing")
 WAITING = (
+    promises.CASE_TIME,
+    promises.CASE_WINDOW,
+    promises.FOLLOW_UP,
     promises.KEEP_GRANTS,
+    promises.LOOK_AROUND,
     promises.LOOK_FOR_ENDS,
     promises.NUDGE,
     promises.RECONCILE,
+    promises.RENEW_TOKENS,
     promises.RETEST,
     promises.TELL,
     "EraseAtProvider",
@@ -116,6 +131,7 @@ class Child:
     name: str
     command: list[str]
     settings: Mapping[str, str] = field(default_factory=dict)
+    port: int = 0  # where it listens, if it does
     process: subprocess.Popen[bytes] | None = None
     started: float = 0.0
     frozen: bool = False
@@ -149,22 +165,39 @@ class Child:
 class Installation:
     """Runs while it is a context. A process that ends is started again at once, by a thread of its own."""
 
-    def __init__(self, home: Path, seed: int, people: Sequence[str], *, door: bool = False) -> None:
+    def __init__(
+        self,
+        home: Path,
+        seed: int,
+        people: Sequence[str],
+        *,
+        door: bool = False,
+        machines: int = 1,
+        broker: Rabbit | None = None,
+        desk: Desk | None = None,
+    ) -> None:
         """`people`: names; each has a mailbox of this name, and one for what they write (`recipient`).
 
         `door`: whether there is one, with a mailbox for what they send through it (`client`) and `keys` by name.
+        `machines`: on how many all of it runs. `broker`: tells the wake-ups, in place of PostgreSQL. `desk`: where
+        people talk with a team.
         """
         self.home = home
         self._chance = random.Random(f"{seed} processes")
         self._plans = Plans(self._chance)
         self.twilio = LoggingTwilio()
         boxes = [box for name in people for box in (address(name), recipient(name), client(name))]
-        self.sandbox = Sandbox(home, mailboxes=dict.fromkeys(boxes, PASSWORD))
+        self.gate = Gate([], random.Random(f"{seed} gate"))
+        signing_in = tuple(address(name) for name in people if signs_in(name))
+        self.office = Office(signing_in, f"{self.gate.url}/oauth/microsoft/callback")
+        passwords = {box: PASSWORD for box in boxes if box not in signing_in}
+        self.sandbox = self.office.sandbox = Sandbox(home, mailboxes=passwords, tokens=self.office.identity)
         self.postgres = Embedded(home / "postgres")
-        *ports, door_port = _free_ports(3)
-        self.gate = Gate(ports, random.Random(f"{seed} gate"))
-        self._ports = ports
-        self.door_port = door_port if door else 0
+        self.doorway = Gate([], random.Random(f"{seed} doorway"))
+        self.door_port = self.doorway.port if door else 0
+        self.broker, self.desk = broker, desk
+        self.network = Network()
+        self.machines = [Machine(number) for number in range(machines)]
         self.keys: dict[str, str] = {}
         self.children: list[Child] = []
         self._supervisor = threading.Thread(target=self._supervise, name="supervisor")
@@ -174,8 +207,13 @@ class Installation:
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
             stack.enter_context(patch.object(mail, "FOLDER_MESSAGES", KEPT))
-            for part in (self.postgres, self.sandbox, self.twilio, self.gate):
+            for part in (self.postgres, self.sandbox, self.twilio, self.gate, self.doorway, self.network, self.office):
                 stack.enter_context(part)
+            for more in (self.broker, self.desk):
+                if more is not None:
+                    stack.enter_context(more)
+            if self.desk is not None:
+                self.desk.slack.events_url = f"{self.gate.url}/slack/events"
             stack.callback(self._kill_all)
             self.twilio.webhook_url = f"{self.gate.url}/whatsapp#rc=3&rp=all"
             migrated(self.postgres.url)
@@ -183,7 +221,7 @@ class Installation:
             self.parts: Parts = join(load(self.environment), self.postgres.url)
             stack.callback(self.parts.close)
             self.invitation = self._invitation()
-            self.children = self._made()
+            self._make_children()
             self._supervisor.start()
             stack.callback(self._stop_supervisor)
             self.wait_until_ready()
@@ -198,7 +236,7 @@ class Installation:
     def settle_in(self, number: str, name: str) -> None:
         """A member with a mailbox that works, who has not written yet."""
         parts, now, mine = self.parts, self.parts.clock.now(), address(name)
-        account = Account(mine, mine, Server(self.sandbox.host, self.sandbox.ports["smtps"], "tls"))
+        account = self._account(name)
         with parts.engine.begin() as db:
             people_store.add_contact(
                 db, channel="whatsapp", address=number, external_id=None, name=name, language="en", at=now
@@ -206,22 +244,39 @@ class Installation:
             (contact,) = people_store.find_contact(db, number)
             member = people_store.add_member(db, contact.id, self._agency, name, "member", now)
             people_store.act_for(db, contact.id, member, "en")
-            secret = parts.safe.put(
-                db, Secret(PASSWORD), kind="mailbox.password", owner=contact.id, use=use_of(account), now=now
-            )
             values = {
                 "address": mine, "user_name": mine, "host": account.server.host, "port": account.server.port,
-                "security": "tls", "secret_id": secret, "state": "works", "since": now,
+                "security": account.server.security, "secret_id": self._secret(db, name, contact.id),
+                "state": "works", "since": now,
             }  # fmt: skip
             mailboxes.save(db, member, values)
             if self.door_port:
                 self.keys[name] = self._key(db, member)
 
+    def _account(self, name: str) -> Account:
+        mine = address(name)
+        if signs_in(name):
+            return self.office.account(mine)
+        return Account(mine, mine, Server(self.sandbox.host, self.sandbox.ports["smtps"], "tls"))
+
+    def _secret(self, db: Connection, name: str, owner: UUID) -> UUID:
+        parts, account = self.parts, self._account(name)
+        if signs_in(name):
+            return self.office.secret(parts, db, owner, account)
+        return parts.safe.put(
+            db, Secret(PASSWORD), kind="mailbox.password", owner=owner, use=use_of(account), now=parts.clock.now()
+        )
+
     # --- processes ---
 
     def of(self, kind: Kind) -> list[Child]:
-        """The processes of a kind."""
-        return [child for child in self.children if child.kind == kind]
+        """The processes of a kind, on machines that run."""
+        return [
+            child
+            for machine in self.machines
+            for child in machine.children
+            if child.kind == kind and not machine.is_away
+        ]
 
     def calm_down(self) -> None:
         """Kill everything once more; what starts now lives."""
@@ -232,11 +287,11 @@ class Installation:
         self.wait_until_ready()
 
     def wait_until_ready(self) -> None:
-        """Until both web processes answer, and somebody listens at the door. Raises TimeoutError."""
-        for port in self._ports:
-            wait_until(partial(_is_ready, port), READY_SECONDS, f"web to answer\n{self.last_lines()}")
-        if self.door_port:
-            wait_until(partial(_is_open, self.door_port), READY_SECONDS, f"the door\n{self.last_lines()}")
+        """Until all web processes answer, and somebody listens at each door. Raises TimeoutError."""
+        for child in self.of("web"):
+            wait_until(partial(_is_ready, child.port), READY_SECONDS, f"{child.name} to answer\n{self.last_lines()}")
+        for child in self.of("door"):
+            wait_until(partial(_is_open, child.port), READY_SECONDS, f"{child.name}\n{self.last_lines()}")
 
     def unfinished(self) -> int:
         """How many promises are not kept yet, but for those that wait for their time."""
@@ -272,6 +327,13 @@ class Installation:
             f"--- {log.name}\n{log.read_text(errors='replace')[-2000:]}" for log in self.home.glob("*.log")
         )
 
+    def at_work(self) -> list[Machine]:
+        """The machines on which a promise is performed just now, as the journals tell it."""
+        held = {tuple(line.split()[:3]) for line in self.written(CLAIMS)}
+        held -= {tuple(line.split()[:3]) for line in self.written(RESULTS)}
+        busy = {int(process) for process, *_ in held}
+        return [machine for machine in self.machines if busy & machine.processes]
+
     # --- inside ---
 
     def _settings(self) -> dict[str, str]:
@@ -296,19 +358,24 @@ class Installation:
             "MAILS_PER_HOUR": "30",
             "LOG_FORMAT": "json",
             JOURNALS: str(self.home),
+            **self.office.settings(),
+            **(self.desk.settings() if self.desk is not None else {}),
+            **({"BROKER_URL": self.broker.url} if self.broker is not None else {}),
         }
 
     def _table(self) -> Path:
-        smtp, imap = (
-            {"host": self.sandbox.host, "port": self.sandbox.ports[name], "security": "tls"}
-            for name in ("smtps", "imaps")
+        smtp, submission, imap = (
+            {"host": self.sandbox.host, "port": self.sandbox.ports[name], "security": security}
+            for name, security in (("smtps", "tls"), ("submission", "starttls"), ("imaps", "tls"))
         )
+        today = datetime.now(UTC).date()
         row = {
             "id": "sandbox", "family": "sandbox", "name": "Sandbox Mail", "domains": [DOMAIN], "servers": [smtp],
-            "imap": [imap], "sent_copy": "never", "checked": datetime.now(UTC).date(),
+            "imap": [imap], "sent_copy": "never", "checked": today,
         }  # fmt: skip
+        office = {**PROVIDER, "servers": [submission], "imap": [imap], "checked": today}
         file = self.home / "providers.yaml"
-        file.write_text(yaml.safe_dump({"providers": [row]}))
+        file.write_text(yaml.safe_dump({"providers": [row, office]}))
         return file
 
     def _invitation(self) -> str:
@@ -317,15 +384,68 @@ class Installation:
         code = commands.invite(self.parts, AGENCY, "member", "", commands.MAX_USES)["code"]
         return sentence("invitation.text", "en", code=str(code))
 
-    def _made(self) -> list[Child]:
-        settings = [load({**self.environment, "PORT": str(port)}) for port in self._ports]
-        webs = [Child("web", f"web-{n}", web_command(one)[2:]) for n, one in enumerate(settings)]
-        doors = [Child("door", "door", ["bot", "door"], self._door_settings())] if self.door_port else []
-        return [*webs, *(Child("worker", f"worker-{n}", ["bot", "worker"]) for n in range(2)), *doors]
+    def _make_children(self) -> None:
+        """One machine has two of web and worker, so that there is always somebody left."""
+        machines, has_doors = self.machines, bool(self.door_port)
+        if len(machines) == 1:
+            kinds = ["web", "web", "worker", "worker", "door"]
+            machines[0].children = self._made([kind for kind in kinds if has_doors or kind != "door"], {}, "")
+        else:
+            for machine in machines:
+                self._lay_wires(machine)
+                kinds = [kind for kind in kinds_at(machine.number, len(machines)) if has_doors or kind != "door"]
+                machine.children = self._made(kinds, machine.settings, f"{machine.name}-")
+        self.children = [child for machine in machines for child in machine.children]
+        self.gate.lead_to(self._ways_to("web"))
+        self.doorway.lead_to(self._ways_to("door"))
 
-    def _door_settings(self) -> dict[str, str]:
+    def _made(self, kinds: Sequence[str], settings: Mapping[str, str], prefix: str) -> list[Child]:
+        made: list[Child] = []
+        for number, kind in enumerate(kinds):
+            (port,) = _free_ports(1)
+            name = f"{prefix}{kind}-{number}"
+            if kind == "web":
+                command = web_command(load({**self.environment, "PORT": str(port)}))[2:]
+                made.append(Child("web", name, command, settings, port))
+            elif kind == "door":
+                made.append(Child("door", name, ["bot", "door"], {**settings, **self._door_settings(port)}, port))
+            else:
+                made.append(Child("worker", name, ["bot", "worker"], settings))
+        return made
+
+    def _lay_wires(self, machine: Machine) -> None:
+        """To all that the machine reaches elsewhere; the mail server has its own name and ports there, too."""
+        machine.cable, here = self.network.cable(), machine.address
+        lay = machine.cable.lay
+        for port in self.sandbox.ports.values():
+            lay(("127.0.0.1", port), here, port)
+        database = make_url(self.postgres.url)
+        socket_path = f"{database.query['host']}/{SOCKET}"
+        machine.settings = {
+            HERE: here,
+            "DATA_DIR": str(self.home / machine.name),
+            "DATABASE_URL": str(database.set(query={}, host=here, port=lay(socket_path, here))),
+            "TWILIO_API_URL": f"http://127.0.0.1:{lay(_place(self.twilio.url))}",
+        }
+        if self.desk is not None:
+            machine.settings["SLACK_API_URL"] = f"http://127.0.0.1:{lay(_place(self.desk.slack.url))}/api"
+        if self.broker is not None:
+            url = urlsplit(self.broker.url)
+            port = lay(_place(self.broker.url), here)
+            machine.settings["BROKER_URL"] = self.broker.url.replace(url.netloc, f"guest:guest@{here}:{port}")
+
+    def _ways_to(self, kind: Kind) -> list[int]:
+        """The ports at which processes of a kind are reached: over their machine's cable, if it has one."""
+        return [
+            machine.cable.lay(("127.0.0.1", child.port)) if machine.cable is not None else child.port
+            for machine in self.machines
+            for child in machine.children
+            if child.kind == kind
+        ]
+
+    def _door_settings(self, port: int) -> dict[str, str]:
         """For the door alone: were the others told of it, people would be offered its keys in the chat."""
-        return door_settings(self.sandbox) | {"DOOR_PORT": str(self.door_port)}
+        return door_settings(self.sandbox) | {"DOOR_PORT": str(port)}
 
     def _key(self, db: Connection, member: UUID) -> str:
         """With this a member's program signs in at the door."""
@@ -337,15 +457,16 @@ class Installation:
 
     def _supervise(self) -> None:
         while not self._over.wait(LOOK_SECONDS):
-            for child in self.children:
-                if child.process is None or child.process.poll() is not None:
-                    self._start_again(child)
+            for machine in self.machines:
+                for child in machine.children:
+                    if not machine.is_away and (child.process is None or child.process.poll() is not None):
+                        self._start_again(child, machine)
 
-    def _start_again(self, child: Child) -> None:
+    def _start_again(self, child: Child, machine: Machine) -> None:
         if child.process is not None:
             child.deaths += 1
             status, lived = child.process.returncode, time.monotonic() - child.started
-            if status not in {-signal.SIGKILL, NO_START} and lived > EARLY:
+            if status not in {-signal.SIGKILL, NO_START} and lived > (EARLY_WHERE_CUT if machine.absences else EARLY):
                 child.complaints.append(f"{child.name} ended by itself with {status} after {lived:.0f} s")
         child.frozen, child.started = False, time.monotonic()
         with (self.home / f"{child.name}.log").open("ab") as log:
@@ -377,9 +498,16 @@ class Installation:
                 child.process.wait()
 
 
+def _place(url: str) -> tuple[str, int]:
+    parts = urlsplit(url)
+    assert parts.hostname is not None
+    assert parts.port is not None
+    return parts.hostname, parts.port
+
+
 def address(name: str) -> str:
     """The address that somebody writes from."""
-    return f"{name}@{DOMAIN}"
+    return f"{name}@{OFFICE if signs_in(name) else DOMAIN}"
 
 
 def recipient(name: str) -> str:

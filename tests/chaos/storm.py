@@ -10,17 +10,22 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from tests.chaos.inside import LEASES
+from tests.chaos.inside import HOLD
+from tests.chaos.installation import LOOK_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.chaos.installation import Installation
+    from tests.chaos.machines import Machine
+    from tests.chaos.points import Kind
 
 PAUSE = (0.3, 2.0)  # seconds between two disasters
 BUSY_SECONDS = 2.0  # until somebody works
 MESSAGES = "/Messages"
 MAIL_FAULTS = ("greylist", "auth_down", "hang", "dropped")
+AWAY_BEYOND_HOLD = (3.0, 9.0)  # seconds: long enough that others have taken over when a machine comes back
+BROKER_AWAY = (0.0, 5.0)  # seconds
 CALLBACKS: tuple[tuple[str, ...], ...] = (("sent", "delivered"), ("delivered", "sent"), ("sent", "sent"), ())
 
 
@@ -35,6 +40,8 @@ class Storm(threading.Thread):
         self._chance = random.Random(f"{seed} storm")
         self._over = threading.Event()
         self._thaw_at = 0.0
+        self._back_at = 0.0
+        self._first: list[Callable[[], None]] = []  # each storm of its kind has these, however short it is
         self._table: dict[Callable[[], None], int] = {
             self._kill_worker: 2,
             self._kill_web: 2,
@@ -51,20 +58,31 @@ class Storm(threading.Thread):
             self._other_callbacks: 2,
             self._lose_contents: 2,
         }
+        if len(world.machines) > 1:
+            self._table |= {self._machine_vanishes: 4, self._machine_is_cut_off: 4}
+            self._first.append(self._machine_vanishes)
+        if world.broker is not None:
+            self._table |= {self._broker_dies: 2}
+            self._first.append(self._broker_dies)
 
     def run(self) -> None:
         """Disasters until told to stop; then fair weather."""
         try:
             while not self._over.wait(self._chance.uniform(*PAUSE)):
-                (disaster,) = self._chance.choices(list(self._table), list(self._table.values()))
+                disaster = self._first.pop(0) if self._first else self._any()
                 name = disaster.__name__.strip("_")
                 self.disasters[name] = self.disasters.get(name, 0) + 1
                 disaster()
                 self._thaw_if_due()
+                self._reunite_if_due()
         except Exception as error:  # noqa: BLE001 - told by whoever waits for this thread
             self.failed = error
         finally:
             self._calm()
+
+    def _any(self) -> Callable[[], None]:
+        (disaster,) = self._chance.choices(list(self._table), list(self._table.values()))
+        return disaster
 
     def stop(self) -> list[str]:
         """End the storm; returns when it is fair weather, with what could not be done, in words."""
@@ -80,24 +98,67 @@ class Storm(threading.Thread):
         twilio.statuses = CALLBACKS[0]
         self._world.gate.swallow_answers(0)
         self._world.sandbox.refuse(None)
+        for machine in self._world.machines:
+            machine.come_back()
+
+    # --- machines ---
+
+    def _machine_vanishes(self) -> None:
+        if machine := self._one_to_go():
+            machine.vanish()
+
+    def _machine_is_cut_off(self) -> None:
+        """Sometimes nobody is told: what is said is heard of no more, or only much later."""
+        if machine := self._one_to_go():
+            machine.drift_away(silently=self._chance.random() < 0.7)
+
+    def _one_to_go(self) -> Machine | None:
+        """In the middle of its work, if any works; one at a time, so that others are left."""
+        world = self._world
+        if not all(machine.is_there for machine in world.machines):
+            return None
+        end = time.monotonic() + BUSY_SECONDS
+        while not (busy := world.at_work()) and time.monotonic() < end:
+            self._over.wait(LOOK_SECONDS)
+        self._back_at = time.monotonic() + HOLD + self._chance.uniform(*AWAY_BEYOND_HOLD)
+        return self._chance.choice(busy or world.machines)
+
+    def _reunite_if_due(self) -> None:
+        if time.monotonic() > self._back_at:
+            for machine in self._world.machines:
+                machine.come_back(forget=self._chance.random() < 0.5)
+
+    # --- the broker ---
+
+    def _broker_dies(self) -> None:
+        broker = self._world.broker
+        assert broker is not None
+        broker.kill()
+        self._over.wait(self._chance.uniform(*BROKER_AWAY))
+        broker.start()
 
     # --- processes ---
 
     def _kill_worker(self) -> None:
-        self._chance.choice(self._world.of("worker")).kill()
+        self._kill("worker")
 
     def _kill_web(self) -> None:
-        self._chance.choice(self._world.of("web")).kill()
+        self._kill("web")
 
     def _kill_door(self) -> None:
-        self._chance.choice(self._world.of("door")).kill()
+        self._kill("door")
+
+    def _kill(self, kind: Kind) -> None:
+        if there := self._world.of(kind):
+            self._chance.choice(there).kill()
 
     def _freeze_worker(self) -> None:
         """In the middle of its work, longer than any lease: it comes back when others have done that."""
-        if not any(child.frozen for child in self._world.children):
+        workers = self._world.of("worker")
+        if workers and not any(child.frozen for child in self._world.children):
             self._wait_for_work()
-            self._chance.choice(self._world.of("worker")).freeze()
-            self._thaw_at = time.monotonic() + max(LEASES.values()) + self._chance.uniform(1, 3)
+            self._chance.choice(workers).freeze()
+            self._thaw_at = time.monotonic() + HOLD + self._chance.uniform(1, 3)
 
     def _wait_for_work(self) -> None:
         lane = self._chance.choice(("speak", "speak", "mail"))
