@@ -22,6 +22,7 @@ from tests.chaos.installation import Shown, address, client, recipient
 from tests.chaos.people import Crowd
 from tests.chaos.points import POINTS
 from tests.chaos.post import Letter
+from tests.rabbit import SERVER
 
 ROOT = Path(__file__).parent.parent
 ANA, BRUNO = "+15550100001", "+15550100002"
@@ -298,12 +299,28 @@ def _functions(module):
     return {f"{stem}.{name}" for name in [*names, *(name for one in classes for name in vars(one))]}
 
 
+def stormed(*options):
+    """What a run of its own says: its result, its status, its words. All stand in this file: two at once are refused."""
+    command = [sys.executable, "-m", "tests.chaos", *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False, timeout=280)
+    return json.loads(done.stdout.decode().splitlines()[-1]), done.returncode, done.stderr.decode()
+
+
 @pytest.mark.timeout(300)
 def test_whatever_dies_nothing_is_lost_doubled_or_out_of_order():
-    command = [sys.executable, "-m", "tests.chaos", "--seed", "11", "--seconds", "12", "--people", "6"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False, timeout=280)
-    told = done.stderr.decode()
-    result = json.loads(done.stdout.decode().splitlines()[-1])
+    result, status, told = stormed("--seed", "11", "--seconds", "12", "--people", "6")
     assert list(result) == ["seed", *audit(CLEAN).counts()]
-    assert (result["lost"], result["doubled"], result["out_of_order"], done.returncode) == (0, 0, 0, 0), told
+    assert (result["lost"], result["doubled"], result["out_of_order"], status) == (0, 0, 0, 0), told
     assert min(result["messages"], result["turns"], result["replies"]) > 10, told
+
+
+@pytest.mark.timeout(300)
+def test_whichever_machine_goes_nothing_is_lost_doubled_out_of_order_or_late():
+    """Its first disasters are always that a machine vanishes, and that the broker dies where one is installed."""
+    more = ["--broker"] if SERVER.exists() else []
+    few = ("--seed", "12", "--seconds", "8", "--people", "4")
+    result, status, told = stormed(*few, "--machines", "3", "--desk", *more)
+    assert [result[name] for name in ("lost", "doubled", "out_of_order", "late")] == [0, 0, 0, 0], told
+    assert status == 0, told
+    assert "machine_vanishes" in told
+    assert ("broker_dies" in told) == bool(more)

@@ -1,14 +1,10 @@
-"""The storm on several machines: its parts do what they say, its audit finds late take-overs, and a short run."""
+"""The storm on several machines: its parts do what they say, and its audit finds late take-overs."""
 
-import json
 import socket
-import subprocess
-import sys
 import threading
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -22,10 +18,8 @@ from bot.worker import GRACE, LOOK
 from tests.chaos.audit import TAKE_OVER_SECONDS, audit
 from tests.chaos.desk import Line
 from tests.chaos.machines import Absence, Claim, Machine, Network, TakeOver, kinds_at, take_overs
-from tests.rabbit import SERVER
 from tests.test_chaos import ANA, BRUNO, CLEAN, kept, shown
 
-ROOT = Path(__file__).parent.parent
 WAIT = 10.0
 DEAD, ALIVE = 11, 22  # processes
 GONE = [Absence("machine-1", 100.0, frozenset({DEAD}))]
@@ -296,17 +290,3 @@ def test_without_rabbitmq_the_storm_says_in_one_sentence_what_is_missing(monkeyp
     monkeypatch.setattr(command, "SERVER", tmp_path / "nothing")
     assert command.main(["--broker"]) == 2
     assert capsys.readouterr().err == "--broker needs RabbitMQ, which is not installed: run `make world`.\n"
-
-
-@pytest.mark.timeout(300)
-def test_whichever_machine_goes_nothing_is_lost_doubled_out_of_order_or_late():
-    """Its first disasters are always that a machine vanishes, and that the broker dies where one is installed."""
-    more = ["--broker"] if SERVER.exists() else []
-    storm = [sys.executable, "-m", "tests.chaos", "--seed", "12", "--seconds", "8", "--people", "4", "--desk"]
-    done = subprocess.run([*storm, "--machines", "3", *more], cwd=ROOT, capture_output=True, check=False, timeout=280)
-    told = done.stderr.decode()
-    result = json.loads(done.stdout.decode().splitlines()[-1])
-    assert [result[name] for name in ("lost", "doubled", "out_of_order", "late")] == [0, 0, 0, 0], told
-    assert done.returncode == 0, told
-    assert "machine_vanishes" in told
-    assert ("broker_dies" in told) == bool(more)
