@@ -300,7 +300,7 @@ def _functions(module):
 
 
 def stormed(*options):
-    """What a run of its own says: its result, its status, its words. All stand in this file: two at once are refused."""
+    """A run of its own: its result, status and words. All stand in this file: two at once are refused."""
     command = [sys.executable, "-m", "tests.chaos", *options]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False, timeout=280)
     return json.loads(done.stdout.decode().splitlines()[-1]), done.returncode, done.stderr.decode()
