@@ -206,8 +206,8 @@ def _towards_the_server(state: State, event: Event, facts: Facts) -> Step:
             return Finding(meant), [Discover(meant, sure=True)]
         case Suggesting(typed), Chose("no"):
             return Finding(typed), [Discover(typed, sure=True)]
-        case Suggesting(), Said(text) if another := _another(text, ""):
-            return Finding(another), [Discover(another)]
+        case Suggesting(), Said(text) if (right := read_address(text)) is not None:
+            return Finding(right), [Discover(right)]
         case Hosting(about), Chose("unknown"):
             return _ask_around(about)
         case Hosting(about), Chose(name):
@@ -218,9 +218,15 @@ def _towards_the_server(state: State, event: Event, facts: Facts) -> Step:
 
 
 def _another(text: str, about: str) -> str:
-    """Another address where a server was asked for: the one before had a slip in it, which is why nobody knew it."""
+    """The address once more where a server was asked for: in the first one was a slip, which is why nobody knew it.
+
+    One half stays in a slip; what differs in both is a server's name with an @ in it, or somebody else's address.
+    """
     found = read_address(text)
-    return found if found is not None and found.lower() != about.lower() else ""
+    if found is None:
+        return ""
+    (name, _, domain), (name_before, _, domain_before) = (one.lower().rpartition("@") for one in (found, about))
+    return found if (name == name_before) != (domain == domain_before) else ""
 
 
 def _ask_around(about: str) -> tuple[State, list[Effect]]:

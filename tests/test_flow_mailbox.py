@@ -259,6 +259,11 @@ STORY = {
         Said("ana@agencia.test"),
         (Finding("ana@agencia.test"), [Discover("ana@agencia.test")]),
     ),
+    "a server's name with an @ in it is no other address": (
+        AT_HOST,
+        Said("smtp@mail.agency.test"),
+        Declined("mailbox.address_instead_of_server"),
+    ),
     "the same address instead of a host, in whatever letters": (
         AT_HOST,
         Said(ADDRESS.upper()),
