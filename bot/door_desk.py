@@ -9,6 +9,7 @@ would have it sent again; it is looked for, and its person is told.
 import re
 import unicodedata
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -54,6 +55,7 @@ LEASE = timedelta(seconds=180)
 SLOWED = (2.0, 30.0)  # seconds that a wrong key waits for its answer: at first, and where there were too many
 REST = timedelta(minutes=15)  # after a refused password or token nothing signs in with it again for so long
 MAX_PERSON = 320
+A_MOMENT = 3.0  # seconds that a guest waits for our database where nothing depends on it
 LEAVE = 1.0  # seconds for the good-bye of a connection that is given up
 _TOLD = re.compile(r"(?:^|: )([45]\d\d)[ -](?:([45]\.\d{1,3}\.\d{1,3})\b)?")
 _PASSED_ON = frozenset({450, 451, 452, 550, 551, 552, 553, 554})  # of what a server says after MAIL, RCPT or DATA
@@ -200,7 +202,7 @@ class DoorDesk:
             closed = self._closed(row, guest)
             if row is None or closed is not None:
                 return closed or self._gone(guest)
-            once = Once(row.mailbox_id, digest, letter.own_id)
+            once = Once(digest, letter.own_id)
             if row.before_id is not None and row.before_came > now - once.kept:
                 return self._said_before(guest, row, now)
             limited = self._limited(guest, row, now)
@@ -285,13 +287,24 @@ class DoorDesk:
     # --- what is noted ---
 
     def _note_handing(self, mail: _Going) -> None:
-        """Before the last byte leaves: from here on nobody hands this mail over again. Raises Known."""
+        """Before the last byte leaves: from here on nobody hands this mail over again. Raises Known, DatabaseDown."""
+        try:
+            mail.note["promise"] = self._begun(mail)
+        except DatabaseDown:  # it may stand there all the same, and would be told as unknown
+            with suppress(*DatabaseDown):
+                insist(partial(self._taken_back, mail), A_MOMENT)
+            raise
+
+    def _begun(self, mail: _Going) -> int:
         now = self._tools.clock.now()
         with reading(self._tools.engine) as db:
             if mail.row.before_id is not None:
-                door_mails.forget(db, mail.once)  # its time is over
-            promise = door_mails.begin(db, mail.mail_id, self._values(mail, now), mail.once, now + LEASE)
-        mail.note["promise"] = promise
+                door_mails.forget(db, mail.row.before_id)  # its time is over
+            return door_mails.begin(db, mail.mail_id, self._values(mail, now), mail.once, now + LEASE)
+
+    def _taken_back(self, mail: _Going) -> None:
+        with reading(self._tools.engine) as db:
+            door_mails.take_back(db, mail.mail_id)
 
     def _values(self, mail: _Going, now: datetime) -> dict[str, Any]:
         return {
@@ -333,7 +346,7 @@ class DoorDesk:
             if mail.note:
                 mailboxes.move_mail(db, mail.mail_id, to="refused", of=("handing",), reply=outcome.raw, at=now)
                 promises.cancel(db, mail.note["promise"])
-                door_mails.forget(db, mail.once)
+                door_mails.forget(db, mail.mail_id)
             else:
                 values = {**self._values(mail, now), "state": "refused", "reply": outcome.raw[:500]}
                 mailboxes.add_mail(db, mail.mail_id, values)

@@ -65,14 +65,14 @@ def identity(held: Held) -> Identity:
 def _last_look(tools: Tools, promise: Promise, by: str) -> None:
     """Half of our time must be left when we begin to speak: nobody else begins before all of it is over.
 
-    And the one who speaks must still have the word.
+    And the one who speaks must still have the word. The time is looked at last: a process may freeze over the question.
     """
-    left: timedelta = promise.leased_until - tools.clock.now()
-    if left < LEASES[promise.lane] / 2:
-        raise StoodStillError
     held = look(tools, promise)
     if held is None or held.owner != by:
         raise TakenOverError
+    left: timedelta = promise.leased_until - tools.clock.now()
+    if left < LEASES[promise.lane] / 2:
+        raise StoodStillError
 
 
 def _already_said(

@@ -17,14 +17,15 @@ import pytest
 import bot
 from flows.speech import sentence
 from tests.chaos.audit import Evidence, Found, Kept, Mailed, audit
-from tests.chaos.installation import Shown, address, recipient
+from tests.chaos.guests import SILENCE, HandedIn
+from tests.chaos.installation import Shown, address, client, recipient
 from tests.chaos.people import Crowd
 from tests.chaos.points import POINTS
 from tests.chaos.post import Letter
 
 ROOT = Path(__file__).parent.parent
 ANA, BRUNO = "+15550100001", "+15550100002"
-BOX, MINE = recipient("ana1"), address("ana1")
+BOX, MINE, CLIENT = recipient("ana1"), address("ana1"), client("ana1")
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 LATER = NOON + timedelta(seconds=1)
 
@@ -74,6 +75,34 @@ def with_copy(state, *copies, told_missing=False):
     words = [told("news.copy_missing", 5)] if told_missing else []
     promises = [*CLEAN.promises, *[kept(5)][:told_missing]]
     return replace(CLEAN, mails=mails, copies=list(copies), shown=[*CLEAN.shown, *words], promises=promises)
+
+
+SURE, AGAIN, UNSURE, PUT_OFF = (
+    f"{code} {sentence(f'door_reply.{name}', 'en')}"
+    for code, name in ((250, "accepted"), (250, "before"), (250, "unknown"), (451, "under_way"))
+)
+NO = "550 5.1.1 Nobody of that name."
+OFFER = Found(CLIENT, "offer-ana1-0", "Offer ana1-0")
+
+
+def at_door(*states, arrived=1, replies=(SURE,), told_unknown=0, copies=None, left=()):
+    """Beside all else: a mail that came in at the door, as we know each try of it, and what its program heard."""
+    rows = [
+        Mailed(OFFER.marker, ANA, state, (CLIENT,), MINE, "appended" if state == "accepted" else "", at_door=True)
+        for state in states
+    ]
+    filed = states.count("accepted") if copies is None else copies
+    news = range(10, 10 + told_unknown)
+    return replace(
+        CLEAN,
+        handed=[HandedIn(ANA, OFFER.subject, replies=list(replies))],
+        mails=[*CLEAN.mails, *rows],
+        found=[*CLEAN.found, *[OFFER] * arrived],
+        copies=[*CLEAN.copies, *[replace(OFFER, box=MINE)] * filed],
+        promises=[*CLEAN.promises, *(kept(number) for number in news)],
+        shown=[*CLEAN.shown, *(told("news.door_unknown", number) for number in news)],
+        left=left,
+    )
 
 
 def test_an_installation_that_kept_everything_has_no_findings():
@@ -130,6 +159,57 @@ def test_every_broken_promise_is_found(evidence, lost, doubled, out_of_order):
 @pytest.mark.parametrize("found", [[], CLEAN.found], ids=["not there", "there"])
 def test_an_unknown_mail_may_have_arrived_or_not(found):
     assert audit(with_mail("unknown", *found, name="news.mail_unknown")).clean
+
+
+@pytest.mark.parametrize(
+    ("evidence", "lost", "doubled"),
+    [
+        pytest.param(at_door("accepted", arrived=2), 0, 2, id="sent twice"),
+        pytest.param(at_door("unknown", arrived=2, replies=[SILENCE], told_unknown=1), 0, 2, id="unknown, sent twice"),
+        pytest.param(at_door("accepted", "accepted", arrived=2, copies=2), 0, 2, id="noted twice and sent twice"),
+        pytest.param(at_door("accepted", arrived=0), 2, 0, id="a sure yes, and nowhere"),
+        pytest.param(at_door(arrived=0), 1, 0, id="a sure yes, nowhere, and not known to us"),
+        pytest.param(at_door("unknown", arrived=0, told_unknown=1), 1, 0, id="a sure yes, nowhere, and unknown"),
+        pytest.param(at_door(arrived=0, replies=[UNSURE]), 1, 0, id="a yes, nowhere, and not known to us"),
+        pytest.param(at_door("unknown", arrived=1, replies=[UNSURE]), 1, 0, id="unknown and not told"),
+        pytest.param(at_door("unknown", replies=[UNSURE], told_unknown=2), 0, 1, id="unknown and told twice"),
+        pytest.param(at_door("accepted", told_unknown=1), 0, 1, id="accepted and told as unknown"),
+        pytest.param(at_door("handing", arrived=0, replies=[SILENCE]), 1, 0, id="still on its way"),
+        pytest.param(at_door("handing", replies=[SILENCE]), 1, 1, id="still on its way, and there"),
+        pytest.param(at_door("refused", replies=[NO]), 0, 2, id="refused and there"),
+        pytest.param(at_door("accepted", replies=[PUT_OFF]), 0, 1, id="put off and there"),
+        pytest.param(at_door(replies=[SILENCE]), 0, 1, id="there and not known to us"),
+        pytest.param(at_door("accepted", copies=0), 1, 0, id="without its copy"),
+        pytest.param(at_door("accepted", copies=2), 0, 1, id="with two copies"),
+        pytest.param(at_door("accepted", left=["1 sealed mails"]), 1, 0, id="its words lie still there"),
+    ],
+)
+def test_every_broken_promise_of_the_door_is_found(evidence, lost, doubled):
+    report = audit(evidence)
+    assert [len(report.lost), len(report.doubled), len(report.out_of_order)] == [lost, doubled, 0], report
+
+
+@pytest.mark.parametrize(
+    "evidence",
+    [
+        pytest.param(at_door("accepted"), id="accepted"),
+        pytest.param(at_door("accepted", replies=[SILENCE, AGAIN]), id="accepted, and heard at the second try"),
+        pytest.param(at_door("accepted", replies=[SILENCE]), id="accepted, and never heard"),
+        pytest.param(at_door("refused", "refused", "accepted"), id="refused twice before it was accepted"),
+        pytest.param(at_door("refused", arrived=0, replies=[NO]), id="refused"),
+        pytest.param(at_door(arrived=0, replies=[SILENCE]), id="died before it was noted, and never came again"),
+        pytest.param(at_door("unknown", replies=[SILENCE, PUT_OFF, UNSURE], told_unknown=1), id="unknown and there"),
+        pytest.param(at_door("unknown", arrived=0, replies=[UNSURE], told_unknown=1), id="unknown and not there"),
+    ],
+)
+def test_a_mail_at_the_door_may_end_in_each_of_these_ways(evidence):
+    assert audit(evidence).clean, audit(evidence)
+
+
+def test_of_a_missing_copy_at_the_door_people_need_not_hear():
+    copied = at_door("accepted", copies=0)
+    mails = [replace(one, copy="failed") if one.at_door else one for one in copied.mails]
+    assert audit(replace(copied, mails=mails)).clean
 
 
 def test_a_missing_copy_that_was_told_is_no_finding():
@@ -195,7 +275,7 @@ def test_every_named_point_is_a_function_of_the_product():
     known = set()
     for module in pkgutil.iter_modules(bot.__path__, "bot."):
         known |= _functions(module.name)
-    known |= _functions("bot.web.pages")
+    known |= _functions("bot.web.pages") | _functions("bot.mail.wire.smtp")
     assert {function for table in POINTS.values() for function in table} <= known
 
 

@@ -301,6 +301,46 @@ def test_without_a_message_id_the_same_bytes_may_come_again_later(door_inside):
     assert len(kit.server.messages) == 2
 
 
+def test_of_two_who_bring_a_mail_anew_at_once_when_its_time_is_over_one_sends_it(door_inside):
+    """Both have seen that it is known no more; whoever comes second must not forget what the first has noted."""
+    bare, meanwhile, heard = raw(f"From: {ADDRESS}"), [], []
+
+    def data(conversation):
+        if meanwhile:
+            meanwhile.pop()()
+        conversation.say("354 go on")
+        conversation.server.messages.append(conversation.until(b"\r\n.\r\n")[:-3])
+        conversation.say("250 2.0.0 Ok")
+
+    kit, one = door_inside(data=data)
+    handed_in(one, bare)
+    kit.clock.move(minutes=11)
+    meanwhile.append(lambda: heard.append(handed_in(guest(kit), bare)[0]))
+    heard.append(handed_in(one, bare)[0])
+    assert heard == [250, 451]
+    assert len(kit.server.messages) == 2
+
+
+def test_a_mail_that_did_not_leave_because_our_database_was_away_is_not_unknown(door_inside, monkeypatch):
+    """PostgreSQL has noted it, and we never heard of that."""
+    kit, one = door_inside()
+    begin = door_mails.begin
+
+    def unheard(*arguments):
+        begin(*arguments)
+        raise OperationalError("insert", {}, Exception("the connection broke"))
+
+    with monkeypatch.context() as broken:
+        broken.setattr(door_mails, "begin", unheard)
+        assert handed_in(one)[0] == 451
+    assert (states(kit), kit.server.messages) == ([], [])
+    assert handed_in(one)[0] == 250
+    kit.clock.time += LEASE
+    kit.work()
+    assert states(kit) == ["accepted"]
+    assert not [body for body in kit.bodies() if "may or may not" in body]
+
+
 UNKNOWNS = [CLOSE, RESET, SILENT, lambda conversation: conversation.say("999 what")]
 
 

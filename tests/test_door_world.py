@@ -3,33 +3,26 @@
 import json
 import os
 import shutil
-import smtplib
-import ssl
 import subprocess
 import threading
 import time
-from datetime import date, timedelta
+from datetime import timedelta
 
 import pytest
-import yaml
 from sqlalchemy import select
 
-from bot import hands
-from bot.app import create_worker
-from bot.store import promises, tables
+from bot.store import tables
 from bot.store.engine import reading
 from bot.store.promises import DOOR_MAIL, FILE_COPY
 from tests import node
 from tests.botkit import eventually
 from tests.dns_server import DnsServer
-from tests.doorhouse import DoorHouse
-from tests.doorway import HOST, raw
+from tests.doorhouse import ANA, BRUNO, PASSWORDS, DoorHouse, before, client, kept, message, states
+from tests.doorway import HOST
 from tests.faulty_smtp import SILENT, FaultySMTP
 from tests.mailservers import LOOPBACK, started_mail_servers
 
 pytestmark = pytest.mark.world
-ANA, BRUNO = "ana@agencia.test", "bruno@agencia.test"
-PASSWORDS = {ANA: "açaí: chá e {pão}", BRUNO: "bruno-signs-in"}
 
 
 @pytest.fixture(scope="module")
@@ -41,45 +34,9 @@ def servers():
 @pytest.fixture
 def house(servers, database_url, tmp_path):
     """The door of Ana and Bruno, open; their provider keeps mail at Dovecot, and files no copies by itself."""
-    row = {
-        "id": "agencia", "family": "agencia", "name": "Agencia", "domains": ["agencia.test"], "sent_copy": "never",
-        "servers": [{"host": servers.host, "port": servers.smtps_port, "security": "tls"}],
-        "imap": [{"host": servers.host, "port": servers.imaps_port, "security": "tls"}], "checked": date(2026, 11, 1),
-    }  # fmt: skip
-    table = tmp_path / "providers.yaml"
-    table.write_text(yaml.safe_dump({"providers": [row]}), encoding="utf-8")
-    with DnsServer({servers.host: [LOOPBACK]}) as dns, DoorHouse(
-        database_url, tmp_path, host=servers.host, port=servers.smtps_port, authority=servers.ca_pem,
-        names=f"{dns.address[0]}:{dns.address[1]}", PROVIDERS_EXTRA=str(table),
-        IMAP_ALLOW_PORTS=str(servers.imaps_port),
-    ) as made:  # fmt: skip
-        made.ana, made.bruno = made.people(PASSWORDS)
+    with before(servers, database_url, tmp_path) as made:
         made.start()
         yield made
-
-
-def client(house, person):
-    """smtplib, signed in."""
-    context = ssl.create_default_context(cafile=str(house.ca))
-
-    class Client(smtplib.SMTP_SSL):
-        def _get_socket(self, host, port, timeout):
-            sock = super(smtplib.SMTP_SSL, self)._get_socket(LOOPBACK, port, timeout)
-            return context.wrap_socket(sock, server_hostname=HOST)
-
-    made = Client(HOST, house.port, local_hostname="ally.example", timeout=30, context=context)
-    made.login(person.address, person.key)
-    return made
-
-
-def message(subject, to=BRUNO, sender=ANA, number=1):
-    fields = (f"From: Ana <{sender}>", f"To: {to}", f"Subject: {subject}", f"Message-ID: <{number}@{subject}>")
-    return raw(*fields, "Date: Mon, 2 Mar 2026 12:00:00 +0000")
-
-
-def states(house):
-    with reading(house.parts.engine) as db:
-        return [row.state for row in db.execute(select(tables.outgoing_mail.c.state))]
 
 
 # --- programs that send -----------------------------------------------------------------------------------------------
@@ -146,20 +103,6 @@ def test_nodemailer_shows_what_the_person_s_server_said(house):
 
 
 # --- the worker's part ------------------------------------------------------------------------------------------------
-
-
-def kept(house, *kinds):
-    """Keep the promises of these kinds that are due, as the worker does."""
-    worker = create_worker(house.parts)
-    clock = house.parts.clock
-    with house.parts.engine.begin() as db:
-        claimed = [
-            one for lane in ("work", "mail")
-            for one in promises.claim(db, lane, 50, clock.now(), clock.now() + hands.LEASES[lane])
-        ]  # fmt: skip
-    for one in claimed:
-        if one.kind in kinds:
-            worker._keep(one)
 
 
 def test_the_copy_lies_in_sent_once_and_nothing_is_kept(house, servers):

@@ -17,6 +17,7 @@ from structlog.testing import capture_logs
 import bot.credentials
 import bot.hands
 import bot.proofs
+import bot.saying
 from bot.channels import Later, Refused, Status, Unclear
 from bot.hands import MAX_ERASE_TRIES, MAX_MAIL_TRIES, MAX_TYPING, TYPING, Again, Ended
 from bot.insist import insist
@@ -161,6 +162,20 @@ def test_a_frozen_process_that_comes_back_says_nothing_that_another_may_be_sayin
     assert (row(kit, frozen).state, row(kit, frozen).attempt) == ("todo", 1)
     kit.work()
     assert len(kit.bodies()) == said + 1
+
+
+def test_a_process_that_freezes_while_it_asks_who_has_the_word_says_nothing_either(kit, monkeypatch):
+    frozen = one_to_say(kit)
+    said, look = len(kit.bodies()), bot.saying.look
+
+    def slowly(*asked):
+        held = look(*asked)
+        kit.clock.move(seconds=61)
+        return held
+
+    monkeypatch.setattr(bot.saying, "look", slowly)
+    assert isinstance(performed(kit, frozen), Again)
+    assert len(kit.bodies()) == said
 
 
 def test_what_the_provider_does_not_take_now_is_said_later_as_it_wishes(kit):

@@ -31,9 +31,8 @@ class Known(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Once:
-    """By what a mail is known again: its mailbox, its digest, and whether it came with a Message-ID of its own."""
+    """By what a mail is known again in its mailbox: its digest, and whether it came with a Message-ID of its own."""
 
-    mailbox_id: UUID
     digest: str
     own_id: bool
 
@@ -173,10 +172,17 @@ def accepted(
     straight(db, _ACCEPTED, given)
 
 
-def forget(db: Connection, once: Once) -> None:
-    """The same mail may come again: it did not leave, or its time is over."""
-    same = (door_mail.c.mailbox_id == once.mailbox_id, door_mail.c.digest == once.digest)
-    db.execute(delete(door_mail).where(*same))
+def forget(db: Connection, mail_id: UUID) -> None:
+    """The same mail may come again: it did not leave, or its time is over.
+
+    By its id: what somebody else has noted of the same bytes meanwhile stays.
+    """
+    db.execute(delete(door_mail).where(door_mail.c.mail_id == mail_id))
+
+
+def take_back(db: Connection, mail_id: UUID) -> None:
+    """Nothing of it was handed over, and perhaps it was noted. What looks after it then finds nothing to do."""
+    db.execute(delete(outgoing_mail).where(outgoing_mail.c.id == mail_id, outgoing_mail.c.state == "handing"))
 
 
 def is_of_the_door(db: Connection, mail_id: UUID) -> bool:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from bot import log
 from tests.chaos.audit import Report, audit
 from tests.chaos.evidence import gather
+from tests.chaos.guests import Guests
 from tests.chaos.inside import POINTS, SPEECH
 from tests.chaos.installation import ROOT, Installation, wait_until
 from tests.chaos.people import Crowd
@@ -69,17 +70,19 @@ def run(home: Path, seed: int, seconds: float, people: int) -> Report:
     at_once = max(1, people // 4)
     settled = [f"ana{n}" for n in range(people - at_once)]
     newcomers = [f"bia{n}" for n in range(1000, 1000 + NEWCOMERS)]
-    with Installation(home, seed, [*settled, *newcomers]) as world, Post(world.twilio, seed) as post:
+    with Installation(home, seed, [*settled, *newcomers], door=True) as world, Post(world.twilio, seed) as post:
         crowd, storm = Crowd(world, post, seed, settled, newcomers), Storm(world, seed)
+        guests = Guests(world, seed, settled)
         crowd.begin()
         storm.start()
+        guests.come()
         crowd.live(seconds, at_once)
         complaints = storm.stop()
         world.calm_down()
-        complaints += [*crowd.leave(), *_settle(world, post)]
+        complaints += [*guests.leave(), *crowd.leave(), *_settle(world, post)]
         complaints += [*crowd.mute(), *_settle(world, post)]
-        _tell_what_happened(world, post, storm)
-        report = audit(gather(world, post, complaints))
+        _tell_what_happened(world, post, guests, storm)
+        report = audit(gather(world, post, guests.letters, complaints))
     for kind in ("lost", "doubled", "out_of_order", "excused"):
         for finding in getattr(report, kind):
             _tell(f"{kind}: {finding}")
@@ -98,13 +101,15 @@ def _settle(world: Installation, post: Post) -> list[str]:
     return []
 
 
-def _tell_what_happened(world: Installation, post: Post, storm: Storm) -> None:
+def _tell_what_happened(world: Installation, post: Post, guests: Guests, storm: Storm) -> None:
     deaths = {child.name: child.deaths for child in world.children}
     reached = Counter(world.points_reached())
     _tell(f"disasters: {storm.disasters}")
     _tell(f"deaths: {deaths}; at {len(reached)} of {len(all_names())} named points: {dict(reached)}")
     lost = sum(not letter.taken for letter in post.letters)
     _tell(f"webhooks: {len(post.letters)} messages, {lost} of them never taken")
+    replies = Counter(reply[:3] or "none" for letter in guests.letters for reply in letter.replies)
+    _tell(f"door: {len(guests.letters)} mails handed in; replies: {dict(replies)}")
     _tell(f"not reached: {sorted(all_names() - reached.keys())}")
 
 

@@ -9,6 +9,8 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from flows.speech import sentence
+from tests.chaos.guests import OFFER, SILENCE
 from tests.chaos.installation import UNFINISHED
 from tests.chaos.people import SUBJECT, pattern
 
@@ -16,11 +18,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
+    from tests.chaos.guests import HandedIn
     from tests.chaos.installation import Shown
     from tests.chaos.post import Letter
 
 PROOF = "proof-"  # how the marker of a mail to oneself begins; the number of its test follows
 COPIED = frozenset({"found", "appended"})
+SURE = ("door_reply.accepted", "door_reply.before")  # replies of the door that say: it left
 ENDS = {"accepted": "news.mail_accepted", "refused": "news.mail_refused", "unknown": "news.mail_unknown"}
 
 
@@ -40,7 +44,10 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Mailed:
-    """One mail as we know it. `marker`: the local part of its Message-ID; `copy`: what became of that in *Sent*."""
+    """One mail as we know it. `marker`: the local part of its Message-ID; `copy`: what became of that in *Sent*.
+
+    `at_door`: a program handed it in. Where its server refused it before its last byte, each try is one of these.
+    """
 
     marker: str
     number: str
@@ -48,6 +55,7 @@ class Mailed:
     recipients: tuple[str, ...]
     sender: str
     copy: str = ""
+    at_door: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +75,7 @@ class Evidence:
     transcript were written. A turn does both with the same moment. `found`, `copies`: what lies in the inboxes, and in
     the folders of sent mail. `excused`: replies that a process was just about to
     send when it was frozen. `dead`: whose turns raised, and where;
+    `handed`: what programs sent through the door; `left`: where something of that lies still;
     `complaints`: what else must not be, in words.
     """
 
@@ -80,6 +89,8 @@ class Evidence:
     copies: Sequence[Found] = ()
     excused: frozenset[int] = frozenset()
     dead: Sequence[str] = ()
+    handed: Sequence[HandedIn] = ()
+    left: Sequence[str] = ()
     complaints: Sequence[str] = ()
 
 
@@ -128,8 +139,10 @@ def audit(evidence: Evidence) -> Report:
     _look_at_copies(evidence, report)
     _look_at_mails_to_oneself(evidence, report)
     _look_at_what_was_told(evidence, report)
+    _look_at_the_door(evidence, report)
     report.lost += [f"a turn raised: {letter}" for letter in evidence.dead]
     report.lost += [f"{one.kind} {one.id} is still {one.state}" for one in _unfinished(evidence.promises)]
+    report.lost += [f"of a mail that came in at the door lies still: {where}" for where in evidence.left]
     report.lost += evidence.complaints
     return report
 
@@ -211,7 +224,9 @@ def _descents(promises: Sequence[int]) -> Iterator[tuple[int, int]]:
 def _look_at_mails(evidence: Evidence, report: Report) -> None:
     """An accepted mail is in each inbox exactly once, an unknown one at most once, any other one nowhere."""
     found = Counter((one.box, one.marker) for one in evidence.found if not one.marker.startswith(PROOF))
-    known = {mail.marker: mail for mail in evidence.mails}
+    known: dict[str, set[str]] = defaultdict(set)
+    for mail in evidence.mails:
+        known[mail.marker].add(mail.state)
     for mail in evidence.mails:
         if mail.state not in ENDS:
             report.lost.append(f"mail {mail.marker} of {mail.number} is still {mail.state}")
@@ -221,12 +236,12 @@ def _look_at_mails(evidence: Evidence, report: Report) -> None:
             if mail.state == "accepted" and not found[box, mail.marker]
         ]
     for (box, marker), times in found.items():
-        state = known[marker].state if marker in known else "not known to us"
+        state = " and ".join(sorted(known[marker])) or "not known to us"
         if times > 1:
             report.doubled.append(f"mail {marker} is {times} times in the inbox of {box}, and {state}")
-        if state not in {"accepted", "unknown"}:
+        if known[marker].isdisjoint({"accepted", "unknown"}):
             report.doubled.append(f"mail {marker} is in the inbox of {box}, and {state}")
-    written = Counter((one.box, one.subject) for one in evidence.found if one.subject.startswith(SUBJECT))
+    written = Counter((one.box, one.subject) for one in evidence.found if one.subject.startswith((SUBJECT, OFFER)))
     report.doubled += [f"{times} mails {words!r} are in {box}" for (box, words), times in written.items() if times > 1]
 
 
@@ -240,8 +255,12 @@ def _look_at_copies(evidence: Evidence, report: Report) -> None:
     ]
     accepted = [one for one in evidence.mails if one.state == "accepted"]
     report.lost += [f"nobody saw to the copy of {one.marker} of {one.number}" for one in accepted if not one.copy]
-    missing = Counter(one.number for one in accepted if one.copy and one.copy not in COPIED)
-    _compare_with_words(evidence, report, "news.copy_missing", missing, "without a copy")
+    missing = [one for one in accepted if one.copy and one.copy not in COPIED]
+    told = _told(evidence, "news.copy_missing")
+    surely = Counter(one.number for one in missing if not one.at_door)  # of the door's people hear once a day
+    report.lost += [f"{number} was not told that {n} copies are missing" for number, n in (surely - told).items()]
+    too_often = told - Counter(one.number for one in missing)
+    report.doubled += [f"{number} was told {n} times too often: without a copy" for number, n in too_often.items()]
 
 
 def _look_at_mails_to_oneself(evidence: Evidence, report: Report) -> None:
@@ -259,16 +278,22 @@ def _look_at_mails_to_oneself(evidence: Evidence, report: Report) -> None:
 def _look_at_what_was_told(evidence: Evidence, report: Report) -> None:
     """What became of each mail was told once. The words name no mail: they are counted for each person."""
     for state, name in ENDS.items():
-        ended = Counter(mail.number for mail in evidence.mails if mail.state == state)
+        ended = Counter(mail.number for mail in evidence.mails if mail.state == state and not mail.at_door)
         _compare_with_words(evidence, report, name, ended, state)
+    unknown = Counter(mail.number for mail in _unknown_at_the_door(evidence))
+    _compare_with_words(evidence, report, "news.door_unknown", unknown, "unknown at the door")
 
 
 def _compare_with_words(evidence: Evidence, report: Report, name: str, ended: Counter[str], state: str) -> None:
-    told = Counter(
-        {number: len(pattern(name).findall(" ".join(bodies))) for number, bodies in _said(evidence.shown).items()}
-    )
+    told = _told(evidence, name)
     report.lost += [f"{number} was not told that {n} mails are {state}" for number, n in (ended - told).items()]
     report.doubled += [f"{number} was told {n} times too often: {state}" for number, n in (told - ended).items()]
+
+
+def _told(evidence: Evidence, name: str) -> Counter[str]:
+    """How often each person read a sentence."""
+    said = {number: " ".join(bodies) for number, bodies in _said(evidence.shown).items()}
+    return Counter({number: len(pattern(name).findall(words)) for number, words in said.items()})
 
 
 def _said(shown: Iterable[Shown]) -> dict[str, list[str]]:
@@ -277,3 +302,42 @@ def _said(shown: Iterable[Shown]) -> dict[str, list[str]]:
     for one in shown:
         found[one.number][one.promise] = one.body
     return {number: list(bodies.values()) for number, bodies in found.items()}
+
+
+# --- the door ---------------------------------------------------------------------------------------------------------
+
+
+def _look_at_the_door(evidence: Evidence, report: Report) -> None:
+    """What programs heard is true: a yes is one mail, or one of which nobody knows; where all they heard is no, none.
+
+    That none arrived twice is seen by its subject (`_look_at_mails`). Those of which nobody knows have no subject with
+    us: they are counted for each person.
+    """
+    arrived = {one.subject for one in evidence.found}
+    nowhere: Counter[str] = Counter()
+    for one in evidence.handed:
+        if one.subject in arrived:
+            if not _has_yes(one) and SILENCE not in one.replies:
+                report.doubled.append(f"{one.subject!r} of {one.number} arrived, and was answered {one.replies}")
+        elif _is_sure(one):
+            report.lost.append(f"{one.subject!r} of {one.number} is nowhere, and was answered {one.replies}")
+        elif _has_yes(one):
+            nowhere[one.number] += 1
+    there = {one.marker for one in evidence.found}
+    unknown = Counter(mail.number for mail in _unknown_at_the_door(evidence) if mail.marker not in there)
+    report.lost += [
+        f"{n} mails of {number} at the door had a yes, are nowhere, and nobody knows of them"
+        for number, n in (nowhere - unknown).items()
+    ]
+
+
+def _unknown_at_the_door(evidence: Evidence) -> list[Mailed]:
+    return [mail for mail in evidence.mails if mail.at_door and mail.state == "unknown"]
+
+
+def _has_yes(one: HandedIn) -> bool:
+    return any(reply.startswith("2") for reply in one.replies)
+
+
+def _is_sure(one: HandedIn) -> bool:
+    return any(sentence(name, "en") in reply for reply in one.replies for name in SURE)

@@ -7,19 +7,22 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select
+from psycopg import sql
+from sqlalchemy import func, select
 
 from bot.playground.mail import INBOX, SENT
 from bot.store import tables
 from bot.store.engine import Connection, reading
 from tests.chaos.audit import Evidence, Found, Kept, Mailed
+from tests.chaos.guests import WORDS
 from tests.chaos.inside import SPEECH
-from tests.chaos.installation import WAITING
+from tests.chaos.installation import WAITING, client
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
 
+    from tests.chaos.guests import HandedIn
     from tests.chaos.installation import Installation
     from tests.chaos.post import Post
 
@@ -27,7 +30,7 @@ JUST = timedelta(seconds=10)
 UNDER_WAY = 0.2  # seconds from the last look at a claim until all bytes have left, on a busy machine
 
 
-def gather(world: Installation, post: Post, complaints: Sequence[str]) -> Evidence:
+def gather(world: Installation, post: Post, handed: Sequence[HandedIn], complaints: Sequence[str]) -> Evidence:
     """Everything, as it stands now."""
     with reading(world.parts.engine) as db:
         numbers = _numbers(db)
@@ -37,9 +40,11 @@ def gather(world: Installation, post: Post, complaints: Sequence[str]) -> Eviden
             lines=_lines(db, numbers),
             promises=_promises(db, numbers),
             shown=list(world.twilio.shown),
-            mails=_mails(db, numbers),
+            mails=_mails(world, db, numbers),
             found=_found(world, INBOX),
             copies=_found(world, SENT),
+            handed=handed,
+            left=list(_left(world, db)),
             excused=frozenset(_interrupted(world)),
             dead=[f"{numbers.get(row.conversation_id)}: {row.error}" for row in db.execute(select(tables.dead_letter))],
             complaints=[*complaints, *(words for child in world.children for words in child.complaints)],
@@ -76,12 +81,39 @@ def _promises(db: Connection, numbers: dict[UUID, str]) -> list[Kept]:
     ]
 
 
-def _mails(db: Connection, numbers: dict[UUID, str]) -> list[Mailed]:
+def _mails(world: Installation, db: Connection, numbers: dict[UUID, str]) -> list[Mailed]:
+    """Those of the door go to addresses to which nobody writes in the chat."""
     query = select(tables.outgoing_mail, tables.mailbox.c.address).join(tables.mailbox)
+    clients = {client(name) for name in world.keys}
     return [
-        Mailed(row.id.hex, numbers[row.conversation_id], row.state, tuple(row.recipients), row.address, row.copy)
+        Mailed(
+            marker=_marker(row.message_id),
+            number=numbers[row.conversation_id],
+            state=row.state,
+            recipients=tuple(row.recipients),
+            sender=row.address,
+            copy=row.copy,
+            at_door=not clients.isdisjoint(row.recipients),
+        )
         for row in db.execute(query)
     ]
+
+
+def _marker(message_id: str) -> str:
+    return message_id.strip("<>").partition("@")[0]
+
+
+def _left(world: Installation, db: Connection) -> Iterator[str]:
+    """Where something of a mail of the door lies still: sealed, in a table, in a log."""
+    sealed = select(func.count()).select_from(tables.secret).where(tables.secret.c.kind == "door.mail")
+    if count := db.execute(sealed).scalar_one():
+        yield f"{count} sealed mails"
+    with world.operator() as operator:
+        for (name,) in operator.execute("select relname from pg_stat_user_tables order by 1").fetchall():
+            holding = sql.SQL("select count(*) from {} as one where one::text like %s").format(sql.Identifier(name))
+            if (count := operator.execute(holding, (f"%{WORDS}%",)).fetchall()[0][0]) > 0:
+                yield f"{count} rows of {name}"
+    yield from (log.name for log in sorted(world.home.glob("*.log")) if WORDS in log.read_text(errors="replace"))
 
 
 def _interrupted(world: Installation) -> Iterator[int]:
@@ -101,7 +133,5 @@ def _interrupted(world: Installation) -> Iterator[int]:
 def _found(world: Installation, folder: str) -> list[Found]:
     boxes = world.sandbox.mailboxes()
     return [
-        Found(box, mail.message_id.strip("<>").partition("@")[0], mail.subject)
-        for box, folders in boxes.items()
-        for mail in folders[folder]
+        Found(box, _marker(mail.message_id), mail.subject) for box, folders in boxes.items() for mail in folders[folder]
     ]

@@ -21,10 +21,11 @@ from unittest.mock import patch
 from sqlalchemy.engine.default import DefaultDialect
 
 import bot
-from bot import case_hands, case_thread, desk_test, grants, hands, proofs, saying, worker
+from bot import case_hands, case_thread, desk_test, door_desk, grants, hands, proofs, saying, worker
 from bot.clock import SystemClock
-from bot.mail.wire import sent_folder
-from bot.store import housekeeping
+from bot.door import letter
+from bot.mail.wire import sent_folder, smtp
+from bot.store import door_mails, housekeeping
 from bot.store.promises import Promise
 from tests.chaos.points import Point
 
@@ -38,11 +39,17 @@ POINTS = "points"  # ... at which point they died
 SPEECH = "speech"  # ... what they were about to say: process, promise, time
 # In seconds. Far more than a hand needs here: nobody who is alive may be taken for dead.
 LEASES = {"speak": 5.0, "work": 5.0, "mail": 7.0}
+LEASE_OF_THE_DOOR = timedelta(seconds=10)
 LEASE_OF_GRANTS = timedelta(seconds=4)  # ends before those of promises, as it does in earnest
 EVERY = timedelta(seconds=4)  # housekeeping, and the look for lost webhooks
 LONGEST_PAUSE = 3.0  # seconds between two tries
 READS = ("SELECT", "select")
 HOME = str(Path(bot.__file__).parent) + os.sep
+# What is no commit, and yet parts two states of a mail at the door: it is read, its server's last word is heard.
+MOMENTS: dict[str, tuple[Any, str]] = {
+    "door_desk.letter": (letter, "read"),
+    "smtp.hand_over": (smtp.Session, "getreply"),
+}
 
 
 def main() -> None:
@@ -50,6 +57,7 @@ def main() -> None:
     hands.LEASES.update({lane: timedelta(seconds=seconds) for lane, seconds in LEASES.items()})
     _shorten_pauses()
     patch.object(grants, "LEASE", LEASE_OF_GRANTS).start()
+    patch.object(door_desk, "LEASE", LEASE_OF_THE_DOOR).start()
     patch.object(housekeeping, "RECONCILE_EVERY", EVERY).start()
     patch.object(worker, "HOUSEKEEPING", EVERY).start()
     _put_clock_wrong()
@@ -98,21 +106,36 @@ def _note_speech() -> None:
 
 
 def _die_at(point: Point) -> None:
-    """A statement on a connection without transactions commits by itself."""
-    commit: Callable[..., None] = DefaultDialect.do_commit
-    execute: Callable[..., None] = DefaultDialect.do_execute
     counted = _Counter()
 
-    def around(committing: Callable[..., None], *arguments: Any) -> None:
+    def around(doing: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
         mine = point.function in _committing(sys._getframe()) and counted.up() == point.number
         if mine and point.when == "before":
             _die(point)
-        committing(*arguments)
+        done = doing(*arguments, **named)
         if mine:
             _die(point)
+        return done
 
-    def do_commit(dialect: DefaultDialect, connection: Any) -> None:
-        around(commit, dialect, connection)
+    if point.function in MOMENTS:
+        _watch(around, *MOMENTS[point.function])
+    else:
+        _watch_commits(around)
+
+
+def _watch(around: Callable[..., Any], owner: Any, name: str) -> None:
+    doing = getattr(owner, name)
+
+    def watched(*arguments: Any, **named: Any) -> Any:
+        return around(doing, *arguments, **named)
+
+    patch.object(owner, name, watched).start()
+
+
+def _watch_commits(around: Callable[..., Any]) -> None:
+    """A statement on a connection without transactions commits by itself."""
+    execute: Callable[..., None] = DefaultDialect.do_execute
+    straight = door_mails.straight
 
     def do_execute(dialect: DefaultDialect, cursor: Any, *arguments: Any) -> None:
         if cursor.connection.autocommit and not arguments[0].startswith(READS):
@@ -120,8 +143,14 @@ def _die_at(point: Point) -> None:
         else:
             execute(dialect, cursor, *arguments)
 
-    patch.object(DefaultDialect, "do_commit", do_commit).start()
+    def do_straight(db: Any, statement: str, values: Any) -> Any:
+        """The door goes to the driver without SQLAlchemy."""
+        reads = statement.lstrip().startswith(READS)
+        return straight(db, statement, values) if reads else around(straight, db, statement, values)
+
+    _watch(around, DefaultDialect, "do_commit")
     patch.object(DefaultDialect, "do_execute", do_execute).start()
+    patch.object(door_mails, "straight", do_straight).start()
 
 
 class _Counter:
@@ -137,7 +166,7 @@ class _Counter:
 
 
 def _committing(frame: FrameType | None) -> Iterator[str]:
-    """The product's functions below which this commit is made, innermost first."""
+    """The product's functions below which this happens, innermost first."""
     while frame is not None:
         if frame.f_code.co_filename.startswith(HOME):
             yield f"{Path(frame.f_code.co_filename).stem}.{frame.f_code.co_name}"

@@ -1,4 +1,4 @@
-"""The whole installation, with all that can be broken: PostgreSQL, two web processes, two workers, stand-ins."""
+"""The whole installation, with all that can be broken: PostgreSQL, two web processes and workers, a door, stand-ins."""
 
 from __future__ import annotations
 
@@ -25,15 +25,17 @@ import requests
 import yaml
 from sqlalchemy import func, select
 
-from bot import commands
+from bot import commands, door_keys
 from bot.app import Parts, join
 from bot.database import migrated
+from bot.playground import mail
 from bot.playground.mail import Sandbox
+from bot.playground.stage import door_settings
 from bot.playground.twilio import TwilioStandIn
 from bot.safe import use_of
 from bot.serve import web_command
 from bot.settings import load
-from bot.store import mailboxes, promises, tables
+from bot.store import doors, mailboxes, promises, tables
 from bot.store import people as people_store
 from bot.store.embedded import Embedded
 from bot.store.engine import reading
@@ -45,15 +47,16 @@ from tests.chaos.inside import CLOCK, JOURNALS, POINTS
 from tests.chaos.points import VARIABLE, Kind, Plans
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from bot.playground.twilio_api import Message, Person
+    from bot.store.engine import Connection
 
 ROOT = Path(__file__).parents[2]
 AGENCY = "Seaside Homes"
 DOMAIN = "sandbox.test"
 PASSWORD = "quiet-harbor-2718"
-KINDS: tuple[Kind, ...] = ("web", "worker")
+KEPT = 200  # mails in a folder of the sandbox: the audit wants to see all of them
 READY_SECONDS = 60.0
 LOOK_SECONDS = 0.05
 EARLY = 15.0  # seconds in which a process may still fail to start, because PostgreSQL is away
@@ -107,11 +110,12 @@ class LoggingTwilio(TwilioStandIn):
 
 @dataclass
 class Child:
-    """One process of the product, in a group of its own."""
+    """One process of the product, in a group of its own. `settings`: those that no other process has."""
 
     kind: Kind
     name: str
     command: list[str]
+    settings: Mapping[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
     started: float = 0.0
     frozen: bool = False
@@ -145,18 +149,23 @@ class Child:
 class Installation:
     """Runs while it is a context. A process that ends is started again at once, by a thread of its own."""
 
-    def __init__(self, home: Path, seed: int, people: Sequence[str]) -> None:
-        """`people`: names; each has a mailbox of this name, and one for what they write (`recipient`)."""
+    def __init__(self, home: Path, seed: int, people: Sequence[str], *, door: bool = False) -> None:
+        """`people`: names; each has a mailbox of this name, and one for what they write (`recipient`).
+
+        `door`: whether there is one, with a mailbox for what they send through it (`client`) and `keys` by name.
+        """
         self.home = home
         self._chance = random.Random(f"{seed} processes")
         self._plans = Plans(self._chance)
         self.twilio = LoggingTwilio()
-        boxes = [box for name in people for box in (address(name), recipient(name))]
+        boxes = [box for name in people for box in (address(name), recipient(name), client(name))]
         self.sandbox = Sandbox(home, mailboxes=dict.fromkeys(boxes, PASSWORD))
         self.postgres = Embedded(home / "postgres")
-        ports = _free_ports(2)
+        *ports, door_port = _free_ports(3)
         self.gate = Gate(ports, random.Random(f"{seed} gate"))
         self._ports = ports
+        self.door_port = door_port if door else 0
+        self.keys: dict[str, str] = {}
         self.children: list[Child] = []
         self._supervisor = threading.Thread(target=self._supervise, name="supervisor")
         self._over = threading.Event()
@@ -164,6 +173,7 @@ class Installation:
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
+            stack.enter_context(patch.object(mail, "FOLDER_MESSAGES", KEPT))
             for part in (self.postgres, self.sandbox, self.twilio, self.gate):
                 stack.enter_context(part)
             stack.callback(self._kill_all)
@@ -204,6 +214,8 @@ class Installation:
                 "security": "tls", "secret_id": secret, "state": "works", "since": now,
             }  # fmt: skip
             mailboxes.save(db, member, values)
+            if self.door_port:
+                self.keys[name] = self._key(db, member)
 
     # --- processes ---
 
@@ -220,9 +232,11 @@ class Installation:
         self.wait_until_ready()
 
     def wait_until_ready(self) -> None:
-        """Until both web processes answer. Raises TimeoutError."""
+        """Until both web processes answer, and somebody listens at the door. Raises TimeoutError."""
         for port in self._ports:
             wait_until(partial(_is_ready, port), READY_SECONDS, f"web to answer\n{self.last_lines()}")
+        if self.door_port:
+            wait_until(partial(_is_open, self.door_port), READY_SECONDS, f"the door\n{self.last_lines()}")
 
     def unfinished(self) -> int:
         """How many promises are not kept yet, but for those that wait for their time."""
@@ -306,7 +320,20 @@ class Installation:
     def _made(self) -> list[Child]:
         settings = [load({**self.environment, "PORT": str(port)}) for port in self._ports]
         webs = [Child("web", f"web-{n}", web_command(one)[2:]) for n, one in enumerate(settings)]
-        return [*webs, *(Child("worker", f"worker-{n}", ["bot", "worker"]) for n in range(2))]
+        doors = [Child("door", "door", ["bot", "door"], self._door_settings())] if self.door_port else []
+        return [*webs, *(Child("worker", f"worker-{n}", ["bot", "worker"]) for n in range(2)), *doors]
+
+    def _door_settings(self) -> dict[str, str]:
+        """For the door alone: were the others told of it, people would be offered its keys in the chat."""
+        return door_settings(self.sandbox) | {"DOOR_PORT": str(self.door_port)}
+
+    def _key(self, db: Connection, member: UUID) -> str:
+        """With this a member's program signs in at the door."""
+        saved = mailboxes.of_member(db, member)
+        assert saved is not None
+        key, hashed = door_keys.make()
+        doors.make(db, saved.id, hashed, self.parts.clock.now())
+        return key.reveal()
 
     def _supervise(self) -> None:
         while not self._over.wait(LOOK_SECONDS):
@@ -324,7 +351,7 @@ class Installation:
         with (self.home / f"{child.name}.log").open("ab") as log:
             child.process = subprocess.Popen(
                 [sys.executable, "-m", "tests.chaos.inside", *child.command],
-                env=self.environment | self._weather(child),
+                env=self.environment | dict(child.settings) | self._weather(child),
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -360,6 +387,11 @@ def recipient(name: str) -> str:
     return f"to-{name}@{DOMAIN}"
 
 
+def client(name: str) -> str:
+    """The address that somebody's program writes to, through the door; nobody else does."""
+    return f"client-{name}@{DOMAIN}"
+
+
 def wait_until(condition: object, seconds: float, what: str) -> None:
     """Wait until `condition()` holds. Raises TimeoutError."""
     assert callable(condition)
@@ -374,6 +406,12 @@ def _is_ready(port: int) -> bool:
     with requests.Session() as session, contextlib.suppress(requests.RequestException):
         session.trust_env = False
         return session.get(f"http://127.0.0.1:{port}/readyz", timeout=READY_SECONDS).status_code == 200
+    return False
+
+
+def _is_open(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), READY_SECONDS):
+        return True
     return False
 
 

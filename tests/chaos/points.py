@@ -1,7 +1,7 @@
-"""The named points at which a process dies: before and after each commit of the main story.
+"""The named points at which a process dies: before and after each commit of the main story, and what the door hears.
 
-A point is named by the function that commits, as the file's stem and the function's name. The process that is started
-with `VARIABLE` dies at its n-th commit there (`tests.chaos.inside`).
+A point is named by the function below which that happens, as the file's stem and the function's name. The process that
+is started with `VARIABLE` dies at its n-th commit there (`tests.chaos.inside`).
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
 VARIABLE = "CHAOS_POINT"
-Kind = Literal["web", "worker"]
+Kind = Literal["web", "worker", "door"]
 When = Literal["before", "after"]
 
-# By kind of process: the functions that commit, and the highest n at which it dies there.
+# By kind of process: the functions that commit (two of the door's only hear something), and the highest n at which it
+# dies there.
 POINTS: Mapping[Kind, Mapping[str, int]] = {
     "web": {
         "turns._received": 6,  # one message, one turn
@@ -37,6 +38,15 @@ POINTS: Mapping[Kind, Mapping[str, int]] = {
         "hands._note_handing": 2,  # before the final dot
         "proofs._note_handing": 1,  # the same of the mail to oneself
         "hands._note_accepted": 2,  # after the final reply
+    },
+    "door": {
+        "door_desk.sign_in": 2,  # somebody has the right key
+        "door_desk.letter": 2,  # all of a mail has come in: no commit, it is read
+        "door_desk._note_handing": 3,  # before its last byte leaves
+        "smtp.hand_over": 3,  # that byte has left: no commit, its server's answer is heard
+        "door_desk._note_accepted": 3,  # the server took it; after this our own reply is said
+        "door_desk._kept_refused": 1,  # the server refused it
+        "door_desk._unknown_now": 1,  # the server said nothing
     },
 }
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 PAUSE = (0.3, 2.0)  # seconds between two disasters
 BUSY_SECONDS = 2.0  # until somebody works
 MESSAGES = "/Messages"
-MAIL_FAULTS = ("greylist", "auth_down", "hang")
+MAIL_FAULTS = ("greylist", "auth_down", "hang", "dropped")
 CALLBACKS: tuple[tuple[str, ...], ...] = (("sent", "delivered"), ("delivered", "sent"), ("sent", "sent"), ())
 
 
@@ -38,6 +38,7 @@ class Storm(threading.Thread):
         self._table: dict[Callable[[], None], int] = {
             self._kill_worker: 2,
             self._kill_web: 2,
+            self._kill_door: 2,
             self._freeze_worker: 5,
             self._restart_postgres: 2,
             self._terminate_backends: 3,
@@ -87,6 +88,9 @@ class Storm(threading.Thread):
 
     def _kill_web(self) -> None:
         self._chance.choice(self._world.of("web")).kill()
+
+    def _kill_door(self) -> None:
+        self._chance.choice(self._world.of("door")).kill()
 
     def _freeze_worker(self) -> None:
         """In the middle of its work, longer than any lease: it comes back when others have done that."""
