@@ -292,6 +292,10 @@ def test_the_password_of_the_database_stands_on_no_command_line():
     assert "girafa" not in " ".join(command)
     assert command[-1] == "postgresql://ally@db.test:5433/ally?sslmode=require"
     assert environment == {"PGPASSWORD": "girafa@azul"}
+    command, environment = store._client("pg_dump", "postgresql://ally@db.test/ally?password=girafa&sslmode=require")
+    assert (command[-1], environment) == ("postgresql://ally@db.test/ally?sslmode=require", {"PGPASSWORD": "girafa"})
+    with pytest.raises(BackupFailed, match="DATABASE_URL: sslpassword"):
+        store._client("pg_dump", "postgresql://ally@db.test/ally?sslpassword=girafa")
 
 
 def test_the_commands_say_what_they_did_in_json_and_fail_with_one_sentence(cli, tmp_path, database_url):  # noqa: F811
