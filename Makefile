@@ -24,7 +24,7 @@ chaos: .venv/test           ## kill -9 at random, then an audit of what was lost
 	@$(BIN)/python -m tests.chaos $(CHAOS)
 
 world: .venv/test           ## what the fourth ring needs: the system's packages (Debian), an emulator of Slack, an OpenID provider
-	apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q postfix dovecot-imapd dovecot-lmtpd dnsmasq chromium curl swaks
+	apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q postfix dovecot-imapd dovecot-lmtpd dnsmasq chromium curl swaks systemd
 	$(BIN)/python -m tests.node
 
 lock:                       ## newest stable releases, pinned with hashes

@@ -15,13 +15,13 @@ from email.policy import default
 from email.utils import format_datetime
 from typing import Any, Literal
 
-from bot.mail.wire.addresses import UNREADABLE
-
 Fault = Literal["bare", "nul", "header", "from_other", "message_id"]
 
 MAX_LINE = 998  # octets, without CRLF (RFC 5322 2.1.1)
 MAX_HEAD = 512 * 1024
 MAX_FROM = 2_000
+# What Python's reading of an address field raises at some that nobody means: nested a thousand times, groups in groups.
+UNREADABLE = (RecursionError, AttributeError, IndexError, ValueError)
 _BARE = re.compile(rb"(?<!\r)\n|\r(?!\n)")
 # A blank before the colon ends the header for some who read it (RFC 5322 4.5 has it as obsolete).
 _FIELD = re.compile(rb"([!-9;-~]+):(.*)", re.DOTALL)

@@ -16,16 +16,15 @@ from uuid import uuid4
 import structlog
 from aiosmtpd.smtp import MISSING, SMTP
 
-from bot.door.letter import MAX_LINE
+from bot.door.letter import MAX_LINE, UNREADABLE
 from bot.door.lines import BUFFER, CRLF, Ended, Lines
 from bot.door.turnstile import Full, Line
 from bot.door.words import Guest, Refusal, Reply
-from bot.mail.wire.addresses import UNREADABLE
 
 if TYPE_CHECKING:
     from bot.door.server import Door
 
-MAX_RECIPIENTS = 100
+MAX_RECIPIENTS = 100  # as many as are passed on (`bot.mail.wire.relay`)
 MAX_WRONG = 3  # keys on one connection
 MAX_COMMANDS = 2_000  # of one connection
 MAX_BEFORE = 20  # of one that has not signed in

@@ -30,7 +30,6 @@ LOOK_AROUND_EVERY = timedelta(days=1)
 LOOK_AT_GRANTS_EVERY = timedelta(days=1)
 LOOK_FOR_ENDS_EVERY = timedelta(hours=6)
 KEEP_LINKS = timedelta(days=1)
-KEEP_DOOR_MAILS = timedelta(days=1)  # so long the same mail is known again
 KEEP_FILES = timedelta(days=7)  # a draft may wait so long
 
 
@@ -56,7 +55,7 @@ def sweep(db: Connection, now: datetime, retention: timedelta) -> None:
     access.forget_old(db, now - retention)
     entrances.forget_old(db, now)
     files.forget_old(db, now - KEEP_FILES)
-    door_mails.forget_old(db, now - KEEP_DOOR_MAILS)
+    door_mails.forget_old(db, now - door_mails.DAY)
     case_files.forget_old(db, now, now - KEEP_FILES)
     people.forget_invitations(db, now - retention)
 

@@ -7,8 +7,6 @@ from email_validator import EmailSyntaxError, validate_email
 
 Reason = Literal["empty", "too_long", "line_break", "malformed", "local_part_not_ascii"]
 
-# What Python's reading of an address field raises at some that nobody means: nested a thousand times, groups in groups.
-UNREADABLE = (RecursionError, AttributeError, IndexError, ValueError)
 _MAX_TYPED = 320
 _WRAPPED = re.compile(r"(?:mailto:)?<?(?:mailto:)?([^<>]*)>?", re.IGNORECASE)
 

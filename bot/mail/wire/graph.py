@@ -23,11 +23,11 @@ from urllib.parse import urlsplit
 from bot.mail.knowledge.explain import Failure, Stage, causes, explain
 from bot.mail.knowledge.redact import redact
 from bot.mail.wire.account import Account, BadCredential, Token, check_account
-from bot.mail.wire.addresses import UNREADABLE, BadAddress
+from bot.mail.wire.addresses import BadAddress
 from bot.mail.wire.fetch import Incoming, NotFetched, secure_url
 from bot.mail.wire.guard import GuardError
 from bot.mail.wire.probe import Failed, Worked
-from bot.mail.wire.relay import check_recipients as check_many
+from bot.mail.wire.relay import MAX_RECIPIENTS as MOST_RELAYED
 from bot.mail.wire.send import (
     Accepted,
     BadMessage,
@@ -45,6 +45,8 @@ MAX_REQUEST = 4 * 1024 * 1024  # learn.microsoft.com/graph/api/user-sendmail: 4 
 MAX_MAIL = MAX_REQUEST // 4 * 3  # the mail itself: base64 makes 4 bytes of 3
 MAX_TO = 32 * 1024  # letters of all that names recipients: the library takes ever longer for more
 _TO = ("To", "Cc", "Bcc")
+# What the library raises at fields that nobody means: nested a thousand times, groups in groups.
+_UNREADABLE = (RecursionError, AttributeError, IndexError, ValueError)
 _HARMLESS = (ObsoleteHeaderDefect, UndecodableBytesDefect)  # a dot in a name, a name in 8 bits
 _PATH = "/v1.0/me/sendMail"
 _FAMILY = "microsoft"
@@ -119,7 +121,7 @@ def relay(
     """
     check_account(account, token)
     named = _check_none_beside(content, recipients)
-    unnamed = [one for one in check_many(recipients) if one.lower() not in named]
+    unnamed = [one for one in check_recipients(recipients, MOST_RELAYED) if one.lower() not in named]
     hidden = ("Bcc: " + ",\r\n ".join(unnamed) + "\r\n").encode() if unnamed else b""
     return _sent(token, hidden + content, network, url, on_accepted, on_handing)
 
@@ -143,7 +145,7 @@ def _addressed(head: bytes) -> set[str]:
         if not all(isinstance(one, _HARMLESS) for one in faults):
             raise BadMessage("recipients")
         return _named(mail)
-    except UNREADABLE:
+    except _UNREADABLE:
         raise BadMessage("recipients") from None
 
 
