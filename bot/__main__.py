@@ -166,8 +166,7 @@ def look_at_it(wants_json: bool) -> None:  # noqa: FBT001
 
     from bot.doctor import examine, healthy, lines  # noqa: PLC0415
 
-    setup("text")
-    logging.getLogger().setLevel(logging.CRITICAL)  # the findings say it in better words
+    setup("text", logging.CRITICAL)  # the findings say it in better words
     found = examine(os.environ)
     click.echo(
         json.dumps([asdict(one) for one in found], ensure_ascii=False) if wants_json else "\n".join(lines(found))
@@ -184,7 +183,7 @@ def talk(script: Path | None, record: Path | None) -> None:
     from bot.talk import talk as run  # noqa: PLC0415 - needs the playground's libraries
 
     settings = _settings()
-    logging.getLogger().setLevel(logging.WARNING)  # the talk is what this terminal is for
+    setup(settings.log_format, logging.WARNING)  # the talk is what this terminal is for
     run(settings, script, record)
 
 

@@ -38,7 +38,7 @@ OLD = timedelta(minutes=10)  # a promise that nobody claims
 MANY_UNSAID = 10  # messages that failed for good in a day: some people block us or have gone
 REFUSED = frozenset({"20003", "20005", "63007"})  # Twilio takes neither token, account nor sender, see `codes`
 FULL = 0.9
-LEAST_FREE = 1e9  # bytes
+LEAST_FREE, LEAST_SHARE = 1e9, 0.1  # bytes, and of all
 ANCHOR = "deploy/RUNBOOK.md#alarm-{}"
 _log = structlog.get_logger(__name__)
 
@@ -113,7 +113,7 @@ def _disk(parts: Parts, _db: Connection, _now: datetime) -> str:
     if not parts.settings.data_dir.exists():
         return ""
     usage = shutil.disk_usage(parts.settings.data_dir)
-    full = usage.free < LEAST_FREE or usage.used > FULL * usage.total
+    full = usage.free < max(LEAST_FREE, LEAST_SHARE * usage.total)
     return f"Only {usage.free / 1e9:.1f} GB are free where DATA_DIR lies." if full else ""
 
 

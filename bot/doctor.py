@@ -185,14 +185,11 @@ def disk(settings: Settings) -> Finding:
     place = next(one for one in (settings.data_dir.absolute(), *settings.data_dir.absolute().parents) if one.exists())
     usage = shutil.disk_usage(place)
     words = f"{usage.free / 1e9:.1f} GB of {usage.total / 1e9:.1f} GB are free where DATA_DIR lies."
-    for state, (share, room) in (("failed", NO_SPACE), ("warning", LITTLE_SPACE)):
+    steps: tuple[tuple[State, tuple[float, float]], ...] = (("failed", NO_SPACE), ("warning", LITTLE_SPACE))
+    for state, (share, room) in steps:
         if usage.free < room or usage.free < share * usage.total:
-            return Finding("disk", _state(state), words, "Make room: PostgreSQL stops when none is left.")
+            return Finding("disk", state, words, "Make room: PostgreSQL stops when none is left.")
     return Finding("disk", "ok", words)
-
-
-def _state(word: str) -> State:
-    return "failed" if word == "failed" else "warning"
 
 
 def reachable(settings: Settings) -> Finding | None:

@@ -107,7 +107,7 @@ class DoorDesk:
         return self._guest(row, hashed)
 
     def _turned_away(self, user: str, source_address: str) -> Refusal:
-        address = user.lower()[:MAX_PERSON].encode("utf-8", "replace").decode() or "-"
+        address = user.lower()[:MAX_PERSON].replace("\0", "?").encode("utf-8", "replace").decode() or "-"
         counted = self._tools.limits.allow("door_sign_in", source(source_address), address)
         self._remember(address, "wrong_key")
         if isinstance(counted, Exhausted):

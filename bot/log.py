@@ -21,8 +21,8 @@ OWN_WAYS = ("gunicorn.error", "gunicorn.access")
 MAX_CHAIN = 5  # exceptions that led to one another
 
 
-def setup(form: Literal["text", "json"] = "text") -> None:
-    """Send all logs to standard error, in one form."""
+def setup(form: Literal["text", "json"] = "text", level: int = logging.INFO) -> None:
+    """Send all logs from a level on to standard error, in one form."""
     renderer: Processor = structlog.processors.JSONRenderer() if form == "json" else _console()
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,  # the ids of the job at hand, in whatever is written meanwhile
@@ -33,7 +33,7 @@ def setup(form: Literal["text", "json"] = "text") -> None:
     ]
     structlog.configure(
         processors=[*shared, renderer],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         # Straight to the stream: a line by way of the standard library costs four times as much, in every turn.
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
@@ -44,7 +44,7 @@ def setup(form: Literal["text", "json"] = "text") -> None:
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
     )
     handler.setFormatter(formatter)
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.getLogger("mail.log").setLevel(logging.ERROR)  # the sandbox's server warns of its own ways
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -224,12 +224,12 @@ def _as_sent(tools: Tools, mail: Row) -> bytes:
     return send.for_sent_copy(written(tools, mail))
 
 
-def _is_told(tools: Tools, mail: Row) -> bool:
-    """Of mails that come in at the door their person hears once a day: there may be hundreds."""
+def _spends_news(tools: Tools, mail: Row) -> bool:
+    """Whether a mail may be news: of those from the door one a day, as there may be hundreds. It counts; ask last."""
     with reading(tools.engine) as db:
         if not door_mails.is_of_the_door(db, mail.id):
-            return False
-    return isinstance(tools.limits.allow("door_news", str(mail.mailbox_id)), Exhausted)
+            return True
+    return not isinstance(tools.limits.allow("door_news", str(mail.mailbox_id)), Exhausted)
 
 
 def _copy_ended(tools: Tools, mail: Row, copy: sent_folder.Copy, words: str, *, tell: bool = True) -> Ended:
@@ -238,7 +238,7 @@ def _copy_ended(tools: Tools, mail: Row, copy: sent_folder.Copy, words: str, *, 
         secrets.erase(db, mailboxes.drop_content(db, mail.id))
         return True
 
-    tell = tell and copy.state not in DONE and not _is_told(tools, mail)
+    tell = tell and copy.state not in DONE and _spends_news(tools, mail)
     missing = CopyMissing(str(mail.id), ", ".join(mail.recipients), copy.state)
     return Ended(event=missing if tell else None, words=words, along=note)
 

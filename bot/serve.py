@@ -170,6 +170,11 @@ def _stage(settings: Settings) -> Iterator[Mapping[str, str]]:
     if settings.real:
         yield {}
         return
+    if settings.database_url:
+        raise SettingsError(
+            "DATABASE_URL: without an account this is the playground, whose stand-ins would take what is promised "
+            "there; leave it away, or give the accounts."
+        )
     # Imported only here: the playground's libraries are no part of a production install.
     from bot.playground.stage import Stage  # noqa: PLC0415
 

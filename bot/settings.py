@@ -37,7 +37,7 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    database_url: str = ""
+    database_url: str = Field(default="", repr=False)
     data_dir: Path = Path("var")
     backup_dir: Path | None = None
     public_url: str = ""
@@ -231,7 +231,15 @@ class Settings(BaseModel):
         self._check_door()
         if self.bind not in LOOPBACK and (self.playground_url or not self.real):
             raise ValueError("BIND: without an account this is the playground, which listens on 127.0.0.1 only")
+        if self.playground_url:
+            self._check_playground()
         return self
+
+    def _check_playground(self) -> None:
+        """Whoever opens it is anybody it shows: its stand-ins are on this machine, and nothing real is beside them."""
+        beside = (self.real_twilio and not self.twilio_api_url) or (self.real_slack and not self.slack_api_url)
+        if beside or urlsplit(self.playground_url).hostname not in LOOPBACK:
+            raise ValueError("PLAYGROUND_URL: `serve` sets it for the playground, which is never beside a real account")
 
     def _check_alerts(self) -> None:
         if self.alert_channel and not self.real_slack:
@@ -356,7 +364,7 @@ class Settings(BaseModel):
     @property
     def door_bind(self) -> str | None:
         """Where the door listens: at all addresses (None), but at 127.0.0.1 in the playground."""
-        return None if self.real else "127.0.0.1"
+        return "127.0.0.1" if self.playground_url or not self.real else None
 
     @property
     def domain(self) -> str:

@@ -32,7 +32,8 @@ def app() -> Flask:
         setup(settings.log_format)
         parts = join(settings, settings.needed_database_url)
         # Beside the first requests: learning takes two seconds, and most messages need none of it.
-        threading.Thread(target=parts.search.warm, name="search", daemon=True).start()
+        # No daemon: a thread that is cut off within a library in C++ when Python ends aborts the whole process.
+        threading.Thread(target=parts.search.warm, name="search").start()
         return _served(parts)
     except DatabaseDown:
         sys.stderr.write("DATABASE_URL: the database does not answer.\n")

@@ -279,10 +279,9 @@ def test_each_unit_is_hardened_and_starts_a_command_that_is_there(path):
     assert (ROOT / document).is_file()
 
 
-@pytest.mark.skipif(
-    shutil.which("systemd-analyze") is None, reason="systemd-analyze is missing: apt-get install systemd"
-)
 def test_systemd_understands_the_units(tmp_path):
+    if shutil.which("systemd-analyze") is None:
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("systemd-analyze is missing: make world")
     places = []
     for path in (*UNITS, DEPLOY / "systemd" / "ally-backup.timer"):
         text = path.read_text(encoding="utf-8").replace(f"{HOUSE}/.venv/bin/python", sys.executable)

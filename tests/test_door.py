@@ -14,6 +14,7 @@ from bot.door.server import Bounds, Times
 from bot.door_desk import LEASE
 from bot.store import door_mails, doors, mailboxes, tables
 from bot.store.door_mails import DAY
+from bot.store.engine import reading
 from flows.speech import sentence
 from tests.botkit import ADDRESS, PASSWORD, eventually, statements
 from tests.doorway import (
@@ -242,6 +243,8 @@ def test_a_mail_that_was_refused_may_be_handed_in_again(door_inside):
     kit, one = door_inside(end=lambda conversation: conversation.say(next(replies)))
     assert [handed_in(one)[0], handed_in(one)[0]] == [451, 250]
     assert sorted(states(kit)) == ["accepted", "refused"]
+    with reading(kit.engine) as db:
+        assert door_mails.counted(db) == [("accepted", 1)], "what was refused is forgotten"
 
 
 def test_who_is_declined_is_named_and_the_others_get_it(door_inside):
@@ -644,8 +647,9 @@ def test_a_mail_under_way_gets_its_answer_before_the_door_closes(door_inside):
     assert states(kit) == ["accepted"]
 
 
-def test_too_many_connections_are_turned_away_and_the_others_stay(door_at):
-    kit = door_at(bounds=Bounds(connections=40, of_one_source=20))
+@pytest.mark.parametrize("bounds", [Bounds(connections=40, of_one_source=20), Bounds(connections=20, of_one_source=40)])
+def test_too_many_connections_are_turned_away_and_the_others_stay(door_at, bounds):
+    kit = door_at(bounds=bounds)
     with ExitStack() as stack:
         held = [stack.enter_context(kit.door.connected()) for _ in range(20)]
         assert all(one.recv(4) == b"220 " for one in held)

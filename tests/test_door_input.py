@@ -1,5 +1,6 @@
 """Bad input at the door: relaying, smuggling, injection, floods, and what is too large or too slow."""
 
+import base64
 import contextlib
 import smtplib
 import socket
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from bot.door import letter as letters
 from bot.door.letter import Unfit
+from bot.door.protocol import MAX_NONSENSE
 from bot.door.server import Times
 from tests.botkit import ADDRESS, MONDAY
 from tests.doorway import MAX_SIZE, MESSAGE, TO, Guest, guest, handed_in, raw, states
@@ -176,7 +178,8 @@ def test_a_mail_goes_to_a_hundred_people_and_no_more(door_inside):
 BAD_RECIPIENTS = [
     "RCPT TO:<bia>", "RCPT TO:<@x.test>", "RCPT TO:<a@b@c.test>", "RCPT TO:<a b@c.test>", "RCPT TO:<>", "RCPT TO:bia",
     "RCPT TO:<a@-x.test>", "RCPT TO:<a@x.test> NOTIFY=NEVER", "RCPT TO:<a@x.test> ORCPT=rfc822;b@x.test", "RCPT",
-    "RCPT TO:<a@x.test>\\r\\nDATA", "RCPT TO:<" + "a" * 400 + "@x.test>", "RCPT FROM:<a@x.test>",
+    "RCPT TO:<a@x.test>\\r\\nDATA", "RCPT TO:<" + "a" * 400 + "@x.test>", "RCPT TO:" + "(" * 900,
+    "RCPT FROM:<a@x.test>",
 ]  # fmt: skip
 
 
@@ -298,6 +301,37 @@ def test_a_stranger_gets_few_commands(door_at):
     one = Guest(kit.door)
     codes = [one.say("NOOP")[0] for _ in range(21)]
     assert (codes[:20], codes[20]) == ([250] * 20, 421)
+
+
+@pytest.mark.parametrize("line", [b"", b"\xff\xfe", b"NONSENSE", b"x" * 600])
+def test_who_says_what_is_no_command_is_soon_sent_away(door_at, line):
+    kit = door_at()
+    one = Guest(kit.door)
+    one.send((line + b"\r\n") * 2_000)
+    heard = []
+    with contextlib.suppress(OSError, smtplib.SMTPServerDisconnected):
+        while True:
+            heard.append(one.getreply()[0])
+    assert set(heard) <= {500, 502}
+    assert len(heard) <= MAX_NONSENSE
+
+
+@pytest.mark.parametrize(
+    "how", [b"From: " + b"(" * 900 + b"\r\n " + b"(" * 900, b"From: " + b"\r\n ".join([b"a:;" * 300] * 2)]
+)
+def test_a_from_that_no_library_reads_is_refused_for_good(door_inside, how):
+    kit, one = door_inside()
+    assert handed_in(one, how + b"\r\n\r\nHello\r\n")[0] == 550
+    assert kit.server.connections == 0
+
+
+def test_who_has_a_zero_in_their_name_is_slowed_down_like_anybody(door_at):
+    kit = door_at()
+    one = Guest(kit.door)
+    one.ehlo()
+    assert one.say("AUTH LOGIN")[0] == 334
+    assert one.say(base64.b64encode(b"ana\0@agency.test"))[0] == 334
+    assert one.say(base64.b64encode(b"no-key"))[0] == 535
 
 
 def test_a_line_without_end_is_not_kept(door_at):

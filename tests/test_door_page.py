@@ -14,7 +14,7 @@ from bot.__main__ import main
 from bot.door_keys import hash_of
 from bot.door_links import DoorLinks
 from bot.records import LINK_TIME
-from bot.store import doors, mailboxes, tables
+from bot.store import door_mails, doors, mailboxes, tables
 from bot.store.engine import reading
 from bot.web.door_page import TYPED
 from bot.web.forms import Forms
@@ -100,7 +100,7 @@ def test_one_tap_shows_the_key_once_with_what_is_to_be_typed_where(kit, client):
     assert row.hash == hash_of(key_in(page))
     assert (row.made_at, row.used_at, row.revoked_at) == (kit.clock.now(), None, None)
     with reading(kit.engine) as db:
-        assert doors.by_hash(db, row.hash).address == ADDRESS
+        assert door_mails.standing(db, row.hash, "", kit.clock.now()).address == ADDRESS
 
 
 @pytest.mark.parametrize("path", ["", "/key"])
@@ -164,8 +164,8 @@ def test_a_lost_page_is_a_new_key_and_the_old_one_is_void(kit, client):
     second = key_in(shown(client, token))
     assert first != second
     with reading(kit.engine) as db:
-        assert doors.by_hash(db, hash_of(first)) is None
-        assert doors.by_hash(db, hash_of(second)) is not None
+        assert door_mails.standing(db, hash_of(first), "", kit.clock.now()) is None
+        assert door_mails.standing(db, hash_of(second), "", kit.clock.now()) is not None
     assert pressed(client, first_page).status_code == 410  # of the page of the void one
     assert isinstance(kit.envelope().state, AwaitingKey)
 
@@ -425,7 +425,7 @@ def test_the_operator_lists_keys_and_takes_one_back(kit, client):
     with pytest.raises(commands.CannotBe, match="mailbox doors"):
         commands.door_key(kit.parts, ADDRESS, revoke=True)
     with reading(kit.engine) as db:
-        assert doors.by_hash(db, hash_of(key_in(page))) is None
+        assert door_mails.standing(db, hash_of(key_in(page)), "", kit.clock.now()) is None
 
 
 def test_a_closed_agency_has_no_keys_and_that_is_counted(kit, client):

@@ -10,8 +10,8 @@ from bot import doctor_door
 from bot.door.turnstile import Full, Line, Turnstile
 from bot.door.words import Reply
 from bot.door_command import create_door
-from bot.mail.wire.relay import MAX_AGE, MAX_IDLE, MAX_KEPT, MAX_MESSAGES, Lines, Way, _Kept, check_recipients, relay
-from bot.mail.wire.send import BadMessage
+from bot.mail.wire.relay import MAX_AGE, MAX_IDLE, MAX_KEPT, MAX_MESSAGES, MAX_RECIPIENTS, Lines, Way, _Kept, relay
+from bot.mail.wire.send import BadMessage, check_recipients
 from bot.settings import SettingsError
 from tests.doorway import OpenDoor
 from tests.faulty_smtp import FaultySMTP, client_context, loopback_network, server_context
@@ -242,7 +242,7 @@ def test_nothing_with_a_line_end_of_its_own_kind_is_handed_on():
 @pytest.mark.parametrize("recipients", [[], [f"p{number}@x.test" for number in range(101)]])
 def test_a_mail_is_for_somebody_and_for_a_hundred_at_most(recipients):
     with pytest.raises(BadMessage, match="recipients"):
-        check_recipients(recipients)
+        check_recipients(recipients, MAX_RECIPIENTS)
 
 
 # --- the start --------------------------------------------------------------------------------------------------------

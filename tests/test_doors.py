@@ -5,7 +5,7 @@ from uuid import uuid4
 import pytest
 
 from bot.door_keys import ALPHABET, GROUP, GROUPS, hash_of, make
-from bot.store import doors, mailboxes, tables
+from bot.store import door_mails, doors, mailboxes, tables
 from bot.store import people as people_store
 from bot.store.engine import reading
 from tests.botkit import ADDRESS, BIA
@@ -25,7 +25,7 @@ def box(kit):
 
 def looked(kit, key_hash=HASH):
     with reading(kit.engine) as db:
-        return doors.by_hash(db, key_hash)
+        return door_mails.standing(db, key_hash, "", kit.clock.now())
 
 
 def kept(kit):

@@ -117,6 +117,42 @@ def test_a_token_goes_nowhere_but_to_https_or_this_machine(sending, url):
         sending(url=url or "/")
 
 
+def relayed(server, head, recipients=(BIA,)):
+    content = head + b"\r\n\r\nHello\r\n"
+    network = loopback_network(client_context(), timeouts=QUICK)
+    ends = {"on_accepted": lambda _reply: None, "on_handing": lambda: None}
+    return graph.relay(ACCOUNT, TOKEN, content, recipients, network=network, url=server.url, **ends)
+
+
+ODD = {
+    "somebody beside": b"To: eve@evil.test",
+    "a header that ends for some": b"X-Foo : 1\r\nTo: eve@evil.test",
+    "a group in a group": b"To: " + b"a:;" * 600,
+    "nested a thousand times": b"To: " + b"(" * 1_900,
+    "longer than anybody reads": b"To: " + b"a " * 20_000 + f"<{BIA}>".encode(),
+    "read in two ways": f"To: {BIA} eve@evil.test".encode(),
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_whom_a_header_may_name_beside_its_recipients_is_never_left_to_graph(server, odd):
+    with pytest.raises(BadMessage, match="recipients"):
+        relayed(server, f"From: {ANA}\r\n".encode() + ODD[odd])
+    assert server.calls == []
+
+
+def test_a_header_is_read_once_however_many_recipients_there_are(server, monkeypatch):
+    read = []
+    monkeypatch.setattr(graph, "_addressed", lambda head: read.append(head) or set())
+    relayed(server, f"From: {ANA}".encode(), tuple(f"p{number}@agency.test" for number in range(100)))
+    assert len(read) == 1
+
+
+def test_a_dot_in_a_name_and_a_name_in_eight_bits_do_no_harm(server):
+    head = f"From: {ANA}\r\nTo: Dr. Bia <{BIA}>\r\nCc: ".encode() + "João <joao@client.test>".encode()
+    assert isinstance(relayed(server, head, (BIA, "joao@client.test")), Accepted)
+
+
 def test_a_mail_too_large_for_graph_is_refused_without_asking(server, sending):
     file = Attachment("a.bin", "application/octet-stream", b"\0" * 3_000_000)
     outcome = sending(written(attachments=[file]))

@@ -322,6 +322,7 @@ def test_who_decides_about_signing_in_can_be_switched(stage):
 def test_the_sign_in_that_was_allowed_last_is_taken_back_if_there_is_one(stage, client_of):
     assert ask(stage, "/revoke", {}).json() == {"address": ""}
     client_of(SOL)
+    assert requests.post(f"{stage.url}/revoke", timeout=10).status_code == 415, "any page could send that"
     assert ask(stage, "/revoke", {}).json() == {"address": SOL}
     assert ask(stage, "/revoke", {}).json() == {"address": ""}
 

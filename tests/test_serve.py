@@ -196,6 +196,14 @@ def test_without_an_account_it_is_the_playground_whose_processes_share_one_clock
     assert f"ssh -L {port}:127.0.0.1:{port} " in text
 
 
+def test_the_playground_takes_no_database_of_somebody_s(tmp_path):
+    database = "postgresql://ally:girafa@127.0.0.1:9/ally"
+    status, said = run(tmp_path / "var", free_port(), **WITHOUT_ACCOUNT, DATABASE_URL=database)
+    assert status == 1
+    assert said.startswith("DATABASE_URL: without an account this is the playground")
+    assert "girafa" not in said
+
+
 def test_the_playground_has_a_door_where_it_is_asked_for(tmp_path):
     home, port, log = tmp_path / "var", free_port(), tmp_path / "log"
     with served(home, port, log, **WITHOUT_ACCOUNT, PLAYGROUND_DOOR="yes"):

@@ -350,6 +350,25 @@ def test_the_playground_listens_on_this_machine_only():
     assert "playground" in wrong(**REAL, BIND="0.0.0.0", PLAYGROUND_URL="http://127.0.0.1:9")
 
 
+PLAYED = {**REAL, "TWILIO_API_URL": "http://127.0.0.1:9", "PLAYGROUND_URL": "http://127.0.0.1:9"}
+
+
+def test_the_playground_is_never_beside_a_real_account_and_its_stand_ins_are_here():
+    here = {**PLAYED, "PUBLIC_URL": "http://127.0.0.1:8000"}
+    assert load(here).playground_url
+    assert wrong(**{**here, "TWILIO_API_URL": "", "PUBLIC_URL": "https://bot.test"}).startswith("PLAYGROUND_URL")
+    assert wrong(**{**here, "PLAYGROUND_URL": "http://evil.test"}).startswith("PLAYGROUND_URL")
+
+
+def test_the_playground_s_door_is_for_this_machine_too():
+    assert load({**PLAYED, "PUBLIC_URL": "http://127.0.0.1:8000"}).door_bind == "127.0.0.1"
+    assert load(REAL).door_bind is None
+
+
+def test_the_password_of_the_database_is_in_no_text_of_the_settings():
+    assert "girafa" not in repr(load({**REAL, "DATABASE_URL": "postgresql://ally:girafa@db.test/ally"}))
+
+
 def test_an_address_of_the_newer_kind_is_written_in_brackets():
     settings = load({"BIND": "::1", "PORT": "8001"})
     assert settings.listen == "[::1]:8001"

@@ -20,8 +20,11 @@ Fault = Literal["bare", "nul", "header", "from_other", "message_id"]
 MAX_LINE = 998  # octets, without CRLF (RFC 5322 2.1.1)
 MAX_HEAD = 512 * 1024
 MAX_FROM = 2_000
+# What Python's reading of an address field raises at some that nobody means: nested a thousand times, groups in groups.
+UNREADABLE = (RecursionError, AttributeError, IndexError, ValueError)
 _BARE = re.compile(rb"(?<!\r)\n|\r(?!\n)")
-_FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:(.*)", re.DOTALL)
+# A blank before the colon ends the header for some who read it (RFC 5322 4.5 has it as obsolete).
+_FIELD = re.compile(rb"([!-9;-~]+):(.*)", re.DOTALL)
 _MESSAGE_ID = re.compile(r"<[!-;=?-~]{1,250}>")
 # How nearly all programs write it; what else there is, the library reads.
 _ADDRESS = rb"[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+"
@@ -141,6 +144,13 @@ def _addresses(value: bytes) -> list[str]:
     plain = _PLAIN_FROM.fullmatch(value)
     if plain is not None:
         return [plain[1].decode().lower()]
+    try:
+        return _read_with_care(value)
+    except UNREADABLE:
+        return []
+
+
+def _read_with_care(value: bytes) -> list[str]:
     header: Any = default.header_factory("From", value.decode("utf-8", "replace"))
     odd = [one for one in header.defects if not isinstance(one, ObsoleteHeaderDefect)]  # a dot in a name is only old
     if odd or any(group.display_name is not None for group in header.groups):

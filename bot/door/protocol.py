@@ -16,7 +16,7 @@ from uuid import uuid4
 import structlog
 from aiosmtpd.smtp import MISSING, SMTP
 
-from bot.door.letter import MAX_LINE
+from bot.door.letter import MAX_LINE, UNREADABLE
 from bot.door.lines import BUFFER, CRLF, Ended, Lines
 from bot.door.turnstile import Full, Line
 from bot.door.words import Guest, Refusal, Reply
@@ -24,10 +24,11 @@ from bot.door.words import Guest, Refusal, Reply
 if TYPE_CHECKING:
     from bot.door.server import Door
 
-MAX_RECIPIENTS = 100
+MAX_RECIPIENTS = 100  # as many as are passed on (`bot.mail.wire.relay`)
 MAX_WRONG = 3  # keys on one connection
 MAX_COMMANDS = 2_000  # of one connection
 MAX_BEFORE = 20  # of one that has not signed in
+MAX_NONSENSE = 20  # lines of one connection that are no command
 SMALL = 100_000  # bytes of a message that is looked through in less time than a change of threads takes
 TAKEN = 250
 _DOT = b".\r\n"
@@ -62,6 +63,7 @@ class Protocol(SMTP):
         self.guest: Guest | None = None
         self.busy = False
         self.commands = 0
+        self.nonsense = 0
         self.wrong = 0
         self.known_at = 0.0
         self._in_ehlo = False
@@ -114,6 +116,15 @@ class Protocol(SMTP):
             code = int(line[:3])
             line = f"{code} {_ENHANCED.get(code, f'{code // 100}.0.0')}{line[3:]}"
         await super().push(line)
+        if line.startswith(("500", "502")):
+            await self._endured()
+
+    async def _endured(self) -> None:
+        """What is no command is answered before it is counted as one, out of what was read already: so here it is."""
+        self.nonsense += 1
+        if self.nonsense >= MAX_NONSENSE:
+            self.abort()
+        await asyncio.sleep(0)  # the others have their turn, and the end of this connection
 
     async def handle_exception(self, error: Exception) -> str:
         """Something of ours was raised: said without what was in it."""
@@ -223,7 +234,12 @@ class Protocol(SMTP):
     def _getaddr(self, arg: str) -> tuple[Any, Any]:
         """An address and what stands behind it; aiosmtpd reads the odd ones, and takes long for it."""
         plain = _PLAIN_ADDRESS.fullmatch(arg)
-        return (plain[1], plain[2]) if plain is not None else super()._getaddr(arg)
+        if plain is not None:
+            return plain[1], plain[2]
+        try:
+            return super()._getaddr(arg)
+        except UNREADABLE:
+            return None, None
 
     async def _content(self) -> bytearray | Reply:
         """All up to the line with the dot, without the dots that were doubled (RFC 5321 4.5.2); or what is wrong.

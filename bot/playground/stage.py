@@ -282,6 +282,7 @@ def _add_sign_in(app: Flask, identity: Identity) -> None:
     @app.post("/revoke")
     def revoke() -> Response:
         """What was granted last is taken back; `address`: whose it was, empty if there is nothing."""
+        _wish()  # JSON: no other page can send that unasked
         return jsonify({"address": identity.revoke_last()})
 
 

@@ -63,14 +63,18 @@ def look_into(file: Path) -> Content:
             genuine = opened.read(len(MAGIC)) == MAGIC
     except OSError as error:
         raise BackupFailed(f"{file} cannot be read: {error.strerror}.") from None
-    rows = _rows(file, compatible.name) if genuine else []
-    if not rows:
-        raise BackupFailed(f"{file} is no backup of this assistant, or not a whole one.")
-    checks = [
-        (row["key_id"], bytes.fromhex(row["nonce"][3:]), bytes.fromhex(row["box"][3:]))
-        for row in _rows(file, key_check.name)
-    ]
-    return Content(int(rows[0]["schema"]), tuple(checks))
+    no_backup = BackupFailed(f"{file} is no backup of this assistant, or not a whole one.")
+    if not genuine:
+        raise no_backup
+    try:
+        schema = int(_rows(file, compatible.name)[0]["schema"])
+        checks = [
+            (row["key_id"], bytes.fromhex(row["nonce"][3:]), bytes.fromhex(row["box"][3:]))
+            for row in _rows(file, key_check.name)
+        ]
+    except (ValueError, LookupError):
+        raise no_backup from None
+    return Content(schema, tuple(checks))
 
 
 def check_schema(file: Path, content: Content) -> None:
@@ -179,8 +183,11 @@ def _rows(file: Path, table: str) -> list[dict[str, str]]:
 def _client(name: str, url: str) -> tuple[list[str], dict[str, str]]:
     """A program on a database, and its environment: a password on the command line could be read by everybody."""
     address = make_url(driver_url(url)).set(drivername="postgresql")
-    secret = {"PGPASSWORD": str(address.password)} if address.password is not None else {}
-    bare = address._replace(password=None)  # `set` cannot take one away
+    password = address.password if address.password is not None else address.query.get("password")
+    secret = {"PGPASSWORD": str(password)} if password is not None else {}
+    if "sslpassword" in address.query:
+        raise BackupFailed("DATABASE_URL: sslpassword would be read by everybody here; use a key without a password.")
+    bare = address._replace(password=None).difference_update_query(["password"])  # `set` cannot take one away
     return [embedded.program(name), "--dbname", bare.render_as_string()], secret
 
 

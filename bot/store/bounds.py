@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Column, ColumnElement, Table, delete, select, tuple_
 
+from bot.store import door_mails
 from bot.store.engine import Connection
 from bot.store.limits import limit_hit
 from bot.store.tables import (
@@ -41,7 +42,6 @@ AT_ONCE = timedelta()
 KEEP_HEARD = timedelta(days=7)  # the ids of what came in; lost webhooks are looked for within six hours
 KEEP_ENDED = timedelta(days=7)  # promises that ended: long enough to see what happened
 KEEP_LINKS = timedelta(days=1)
-KEEP_DOOR_MAILS = timedelta(days=1)  # so long the same mail is known again
 KEEP_FILES = timedelta(days=7)  # a draft may wait so long
 KEEP_RECORDS = timedelta(days=730)  # opaque ids only: who did what, and cases that are over
 
@@ -71,7 +71,7 @@ _AGED = (
     Aged(staff_line.c.at),
     Aged(outgoing_mail.c.at),
     Aged(dead_letter.c.at),
-    Aged(door_mail.c.at, KEEP_DOOR_MAILS),
+    Aged(door_mail.c.at, door_mails.DAY),
     Aged(question.c.at),
     Aged(access_request.c.at),
     Aged(invitation.c.expires_at),

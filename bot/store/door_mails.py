@@ -42,7 +42,7 @@ class Once:
         return DAY if self.own_id else WITHOUT_ID
 
 
-# Whoever acts for the member is chosen as in `doors.by_hash`.
+# Whoever acts for the member: the first one who acts for nobody else at present, else any.
 _STANDING = """
 select k.used_at, b.id as mailbox_id, b.address, b.user_name, b.host, b.port, b.security, b.transport, b.secret_id,
        b.state, b.cause, b.version, b.size, m.id as member_id, a.id as agency_id, c.id as contact_id, c.language,
@@ -118,9 +118,11 @@ where promise.id = door_mail.promise_id and promise.state = 'todo'
 
 
 def standing(db: Connection, key_hash: str, digest: str, now: datetime) -> Row | None:
-    """What `doors.by_hash` tells, how many mails came in lately, and the mail with this digest (`before_...`).
+    """The mailbox that a key opens, with its member, agency and whoever acts for them.
 
-    That is None where it is not known any more; `before_came` tells when it came in all the same.
+    None: no such key, it was taken back, its member was removed, or the agency closed. Whether the mailbox works is for
+    the caller to ask (`state`). With it how many mails came in lately, and the mail with this digest (`before_...`):
+    None where that is not known any more; `before_came` tells when it came in all the same.
     """
     when = {"minute": now - MINUTE, "hour": now - HOUR}
     found = straight(db, _STANDING, {"hash": key_hash, "digest": digest, **when})
@@ -205,6 +207,6 @@ def is_of_the_door(db: Connection, mail_id: UUID) -> bool:
 
 
 def counted(db: Connection) -> list[tuple[str, int]]:
-    """How many mails of the last day stand in which state."""
+    """How many mails of the last day stand in which state, of those that left or may have; refused ones are not."""
     query = select(outgoing_mail.c.state, func.count()).join(door_mail, door_mail.c.mail_id == outgoing_mail.c.id)
     return [(row[0], row[1]) for row in db.execute(query.group_by(outgoing_mail.c.state))]

@@ -11,20 +11,9 @@ from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from bot.store.engine import Connection, Row
-from bot.store.tables import agency, contact, conversation, door_key, mailbox, member, membership
+from bot.store.tables import agency, door_key, mailbox, member
 
 MAX_REFUSAL = 64  # characters
-
-# Whoever acts for the member: the first one who acts for nobody else at present, else any.
-_acting = (
-    select(contact.c.id)
-    .join(membership, membership.c.contact_id == contact.c.id)
-    .where(membership.c.member_id == member.c.id)
-    .order_by((contact.c.member_id == member.c.id).desc().nulls_last(), contact.c.created_at, contact.c.id)
-    .limit(1)
-    .correlate(member)
-    .scalar_subquery()
-)
 
 
 def make(db: Connection, mailbox_id: UUID, key_hash: str, at: datetime) -> None:
@@ -44,45 +33,6 @@ def of_mailbox(db: Connection, mailbox_id: UUID) -> Row | None:
     """The key of a mailbox as it is now: not one that was taken back."""
     mine = (door_key.c.mailbox_id == mailbox_id, door_key.c.revoked_at.is_(None))
     return db.execute(select(door_key).where(*mine)).one_or_none()
-
-
-def by_hash(db: Connection, key_hash: str) -> Row | None:
-    """The mailbox that a key opens, with its member, agency and whoever acts for them.
-
-    None: no such key, it was taken back, its member was removed, or the agency closed. Whether the mailbox works is
-    for the caller to ask (`state`).
-    """
-    query = (
-        select(
-            door_key.c.made_at,
-            door_key.c.used_at,
-            mailbox.c.id.label("mailbox_id"),
-            mailbox.c.address,
-            mailbox.c.user_name,
-            mailbox.c.host,
-            mailbox.c.port,
-            mailbox.c.security,
-            mailbox.c.transport,
-            mailbox.c.secret_id,
-            mailbox.c.state,
-            mailbox.c.cause,
-            mailbox.c.version,
-            mailbox.c.size,
-            member.c.id.label("member_id"),
-            agency.c.id.label("agency_id"),
-            contact.c.id.label("contact_id"),
-            contact.c.language,
-            conversation.c.id.label("conversation_id"),
-        )
-        .join(mailbox, mailbox.c.id == door_key.c.mailbox_id)
-        .join(member, member.c.id == mailbox.c.member_id)
-        .join(agency, agency.c.id == member.c.agency_id)
-        .join(contact, contact.c.id == _acting, isouter=True)
-        .join(conversation, conversation.c.contact_id == contact.c.id, isouter=True)
-        .where(door_key.c.hash == key_hash, door_key.c.revoked_at.is_(None))
-        .where(member.c.removed_at.is_(None), agency.c.closed_at.is_(None))
-    )
-    return db.execute(query).one_or_none()
 
 
 def used(db: Connection, mailbox_id: UUID, at: datetime) -> None:

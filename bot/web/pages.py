@@ -150,7 +150,12 @@ class _Pages:
         age = "Seconds since the oldest waiting promise is due"
         oldest = Gauge("ally_oldest_due_seconds", age, ["lane"], registry=registry)
         life = Gauge("ally_worker_seconds", "Seconds since a worker's last sign of life", registry=registry)
-        door = Gauge("ally_door_mails", "Mails that came in at the door within a day", ["state"], registry=registry)
+        door = Gauge(
+            "ally_door_mails",
+            "Mails that left by the door, or may have, within a day",
+            ["state"],
+            registry=registry,
+        )
         dead = Gauge("ally_dead_letters", "Turns that raised and were not replayed", registry=registry)
         with reading(self._parts.engine) as db:
             for lane, state, count in promises.depth(db, self._parts.clock.now()):

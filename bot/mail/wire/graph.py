@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from email import message_from_bytes
+from email.errors import ObsoleteHeaderDefect, UndecodableBytesDefect
 from email.message import EmailMessage
 from email.policy import default
 from typing import Any, cast
@@ -26,7 +27,7 @@ from bot.mail.wire.addresses import BadAddress
 from bot.mail.wire.fetch import Incoming, NotFetched, secure_url
 from bot.mail.wire.guard import GuardError
 from bot.mail.wire.probe import Failed, Worked
-from bot.mail.wire.relay import check_recipients as check_many
+from bot.mail.wire.relay import MAX_RECIPIENTS as MOST_RELAYED
 from bot.mail.wire.send import (
     Accepted,
     BadMessage,
@@ -42,6 +43,11 @@ from bot.mail.wire.smtp import Deadline, Network, Track, Watch, unwatched, wrapp
 GRAPH = "https://graph.microsoft.com"
 MAX_REQUEST = 4 * 1024 * 1024  # learn.microsoft.com/graph/api/user-sendmail: 4 MB for one request
 MAX_MAIL = MAX_REQUEST // 4 * 3  # the mail itself: base64 makes 4 bytes of 3
+MAX_TO = 32 * 1024  # letters of all that names recipients: the library takes ever longer for more
+_TO = ("To", "Cc", "Bcc")
+# What the library raises at fields that nobody means: nested a thousand times, groups in groups.
+_UNREADABLE = (RecursionError, AttributeError, IndexError, ValueError)
+_HARMLESS = (ObsoleteHeaderDefect, UndecodableBytesDefect)  # a dot in a name, a name in 8 bits
 _PATH = "/v1.0/me/sendMail"
 _FAMILY = "microsoft"
 _HELD_BACK = 64  # bytes
@@ -114,18 +120,33 @@ def relay(
     Graph mails everybody whom the headers name: BadMessage("recipients") where that is somebody beside `recipients`.
     """
     check_account(account, token)
-    unnamed = [one for one in check_many(recipients) if one.lower() not in _check_none_beside(content, recipients)]
+    named = _check_none_beside(content, recipients)
+    unnamed = [one for one in check_recipients(recipients, MOST_RELAYED) if one.lower() not in named]
     hidden = ("Bcc: " + ",\r\n ".join(unnamed) + "\r\n").encode() if unnamed else b""
     return _sent(token, hidden + content, network, url, on_accepted, on_handing)
 
 
 def _check_none_beside(content: bytes, recipients: Sequence[str]) -> frozenset[str]:
     """Whom the headers name, in small letters. Raises BadMessage where that is somebody beside `recipients`."""
-    head = content.partition(b"\r\n\r\n")[0]
-    named = frozenset(one.lower() for one in _named(message_from_bytes(head + b"\r\n\r\n", policy=default)))
+    named = frozenset(one.lower() for one in _addressed(content.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"))
     if named - {one.lower() for one in recipients}:
         raise BadMessage("recipients")
     return named
+
+
+def _addressed(head: bytes) -> set[str]:
+    """Whom a header names. Raises BadMessage where that takes long to read, or others may read it in another way."""
+    unread = message_from_bytes(head)
+    if unread.defects or sum(len(str(value)) for name in _TO for value in unread.get_all(name, ())) > MAX_TO:
+        raise BadMessage("recipients")
+    mail = message_from_bytes(head, policy=default)
+    try:
+        faults = [fault for name in _TO for value in mail.get_all(name, ()) for fault in value.defects]
+        if not all(isinstance(one, _HARMLESS) for one in faults):
+            raise BadMessage("recipients")
+        return _named(mail)
+    except _UNREADABLE:
+        raise BadMessage("recipients") from None
 
 
 def _sent(
@@ -304,7 +325,7 @@ def _check_same(message: EmailMessage, recipients: tuple[str, ...]) -> None:
 
 def _named(message: EmailMessage) -> set[str]:
     named: set[str] = set()
-    for header in ("To", "Cc", "Bcc"):
+    for header in _TO:
         for value in message.get_all(header, []):
             named.update(address.addr_spec for address in cast("Any", value).addresses)
     return named

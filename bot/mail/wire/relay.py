@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from bot.mail.wire.account import Account, Secret, check_account
-from bot.mail.wire.addresses import BadAddress, normalise
+from bot.mail.wire.addresses import BadAddress
 from bot.mail.wire.send import Accepted, AllDeclinedError, BadMessage, Later, Outcome, Refused, Sending
 from bot.mail.wire.smtp import PASSED, SEND_DATA, Deadline, Network, Session
 
@@ -129,7 +129,7 @@ def relay(
 ) -> Outcome:
     """Hand `content` on for `recipients`; every line of it ends with CRLF, and no CR or LF stands alone.
 
-    They are in normal form, and each stands there once (`check_recipients`).
+    They are in normal form, and each stands there once (`send.check_recipients`).
     `on_accepted`, `on_handing` and what is raised: see `send.send`; also NeedsEightBit, and what `way.secret` raises.
     """
     to = tuple(recipients)
@@ -146,14 +146,6 @@ def relay(
         if not sending.was_stale(outcome):
             return outcome
     return _Relaying(way, None).relayed(content, to, on_accepted, on_handing)
-
-
-def check_recipients(recipients: Sequence[str]) -> tuple[str, ...]:
-    """The addresses in normal form, each once. Raises BadAddress, BadMessage when there are none or too many."""
-    found = tuple(dict.fromkeys(normalise(one) for one in recipients[: MAX_RECIPIENTS + 1]))
-    if not found or len(recipients) > MAX_RECIPIENTS:
-        raise BadMessage("recipients")
-    return found
 
 
 class _Relaying(Sending):

@@ -221,10 +221,10 @@ def check_files(attachments: Sequence[Attachment]) -> None:
         raise BadMessage("file_size")
 
 
-def check_recipients(recipients: Sequence[str]) -> tuple[str, ...]:
+def check_recipients(recipients: Sequence[str], most: int = MAX_RECIPIENTS) -> tuple[str, ...]:
     """The addresses in normal form, each once; raises BadAddress, or BadMessage when there are none or too many."""
-    addresses = tuple(dict.fromkeys(normalise(recipient) for recipient in recipients[: MAX_RECIPIENTS + 1]))
-    if not addresses or len(recipients) > MAX_RECIPIENTS:
+    addresses = tuple(dict.fromkeys(normalise(recipient) for recipient in recipients[: most + 1]))
+    if not addresses or len(recipients) > most:
         raise BadMessage("recipients")
     return addresses
 
