@@ -136,14 +136,14 @@ class Ear:
         self._heard: set[str] = set()
 
     def wait(self, seconds: float) -> frozenset[str]:
-        """Until something is told, at most so long: in which lanes, or nothing where that is not known."""
+        """As `store.wake.Ear.wait`."""
         try:
-            if self._line.channel is None and self._line.open():
-                self._line.listen(lambda words: self._heard.update(words.split()))
-            if self._line.channel is None:
-                time.sleep(seconds)
-            else:
+            if self._line.channel is not None:
                 self._line.run(seconds)
+            elif self._line.open():
+                self._line.listen(lambda words: self._heard.update(words.split()))
+            else:
+                time.sleep(seconds)
         except UNREACHABLE as error:
             self._line.broke(error)
         heard, self._heard = frozenset(self._heard), set()

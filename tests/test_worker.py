@@ -20,6 +20,7 @@ from bot.store import housekeeping, promises, secrets, tables
 from bot.store import people as people_store
 from bot.store.embedded import Embedded
 from bot.store.promises import NUDGE, Wanted
+from bot.store.wake import Ear
 from bot.vault import Secret
 from bot.worker import GRACE, MAX_TRIES
 from flows.mailbox import Collecting, Finding
@@ -126,6 +127,38 @@ def test_a_wake_up_starts_the_work_at_once(kit, monkeypatch):
         eventually(lambda: states(kit) == ["done"], within=10)
         promised(kit, conversation)
         eventually(lambda: states(kit) == ["done", "done"], within=10)
+
+
+@pytest.fixture
+def before_it_listens(monkeypatch):
+    """What is appended here is done when the worker has looked for the first time, and does not listen yet."""
+    things, connect = [], Ear._connect
+
+    def late(ear):
+        for one in things:
+            one()
+        return connect(ear)
+
+    monkeypatch.setattr(Ear, "_connect", late)
+    monkeypatch.setattr(bot.worker, "LOOK", 60.0)
+    return things
+
+
+def test_what_is_promised_before_a_worker_listens_is_found_at_once(kit, before_it_listens):
+    kit.hands["Test"] = lambda *_: Ended()
+    conversation = talk(kit)
+    before_it_listens.append(lambda: promised(kit, conversation))
+    with running(kit):
+        eventually(lambda: states(kit) == ["done"], within=10)
+
+
+def test_a_worker_that_is_told_to_stop_before_it_listens_stops_at_once(kit, before_it_listens):
+    worker = kit.new_worker()
+    before_it_listens.append(worker.stop)
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    thread.join(20)
+    assert not thread.is_alive()
 
 
 def test_a_lost_wake_up_costs_no_more_than_one_look(kit, monkeypatch):

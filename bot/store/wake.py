@@ -48,11 +48,14 @@ class Ear:
     def wait(self, seconds: float) -> frozenset[str]:
         """Until something is promised, at most so long: in which lanes, or nothing where that is not known.
 
-        Without a connection it waits a moment and comes back.
+        Who only begins to listen is back at once: what was promised since the last look was told to nobody. Without a
+        connection it waits a moment and comes back.
         """
         try:
-            line = self._line or self._connect()
-            heard = [one.payload.split() for one in line.notifies(timeout=seconds, stop_after=1)]
+            if self._line is None:
+                self._line = self._connect()
+                return frozenset()
+            heard = [one.payload.split() for one in self._line.notifies(timeout=seconds, stop_after=1)]
         except psycopg.Error:
             self.close()
             time.sleep(min(seconds, RECONNECT))
@@ -60,9 +63,9 @@ class Ear:
         return frozenset().union(*heard) if all(heard) else frozenset()
 
     def _connect(self) -> psycopg.Connection:
-        self._line = psycopg.connect(self._address, autocommit=True, connect_timeout=5, application_name="ally ear")
-        self._line.execute(f"listen {WAKE}")
-        return self._line
+        line = psycopg.connect(self._address, autocommit=True, connect_timeout=5, application_name="ally ear")
+        line.execute(f"listen {WAKE}")
+        return line
 
     def close(self) -> None:
         """Hang up."""
