@@ -293,15 +293,18 @@ class Play:
         root = self._root()
         choices = " ".join(f"[{label}]" for _, _, label in root.buttons)
         self._written_down += self._written("desk: ", "\n".join([self._read(root.text), *filter(None, [choices])]))
+        told: list[str] = []  # what came in one message or in several is a matter of the second, and not of the play
         for one in self._slack().thread(TEAM, DESK, root.ts)[1:]:
             marks = " ".join(f":{mark}:" for mark in self._slack().reactions(TEAM, DESK, one.ts))
             if one.ts not in self._thread_seen:
-                told = [self._read(one.text), *(f"[{name}]" for name in one.files)]
-                self._written_down += self._written("thread: ", "\n".join(filter(None, told)))
+                told += filter(None, [self._read(one.text), *(f"[{name}]" for name in one.files)])
             elif marks and f"{one.ts} {marks}" not in self._thread_seen:
+                self._written_down += self._written("thread: ", "\n".join(told)) if told else ()
+                told = []
                 who = next(actor.name for actor in self._actors.values() if user_id(actor.name) == one.user)
                 self._written_down += self._written(f"thread ({who}, {marks}): ", self._read(one.text))
             self._thread_seen |= {one.ts, f"{one.ts} {marks}"}
+        self._written_down += self._written("thread: ", "\n".join(told)) if told else ()
 
     def _read(self, text: str) -> str:
         """What somebody at the desk reads of a message: names for ids, and no minute, because the clock goes on."""
