@@ -1,6 +1,7 @@
 """What all tests share: one embedded PostgreSQL with a migrated template, the mail servers, the browser."""
 
 import logging
+import os
 
 import pytest
 
@@ -32,6 +33,19 @@ def _logs_as_before():
     level = logging.getLogger().level
     yield
     logging.getLogger().setLevel(level)
+
+
+def pytest_xdist_auto_num_workers():
+    """Twice as many as there are processors: most tests wait for a server or a browser longer than they work."""
+    return 2 * len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """The tests of one file run in one process, because of what they share; except where they say otherwise."""
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 def pytest_addoption(parser):
