@@ -3,12 +3,12 @@
 import os
 import sys
 import threading
+from collections.abc import Callable
 
 from flask import Flask
 
 from bot.alarms import Alarms, bells
 from bot.app import Parts, create_app, join
-from bot.channels.slack.line import Line
 from bot.log import setup
 from bot.safe import WrongKey
 from bot.settings import SettingsError, load
@@ -16,13 +16,13 @@ from bot.store.engine import DatabaseDown
 from bot.store.schema import WrongSchema
 from bot.web.slack import slack_line
 
-_lines: list[Line] = []  # what this process has open to Slack
+_ends: list[Callable[[], None]] = []  # what is to be called when the process that serves ends
 
 
 def close() -> None:
     """Let go of what we hold open, when the process that serves ends; `deploy/gunicorn.py` says so."""
-    while _lines:
-        _lines.pop().close()
+    while _ends:
+        _ends.pop()()
 
 
 def app() -> Flask:
@@ -31,9 +31,7 @@ def app() -> Flask:
         settings = load(os.environ)
         setup(settings.log_format)
         parts = join(settings, settings.needed_database_url)
-        # Beside the first requests: learning takes two seconds, and most messages need none of it.
-        # No daemon: a thread that is cut off within a library in C++ when Python ends aborts the whole process.
-        threading.Thread(target=parts.search.warm, name="search").start()
+        _learn(parts)
         return _served(parts)
     except DatabaseDown:
         sys.stderr.write("DATABASE_URL: the database does not answer.\n")
@@ -42,10 +40,18 @@ def app() -> Flask:
     sys.exit(4)  # gunicorn: the application could not be loaded, do not try again
 
 
+def _learn(parts: Parts) -> None:
+    """Beside the first requests: it takes two seconds, and most messages need none of it."""
+    learning = threading.Thread(target=parts.search.warm, name="search", daemon=True)
+    learning.start()
+    # Python must not end meanwhile: cut off within a library in C++ it aborts, and no module can be loaded any more.
+    _ends.append(learning.join)
+
+
 def _served(parts: Parts) -> Flask:
     web = create_app(parts)
     Alarms(parts, bells(parts)).start()
     parts.pressure.watch()
     if line := slack_line(parts):
-        _lines.append(line.open())
+        _ends.append(line.open().close)
     return web
