@@ -173,7 +173,7 @@ def test_the_way_to_slack_carries_our_scopes_and_a_state_that_nobody_else_knows(
 
 
 def test_the_cookie_of_the_way_to_slack_is_of_this_host_alone(kit):
-    """`__Host-`: a browser takes it only with Secure, for the whole host and no other (draft-ietf-httpbis-rfc6265bis)."""
+    """`__Host-`: a browser takes it only with Secure, for the whole host and no other (RFC 6265bis, 4.1.3.2)."""
     cookie = kit.browser.left(kit.admin_code()).headers["Set-Cookie"]
     name, _, marks = cookie.partition("=")
     assert name == "__Host-slack_install"
