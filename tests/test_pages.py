@@ -8,12 +8,16 @@ from pathlib import Path
 from urllib.parse import parse_qsl, urlencode
 
 import pytest
+import structlog
+from structlog.testing import capture_logs
 
 from bot.app import create_app
 from bot.channels.whatsapp import sign
 from bot.limits import Exhausted
+from bot.log import Seldom
 from bot.store import conversations, tables
 from bot.vault import new_key
+from bot.web import pages
 from bot.web.headers import HEADERS, HSTS
 from bot.web.pages import EMPTY_TWIML, MAX_BODY
 from bot.web.proxies import visitor
@@ -85,6 +89,16 @@ def test_an_unsigned_or_forged_message_is_not_heard(kit, client, signature):
     answer = post(client, message(), signature=header)
     assert answer.status_code == 403
     assert heard(kit) == []
+
+
+@pytest.mark.parametrize(("path", "what"), [("/whatsapp", "Twilio"), ("/whatsapp/status", "Twilio")])
+def test_a_webhook_that_is_refused_is_said_in_the_log_without_anything_of_it(kit, client, monkeypatch, path, what):
+    monkeypatch.setattr(pages, "_seldom", Seldom(structlog.get_logger("of this test")))
+    with capture_logs() as logs:
+        post(client, message(body="girafa"), path, signature="AAAA")
+        client.get("/metrics", headers={"Authorization": "Bearer girafa"})
+    assert [(one["what"], one["times"]) for one in logs] == [(what, 1), ("metrics", 1)]
+    assert "girafa" not in str(logs)
 
 
 def test_a_signature_for_other_words_is_not_heard(kit, client):
