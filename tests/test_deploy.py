@@ -262,6 +262,7 @@ HARDENED = {
     "NoNewPrivileges": "yes", "ProtectSystem": "strict", "ProtectHome": "yes", "PrivateTmp": "yes",
     "PrivateDevices": "yes", "RestrictNamespaces": "yes", "CapabilityBoundingSet": "", "UMask": "0077",
     "SystemCallFilter": "@system-service", "RestrictAddressFamilies": "AF_UNIX AF_INET AF_INET6",
+    "InaccessiblePaths": f"-{HOUSE}/.git",
 }  # fmt: skip
 
 MORE = {"ally-door.service": {"CapabilityBoundingSet": "CAP_NET_BIND_SERVICE"}}  # it listens at port 465
