@@ -59,6 +59,7 @@ from bot.web.data_page import data_page
 from bot.web.door_page import door_page
 from bot.web.headers import secure
 from bot.web.media import media_pages
+from bot.web.proxies import behind
 from bot.web.secret_page import secret_page
 from bot.web.sign_in import sign_in
 from bot.web.slack import slack_pages
@@ -403,6 +404,8 @@ def create_app(parts: Parts) -> Flask:
     settings = parts.settings
     app.config.update(MAX_CONTENT_LENGTH=pages.MAX_BODY, MAX_FORM_PARTS=pages.MAX_PARTS)
     secure(app, https=settings.url.startswith("https://"))
+    if settings.proxies:
+        behind(app, settings.proxies)
     app.register_blueprint(
         secret_page(
             parts.links,

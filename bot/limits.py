@@ -11,10 +11,12 @@ from ipaddress import IPv4Address, IPv6Network, ip_address
 from math import ceil
 from typing import Literal
 
+import structlog
 from limits import RateLimitItem, parse_many
 from limits.strategies import MovingWindowRateLimiter
 
 from bot.clock import Clock
+from bot.log import Seldom
 from bot.store.engine import Connection, Engine
 from bot.store.limits import PostgresStorage, note_refusal
 
@@ -81,6 +83,9 @@ LIMITS: dict[Name, dict[str, str]] = {
     "page": {"source": "60 per minute"},
 }
 
+# Acts of our own, to which a limit only gives their pace: that it says no is nothing to look into.
+_PACES: frozenset[Name] = frozenset({"admin_warning", "door_news", "watch"})
+_seldom = Seldom(structlog.get_logger(__name__))
 _Items = Mapping[Name, Sequence[tuple[str, Sequence[RateLimitItem]]]]
 
 
@@ -149,6 +154,8 @@ class Limits:
             together.rollback()
         act, counts = refused
         note_refusal(connection, act.name)
+        if act.name not in _PACES:
+            _seldom.warning("a limit said no", act.name)
         return Exhausted(_minutes(window, counts, now, act.cost))
 
 

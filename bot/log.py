@@ -3,27 +3,33 @@
 import logging
 import re
 import sys
+import threading
+import time
 import traceback
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-# What comes back from a provider: a code that is good once, and the state that belongs to it.
-BACK = re.compile(r"(/oauth/[a-z]{1,20}/callback\?)[^\s\"']+")
-LINK = re.compile(r"/s/(?!done/|static/)[A-Za-z0-9_-]{8,}")
+# What comes back from a provider: a code that is good once, and the state that belongs to it; an admin's invitation.
+BACK = re.compile(r"((?:/oauth/[a-z]{1,20}/callback|/slack/(?:oauth_redirect|install))\?)[^\s\"']+")
+LINK = re.compile(r"/([sm])/(?!done/|static/)[A-Za-z0-9_-]{8,}")
+# What would begin a line of its own, or move the cursor of a terminal.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 # At DEBUG or INFO these would write addresses, bodies or bound values.
 QUIET = ("authlib", "requests", "twilio", "twilio.http_client", "urllib3", "sqlalchemy.engine", "alembic", "werkzeug")
 
 # They would write past us, the addresses of one-time links too.
 OWN_WAYS = ("gunicorn.error", "gunicorn.access")
 MAX_CHAIN = 5  # exceptions that led to one another
+PAUSE = 60  # seconds between two lines that say the same, where strangers decide how often
 
 
 def setup(form: Literal["text", "json"] = "text", level: int = logging.INFO) -> None:
     """Send all logs from a level on to standard error, in one form."""
-    renderer: Processor = structlog.processors.JSONRenderer() if form == "json" else _console()
+    rendering: list[Processor] = [structlog.processors.JSONRenderer()] if form == "json" else [one_line, _console()]
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,  # the ids of the job at hand, in whatever is written meanwhile
         structlog.processors.add_log_level,
@@ -32,7 +38,7 @@ def setup(form: Literal["text", "json"] = "text", level: int = logging.INFO) -> 
         mask_links,
     ]
     structlog.configure(
-        processors=[*shared, renderer],
+        processors=[*shared, *rendering],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         # Straight to the stream: a line by way of the standard library costs four times as much, in every turn.
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
@@ -41,7 +47,7 @@ def setup(form: Literal["text", "json"] = "text", level: int = logging.INFO) -> 
     handler = logging.StreamHandler(sys.stderr)
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
     )
     handler.setFormatter(formatter)
     logging.basicConfig(level=level, handlers=[handler], force=True)
@@ -73,7 +79,7 @@ def _told(error: BaseException, chain: int = MAX_CHAIN) -> Iterator[str]:
         yield from _told(before, chain - 1)
     yield "".join(traceback.format_tb(error.__traceback__)).rstrip()
     from_the_database = type(error).__module__.startswith(("sqlalchemy", "psycopg"))  # its words hold values
-    yield type(error).__name__ if from_the_database else f"{type(error).__name__}: {error}"
+    yield type(error).__name__ if from_the_database else f"{type(error).__name__}: {_flat(str(error))}"
 
 
 def mask_links(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
@@ -82,4 +88,40 @@ def mask_links(_logger: WrappedLogger, _method: str, event: EventDict) -> EventD
 
 
 def _masked(value: str) -> str:
-    return BACK.sub(r"\1***", LINK.sub("/s/***", value))
+    return BACK.sub(r"\1***", LINK.sub(r"/\1/***", value))
+
+
+def one_line(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """What somebody else wrote makes no line that looks like ours. An exception has lines, each of our making."""
+    return {
+        name: _flat(value) if isinstance(value, str) and name != "exception" else value for name, value in event.items()
+    }
+
+
+def _flat(words: str) -> str:
+    return _CONTROL.sub(lambda sign: ascii(sign[0])[1:-1], words)
+
+
+class Seldom:
+    """Says a thing at once, and then once a minute at most, with how often it was so: no flood fills the log.
+
+    What is said are words of ours, a few. Safe to use from several threads.
+    """
+
+    def __init__(self, log: WrappedLogger, now: Callable[[], float] = time.monotonic) -> None:
+        """`now`: seconds of any clock."""
+        self._log = log
+        self._now = now
+        self._lock = threading.Lock()
+        self._counts: Counter[tuple[str, str]] = Counter()
+        self._said: dict[tuple[str, str], float] = {}
+
+    def warning(self, event: str, what: str) -> None:
+        """`times`: how often since the last line, with this one."""
+        key, now = (event, what), self._now()
+        with self._lock:
+            self._counts[key] += 1
+            if now < self._said.get(key, -PAUSE) + PAUSE:
+                return
+            self._said[key], times = now, self._counts.pop(key)
+        self._log.warning(event, what=what, times=times)

@@ -92,6 +92,7 @@ class Settings(BaseModel):
     door_port: int = Field(default=465, ge=1, le=MAX_PORT)
     metrics_token: str = Field(default="", repr=False)
     bind: str = "127.0.0.1"
+    trusted_proxies: tuple[str, ...] = ()
     port: int = Field(default=8000, ge=1, le=MAX_PORT)
     web_threads: int = Field(default=8, ge=1, le=200)
     mails_per_hour: int = Field(default=20, ge=1, le=200)
@@ -104,7 +105,7 @@ class Settings(BaseModel):
     playground_clock: Path | None = None
     playground_door: Literal["yes", "no"] = "no"
 
-    @field_validator("smtp_allow_networks", "smtp_allow_ports", "imap_allow_ports", mode="before")
+    @field_validator("smtp_allow_networks", "smtp_allow_ports", "imap_allow_ports", "trusted_proxies", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(word for word in value.replace(",", " ").split() if word) if isinstance(value, str) else value
@@ -182,6 +183,13 @@ class Settings(BaseModel):
     def _real_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for word in value:
             ipaddress.ip_network(word)
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _own_proxies(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if any(ipaddress.ip_network(word).prefixlen == 0 for word in value):
+            raise ValueError("it must be the addresses of your own proxies; of everybody's, anybody could write any")
         return value
 
     @field_validator("smtp_allow_ports", "imap_allow_ports")
@@ -375,6 +383,11 @@ class Settings(BaseModel):
     def networks(self) -> tuple[Network, ...]:
         """Networks in which mail servers may stand although they are not public."""
         return tuple(ipaddress.ip_network(word) for word in self.smtp_allow_networks)
+
+    @cached_property
+    def proxies(self) -> tuple[Network, ...]:
+        """The reverse proxies of ours, which are believed where a request came from."""
+        return tuple(ipaddress.ip_network(word) for word in self.trusted_proxies)
 
     @property
     def nameserver(self) -> tuple[str, int] | None:

@@ -17,7 +17,6 @@ from typing import Literal, NoReturn, Self, SupportsIndex, TypedDict, Unpack, ge
 from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
-from cryptography.fernet import Fernet, InvalidToken
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -182,7 +181,7 @@ class Vault:
 
 
 class Cover:
-    """Hides texts in addresses of our own pages: nobody else reads or makes them (Fernet: AES-128-CBC, HMAC-SHA256).
+    """Hides texts in addresses of our own pages: nobody else reads or makes them (AES-256-GCM).
 
     For what may be lost without harm; a secret is sealed by the vault.
     """
@@ -190,11 +189,12 @@ class Cover:
     def __init__(self, key: bytes, label: str) -> None:
         """`label`: what was hidden under one is worth nothing under another."""
         info = f"ally-mail-assistant cover {label}".encode()
-        self._fernet = Fernet(base64.urlsafe_b64encode(HKDF(SHA256(), KEY_BYTES, salt=None, info=info).derive(key)))
+        self._box = AESGCM(HKDF(SHA256(), KEY_BYTES, salt=None, info=info).derive(key))
 
     def hide(self, text: str) -> str:
         """The text, fit for an address; another one each time."""
-        return self._fernet.encrypt(text.encode()).decode("ascii")
+        nonce = os.urandom(NONCE_BYTES)
+        return base64.urlsafe_b64encode(nonce + self._box.encrypt(nonce, text.encode(), None)).decode("ascii")
 
     def read(self, hidden: str) -> str | None:
         """The text; None for what is not ours."""
@@ -202,8 +202,8 @@ class Cover:
             raw = base64.urlsafe_b64decode(hidden)
             # In its one spelling only: base64 passes over what stands behind its end.
             ours = base64.urlsafe_b64encode(raw).decode("ascii") == hidden
-            return self._fernet.decrypt(hidden.encode()).decode() if ours else None
-        except (InvalidToken, ValueError):
+            return self._box.decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], None).decode() if ours else None
+        except (InvalidTag, ValueError):
             return None
 
 

@@ -18,6 +18,9 @@ keepalive = 5
 limit_request_line = 4094
 limit_request_fields = 60
 limit_request_field_size = 8190
+# Of no proxy: by default one on this machine may pass on SCRIPT_NAME and PATH_INFO, which a visitor may have written to
+# get round what the proxy closes. Where a request came from is bot.web.proxies' to say.
+forwarded_allow_ips = ""
 # The heartbeat file must not wait for a disk: where it blocks for seconds, the arbiter kills a healthy worker.
 worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108, PTH112
 # bot.log writes what is worth it; an access log would hold the addresses of one-time links.

@@ -21,6 +21,7 @@ from bot.app import create_app
 from bot.playground.twilio import TwilioStandIn
 from bot.settings import Settings
 from bot.vault import new_key
+from bot.web.proxies import visitor
 from tests.botkit import Kit, eventually
 from tests.dns_server import DnsServer
 from tests.test_alarms import RUNBOOK
@@ -232,6 +233,13 @@ def test_only_the_front_and_the_door_are_reached_from_outside_and_the_front_lead
     assert "\tlog" not in caddyfile  # an access log would hold the addresses of one-time links
 
 
+def test_web_asks_its_front_where_a_request_came_from():
+    """Docker gives the network of a compose file any of its private ranges."""
+    settings = Settings(trusted_proxies=COMPOSE["services"]["web"]["environment"]["TRUSTED_PROXIES"])
+    for front in ("172.18.0.4", "192.168.16.4", "10.5.0.4", "fd00::4"):
+        assert visitor(front, "203.0.113.7", settings.proxies) == "203.0.113.7"
+
+
 def test_the_door_opens_only_where_it_is_asked_for_and_is_not_root():
     one = COMPOSE["services"]["door"]
     assert one["profiles"] == ["door"]
@@ -254,6 +262,7 @@ HARDENED = {
     "NoNewPrivileges": "yes", "ProtectSystem": "strict", "ProtectHome": "yes", "PrivateTmp": "yes",
     "PrivateDevices": "yes", "RestrictNamespaces": "yes", "CapabilityBoundingSet": "", "UMask": "0077",
     "SystemCallFilter": "@system-service", "RestrictAddressFamilies": "AF_UNIX AF_INET AF_INET6",
+    "InaccessiblePaths": f"-{HOUSE}/.git",
 }  # fmt: skip
 
 MORE = {"ally-door.service": {"CapabilityBoundingSet": "CAP_NET_BIND_SERVICE"}}  # it listens at port 465
@@ -316,6 +325,21 @@ def test_every_setting_of_gunicorn_is_one_and_has_its_reason():
     bare = {"limit_request_fields", "limit_request_field_size", "errorlog", "proc_name"}
     for name, number in set_here.items():
         assert name in bare or lines[number - 1].startswith("#"), name
+
+
+@pytest.mark.parametrize("word", ["SCRIPT_NAME", "PATH_INFO", "REMOTE_ADDR", "X_FORWARDED_FOR"])
+def test_no_header_of_a_visitor_s_changes_which_page_is_meant_even_through_a_proxy_on_this_machine(word):
+    """A proxy that closes /metrics sees /x/metrics; with SCRIPT_NAME: /x it would be /metrics here."""
+    from gunicorn.config import Config
+    from gunicorn.http import get_parser
+
+    config = Config()
+    exec(compile((DEPLOY / "gunicorn.py").read_text(encoding="utf-8"), "gunicorn.py", "exec"), settings := {})
+    for name in config.settings.keys() & settings.keys():
+        config.set(name, settings[name])
+    asked = f"GET /x/metrics HTTP/1.1\r\nHost: bot.example.com\r\n{word}: /x\r\n\r\n".encode()
+    request = next(get_parser(config, [asked], ("127.0.0.1", 40000)))
+    assert [name for name, _ in request.headers] == ["HOST"]
 
 
 def rules():

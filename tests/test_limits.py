@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, get_args
 
 import limits.storage.memory
 import pytest
+import structlog
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from limits import RateLimitItemPerMinute, parse
@@ -18,10 +19,12 @@ from limits.storage import MemoryStorage
 from limits.strategies import FixedWindowRateLimiter, MovingWindowRateLimiter
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import OperationalError, ProgrammingError
+from structlog.testing import capture_logs
 
 from bot import turns
 from bot.door import protocol
 from bot.limits import LIMITS, Act, Allowed, Exhausted, Limits, Name, _counts, _items, _minutes, source
+from bot.log import Seldom
 from bot.store import bounds
 from bot.store.engine import connect
 from bot.store.limits import PostgresStorage, limit_hit, refusals
@@ -462,6 +465,15 @@ def test_of_several_acts_all_are_counted_or_none(engine, clock, allow):
     for _ in range(10):
         assert limits.allow_all([Act("code", ("c",)), Act("link", ("busy",))]) == Exhausted(60)
     assert times(allow, 6, "code", "c") == [Allowed()] * 5 + [Exhausted(60)]
+
+
+def test_a_limit_that_says_no_is_in_the_log_and_not_whom_it_is_for(allow, monkeypatch):
+    monkeypatch.setattr("bot.limits._seldom", Seldom(structlog.get_logger("of this test")))
+    with capture_logs() as logs:
+        times(allow, 7, "code", "girafa")
+        times(allow, 3, "door_news", "girafa")  # our own pace
+    assert [(one["event"], one["what"]) for one in logs] == [("a limit said no", "code")]
+    assert "girafa" not in str(logs)
 
 
 def refused(engine):

@@ -10,7 +10,7 @@ import structlog
 from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
-from bot.log import describe_exception, mask_links
+from bot.log import PAUSE, Seldom, describe_exception, mask_links
 from bot.vault import token
 from tests.botkit import ADDRESS, ANA
 
@@ -69,6 +69,46 @@ except ValueError:
     text = written(lines, form)
     assert TOKEN not in text
     assert text.count("/s/***") >= 7
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_nothing_that_somebody_else_wrote_makes_a_line_of_its_own(form):
+    lines = r"""
+forged = "x\n2026-01-01 [error] forged\r\x1b[2K\u2028forged"
+log.warning(forged, why=forged)
+foreign.warning("careful: %s", forged)
+try:
+    raise ValueError(forged)
+except ValueError:
+    log.exception("failed")
+"""
+    text = written(lines, form)
+    assert "forged" in text
+    assert [line for line in text.splitlines() if line.startswith(("2026-01-01", "forged"))] == []
+    assert not {"\r", "\x1b", "\u2028"} & set(text)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [f"/m/{TOKEN}", f"/slack/install?code={TOKEN}", f"/slack/oauth_redirect?code=1.2.{TOKEN}&state={TOKEN}",
+     f"/oauth/google/callback?state={TOKEN}&code={TOKEN}"],
+)  # fmt: skip
+def test_no_other_address_that_opens_something_stands_in_a_line(path):
+    said = mask_links(None, "info", {"event": f"GET {path} HTTP/1.1"})["event"]
+    assert TOKEN not in said
+    assert said.startswith(f"GET {path.partition('?')[0].removesuffix(TOKEN)}")
+    assert said.endswith("*** HTTP/1.1")
+
+
+def test_what_strangers_bring_about_is_said_at_once_and_then_once_a_minute_with_how_often():
+    now = [0.0]
+    with capture_logs() as logs:
+        seldom = Seldom(structlog.get_logger("of this test"), lambda: now[0])
+        for second in range(PAUSE + 1):
+            now[0] = float(second)
+            seldom.warning("refused", "Twilio")
+        seldom.warning("refused", "Slack")
+    assert [(one["what"], one["times"]) for one in logs] == [("Twilio", 1), ("Twilio", PAUSE), ("Slack", 1)]
 
 
 def test_what_gunicorn_set_up_for_itself_does_not_write_past_us():

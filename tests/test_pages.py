@@ -3,18 +3,24 @@
 import gzip
 import random
 from html import unescape
+from ipaddress import ip_network
 from pathlib import Path
 from urllib.parse import parse_qsl, urlencode
 
 import pytest
+import structlog
+from structlog.testing import capture_logs
 
 from bot.app import create_app
 from bot.channels.whatsapp import sign
 from bot.limits import Exhausted
+from bot.log import Seldom
 from bot.store import conversations, tables
 from bot.vault import new_key
+from bot.web import pages
 from bot.web.headers import HEADERS, HSTS
 from bot.web.pages import EMPTY_TWIML, MAX_BODY
+from bot.web.proxies import visitor
 from flows.speech import texts
 from tests.botkit import Kit, run_sql, table_of_providers
 
@@ -83,6 +89,16 @@ def test_an_unsigned_or_forged_message_is_not_heard(kit, client, signature):
     answer = post(client, message(), signature=header)
     assert answer.status_code == 403
     assert heard(kit) == []
+
+
+@pytest.mark.parametrize(("path", "what"), [("/whatsapp", "Twilio"), ("/whatsapp/status", "Twilio")])
+def test_a_webhook_that_is_refused_is_said_in_the_log_without_anything_of_it(kit, client, monkeypatch, path, what):
+    monkeypatch.setattr(pages, "_seldom", Seldom(structlog.get_logger("of this test")))
+    with capture_logs() as logs:
+        post(client, message(body="girafa"), path, signature="AAAA")
+        client.get("/metrics", headers={"Authorization": "Bearer girafa"})
+    assert [(one["what"], one["times"]) for one in logs] == [(what, 1), ("metrics", 1)]
+    assert "girafa" not in str(logs)
 
 
 def test_a_signature_for_other_words_is_not_heard(kit, client):
@@ -361,6 +377,47 @@ def test_a_one_time_page_is_looked_up_so_often_and_no_more(kit, client):
     assert isinstance(kit.parts.limits.allow("page", "127.0.0.1"), Exhausted)
     kit.clock.move(minutes=1, seconds=1)
     assert client.get("/s/guess").status_code == 410
+
+
+# --- behind a proxy ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("peer", "told", "meant"),
+    [
+        ("10.0.0.2", "203.0.113.7", "203.0.113.7"),
+        ("10.0.0.2", "198.51.100.1, 203.0.113.7", "203.0.113.7"),  # the first one may be anybody's invention
+        ("10.0.0.2", "203.0.113.7, 10.0.0.3", "203.0.113.7"),  # two of ours in a row
+        ("10.0.0.2", "10.0.0.9", "10.0.0.9"),
+        ("::ffff:10.0.0.2", "2001:db8::1", "2001:db8::1"),
+        ("10.0.0.2", "", "10.0.0.2"),
+        ("10.0.0.2", "203.0.113.7, unknown", "10.0.0.2"),
+        ("10.0.0.2", "203.0.113.7:443", "10.0.0.2"),
+        ("203.0.113.9", "198.51.100.1", "203.0.113.9"),  # no proxy of ours
+        ("", "198.51.100.1", ""),
+    ],
+)
+def test_where_a_request_came_from_is_what_the_last_proxy_of_ours_says(peer, told, meant):
+    assert visitor(peer, told, [ip_network("10.0.0.0/8")]) == meant
+
+
+def looks(client, times, **more):
+    return [client.get("/s/guess", **more).status_code for _ in range(times)]
+
+
+def test_behind_our_proxy_nobody_uses_up_the_looks_of_others(database_url, tmp_path):
+    with Kit(database_url, tmp_path, **SETTINGS, TRUSTED_PROXIES="127.0.0.1") as made:
+        client = create_app(made.parts).test_client()
+        one, other = ({"X-Forwarded-For": address} for address in ("203.0.113.7", "203.0.113.8"))
+        assert looks(client, 61, headers=one) == [410] * 60 + [429]
+        assert looks(client, 1, headers=other) == [410]
+        forged = {"X-Forwarded-For": f"198.51.100.1, {one['X-Forwarded-For']}"}
+        assert looks(client, 1, headers=forged) == [429]
+
+
+def test_without_a_proxy_of_ours_no_word_about_where_a_request_came_from_is_believed(client):
+    said = [client.get("/s/guess", headers={"X-Forwarded-For": f"203.0.113.{n}"}).status_code for n in range(61)]
+    assert said == [410] * 60 + [429]
 
 
 # --- manners ----------------------------------------------------------------------------------------------------------

@@ -178,6 +178,10 @@ WRONG = [
     ("LANE_MAIL", "many"),
     ("SSL_CERT_FILE", "/nowhere/ca.pem"),
     ("BIND", "0.0.0.0"),
+    ("TRUSTED_PROXIES", "10.0.0.1/8"),
+    ("TRUSTED_PROXIES", "caddy"),
+    ("TRUSTED_PROXIES", "0.0.0.0/0"),
+    ("TRUSTED_PROXIES", "10.0.0.0/8 ::/0"),
 ]
 
 

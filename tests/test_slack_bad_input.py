@@ -10,8 +10,10 @@ import pytest
 import requests
 import structlog
 from sqlalchemy.exc import OperationalError
+from structlog.testing import capture_logs
 
 from bot import slack_edge, turns
+from bot.log import Seldom
 from bot.store import tables
 from tests.botkit import ADDRESS, eventually, table_of_providers
 from tests.slackkit import ANA, BIA, SIGNING, TEAM, SlackKit
@@ -86,6 +88,15 @@ def test_what_is_not_signed_by_slack_is_refused_and_leaves_no_trace(kit):
     assert kit.slack.command(TEAM, ANA, "menu", forge=True).status_code == 401
     assert not kit.rows(tables.inbound)
     assert not kit.rows(tables.contact)
+
+
+def test_what_is_not_signed_by_slack_is_said_in_the_log_without_anything_of_it(kit, monkeypatch):
+    monkeypatch.setattr("bot.web.slack._seldom", Seldom(structlog.get_logger("of this test")))
+    with capture_logs() as logs:
+        for _ in range(3):
+            posted(kit, json.dumps(wrapped(HELLO)).encode(), secret="another")
+    assert [(one["what"], one["times"]) for one in logs] == [("Slack", 1)]  # and the others within a minute
+    assert HELLO["text"] not in str(logs)
 
 
 def test_a_request_that_is_299_seconds_old_is_taken(kit):

@@ -167,9 +167,9 @@ def test_the_whole_installation_goes_through_and_its_admin_is_written_to(kit):
 
 def test_a_replayed_way_back_is_refused_by_us_and_a_replayed_code_by_slack(kit):
     url = kit.allowed(kit.invite(role="admin"))
-    cookie = kit.browser._client.get_cookie("slack_install", urlsplit(PUBLIC).hostname, "/slack")
+    cookie = kit.browser._client.get_cookie("__Host-slack_install", urlsplit(PUBLIC).hostname, "/")
     assert kit.browser.back(url).status_code == 200
-    kit.browser._client.set_cookie("slack_install", cookie.value, domain=urlsplit(PUBLIC).hostname, path="/slack")
+    kit.browser._client.set_cookie("__Host-slack_install", cookie.value, domain=urlsplit(PUBLIC).hostname, path="/")
     assert kit.browser.back(url).status_code == 410
     with pytest.raises(Refused, match="invalid_code"):
         kit.parts.slack.workspaces.exchange(query_of(url)["code"], f"{PUBLIC}/slack/oauth_redirect")

@@ -169,10 +169,16 @@ def test_the_way_to_slack_carries_our_scopes_and_a_state_that_nobody_else_knows(
     assert kept.expires_at == kit.clock.now() + timedelta(minutes=10)
     assert wish["state"] not in kit.dump()
     assert code.replace("-", "") not in left.location.replace("-", "")
-    cookie = left.headers["Set-Cookie"]
-    for mark in ("Secure", "HttpOnly", "SameSite=Lax", "Path=/slack", "Max-Age=600"):
-        assert mark in cookie
-    assert wish["state"] not in cookie
+    assert wish["state"] not in left.headers["Set-Cookie"]
+
+
+def test_the_cookie_of_the_way_to_slack_is_of_this_host_alone(kit):
+    """`__Host-`: a browser takes it only with Secure, for the whole host and no other (RFC 6265bis, 4.1.3.2)."""
+    cookie = kit.browser.left(kit.admin_code()).headers["Set-Cookie"]
+    name, _, marks = cookie.partition("=")
+    assert name == "__Host-slack_install"
+    assert {"Secure", "HttpOnly", "SameSite=Lax", "Path=/", "Max-Age=600"} <= set(marks.split("; "))
+    assert "Domain" not in cookie
 
 
 def test_two_ways_have_two_states(kit):
@@ -187,11 +193,11 @@ def test_two_ways_have_two_states(kit):
 def test_of_two_that_come_back_with_the_same_state_one_gets_in(kit):
     url = kit.browser.allowed(kit.admin_code())
     together, pages = threading.Barrier(2), []
-    cookie = kit.browser._client.get_cookie("slack_install", "bot.example.com", "/slack")
+    cookie = kit.browser._client.get_cookie("__Host-slack_install", "bot.example.com", "/")
 
     def back():
         browser = Browser(kit)
-        browser._client.set_cookie("slack_install", cookie.value, domain="bot.example.com", path="/slack")
+        browser._client.set_cookie("__Host-slack_install", cookie.value, domain="bot.example.com", path="/")
         together.wait()
         pages.append(browser.get(url.removeprefix(PUBLIC)).status_code)
 
@@ -206,15 +212,15 @@ def test_of_two_that_come_back_with_the_same_state_one_gets_in(kit):
 
 def test_a_replayed_way_back_is_refused_and_the_first_stays(kit):
     url = kit.browser.allowed(kit.admin_code())
-    cookie = kit.browser._client.get_cookie("slack_install", "bot.example.com", "/slack")
+    cookie = kit.browser._client.get_cookie("__Host-slack_install", "bot.example.com", "/")
     assert kit.browser.back(url).status_code == 200
     token = kit.token()
-    kit.browser._client.set_cookie("slack_install", cookie.value, domain="bot.example.com", path="/slack")
+    kit.browser._client.set_cookie("__Host-slack_install", cookie.value, domain="bot.example.com", path="/")
     again = kit.browser.back(url)
     assert again.status_code == 410
     assert title("state") in words(again)
     assert kit.token() == token
-    assert kit.browser._client.get_cookie("slack_install", "bot.example.com", "/slack") is None
+    assert kit.browser._client.get_cookie("__Host-slack_install", "bot.example.com", "/") is None
 
 
 def test_the_last_page_can_be_loaded_again_and_leads_nowhere_else(kit):

@@ -3,6 +3,7 @@
 import json
 import threading
 from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 from urllib.error import URLError
 
@@ -260,9 +261,42 @@ def test_an_answer_that_is_no_json_is_unclear(monkeypatch):
     def odd(*_args, **_more):
         raise SlackClientError("no JSON")
 
-    monkeypatch.setattr("bot.channels.slack.client.WebClient", lambda **_more: SimpleNamespace(auth_test=odd))
+    monkeypatch.setattr("bot.channels.slack.client.Client", lambda **_more: SimpleNamespace(auth_test=odd))
     with pytest.raises(Unclear):
         api.call("T", "auth.test")
+
+
+class _Elsewhere(BaseHTTPRequestHandler):
+    """Answers with a way to another page, and says what it was asked."""
+
+    asked = ()
+
+    def do_POST(self):
+        type(self).asked += (self.path,)
+        self.send_response(302)
+        self.send_header("Location", "/elsewhere")
+        self.end_headers()
+
+    def do_GET(self):
+        type(self).asked += (self.path,)
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b'{"ok": true}')
+
+    def log_message(self, *_args):
+        pass
+
+
+def test_no_redirect_takes_our_token_anywhere_else():
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Elsewhere) as server:
+        threading.Thread(target=server.serve_forever).start()
+        api = SlackApi(lambda _team: "xoxb-1", f"http://127.0.0.1:{server.server_port}/api")
+        try:
+            with pytest.raises(SendError):
+                api.call("T", "auth.test")
+        finally:
+            server.shutdown()
+    assert _Elsewhere.asked == ("/api/auth.test",)
 
 
 # --- progress ---------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from werkzeug.wrappers import Response as Answer
 
 from bot.channels import whatsapp
 from bot.limits import LIMITS, Exhausted, source
+from bot.log import Seldom
 from bot.store import alarms, cases, conversations, door_mails, housekeeping, limits, promises
 from bot.store.cases import Counted
 from bot.store.engine import DatabaseDown, reading
@@ -31,6 +32,7 @@ SOON = (300, 900, 1800, 3600, 7200, 14400, 28800, 86400)
 LATE = (900, 3600, 14400, 43200, 86400, 259200, 604800)
 EMPTY_TWIML = '<?xml version="1.0" encoding="UTF-8"?><Response/>'
 _log = structlog.get_logger(__name__)
+_seldom = Seldom(_log)
 
 
 def pages(parts: "Parts") -> Blueprint:
@@ -98,7 +100,10 @@ class _Pages:
             self._settings.twilio_auth_token,
         )
         mine = request.form.get("AccountSid") == self._settings.twilio_account_sid
-        return self._settings.real_twilio and signed and mine
+        genuine = self._settings.real_twilio and signed and mine
+        if not genuine:
+            _seldom.warning("a request that is not signed as it has to be was refused", "Twilio")
+        return genuine
 
     # --- pages ---
 
@@ -138,6 +143,7 @@ class _Pages:
         given = request.headers.get("Authorization", "").removeprefix("Bearer ")
         wanted = self._settings.metrics_token
         if not wanted or not hmac.compare_digest(given.encode(), wanted.encode()):
+            _seldom.warning("a request without the right token was refused", "metrics")
             return Response("forbidden\n", 403, mimetype="text/plain")
         return Response(self._numbers(), content_type=CONTENT_TYPE_LATEST)
 

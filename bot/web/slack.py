@@ -3,12 +3,14 @@
 from functools import partial
 from typing import TYPE_CHECKING
 
+import structlog
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from bot.channels.slack.bolt import bolt_app, genuine, handler, socket
 from bot.channels.slack.line import Line
 from bot.handiwork import armed
+from bot.log import Seldom
 from bot.slack_desk import SupportDesk
 from bot.slack_edge import SlackEdge
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from bot.channels.slack.bolt import App
 
 MAX_BODY = 1024 * 1024  # bytes: a tap on a home brings the whole home along
+_seldom = Seldom(structlog.get_logger(__name__))
 
 
 def edge(parts: "Parts") -> "tuple[SlackEdge, App]":
@@ -70,6 +73,7 @@ def slack_pages(parts: "Parts") -> Blueprint:
             return Response("too large\n", 413, mimetype="text/plain")
         stamp = request.headers.get("X-Slack-Request-Timestamp", "")
         if not genuine(body, stamp, request.headers.get("X-Slack-Signature", ""), secret):
+            _seldom.warning("a request that is not signed as it has to be was refused", "Slack")
             return Response("forbidden\n", 401, mimetype="text/plain")
         try:
             answer: Response = bolt.handle(request)

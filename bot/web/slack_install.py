@@ -24,7 +24,6 @@ from flows.words import Language
 if TYPE_CHECKING:
     from bot.app import Parts
 
-COOKIE = "slack_install"
 PATH = "/slack"
 MAX_BODY = 4096  # bytes
 MAX_STATE = 100
@@ -51,6 +50,8 @@ class _Install:
         self._settings = parts.settings
         key = parts.vault.subkey("forms")
         self._forms, self._tickets = Forms(key, "slack install"), Forms(key, "slack install browser")
+        # The prefix makes browsers refuse what another host of this domain sets; it needs https, and the whole host.
+        self._cookie = "__Host-slack_install" if parts.settings.url.startswith("https://") else "slack_install"
         self._installer: Installer | None = None
         if parts.slack is not None and parts.slack.workspaces.installable:
             uri = f"{parts.settings.url}{PATH}/oauth_redirect"
@@ -81,10 +82,10 @@ class _Install:
         url, state = begun
         answer = redirect(url, 303)
         answer.set_cookie(
-            COOKIE,
+            self._cookie,
             self._tickets.proof(state),
             max_age=STATE_TIME,
-            path=PATH,
+            path="/",
             secure=True,
             httponly=True,
             samesite="Lax",
@@ -102,7 +103,7 @@ class _Install:
         else:  # a redirect, so that code and state stand in no address bar, and a reload does no harm
             way = self._forms.way([found.language, found.team, found.app_id, found.workspace])
             answer = redirect(url_for(".done", way=way), 303)
-        answer.delete_cookie(COOKIE, path=PATH, secure=True, httponly=True, samesite="Lax")
+        answer.delete_cookie(self._cookie, path="/", secure=True, httponly=True, samesite="Lax")
         return answer
 
     def done(self, way: str) -> Response:
@@ -146,4 +147,4 @@ class _Install:
 
     def _left_from_here(self, state: str) -> bool:
         """Whether it was this browser that left with this state; nothing is used up by any other."""
-        return self._tickets.signed(state, request.cookies.get(COOKIE, ""))
+        return self._tickets.signed(state, request.cookies.get(self._cookie, ""))

@@ -16,8 +16,9 @@ from slack_bolt import BoltResponse
 from slack_bolt.adapter.flask import SlackRequestHandler
 from slack_bolt.adapter.socket_mode import SocketModeHandler
 from slack_bolt.authorization import AuthorizeResult
-from slack_sdk import WebClient
 from slack_sdk.signature import SignatureVerifier
+
+from bot.channels.slack.client import Client
 
 ANY = re.compile("")
 CONCURRENCY = 8  # requests of one socket that are worked on at once
@@ -57,7 +58,7 @@ def bolt_app(answers: Answers, known: Callable[[str], str | None]) -> App:
         process_before_response=True,
         request_verification_enabled=False,
         token_verification_enabled=False,
-        client=WebClient(retry_handlers=[]),
+        client=Client(retry_handlers=[]),
         logger=_quiet(),
     )
     app.error(_failed)
@@ -95,7 +96,7 @@ def handler(app: App) -> SlackRequestHandler:
 
 def socket(app: App, app_token: str, api_url: str = "") -> SocketModeHandler:
     """Bolt for Socket Mode, not connected yet: https://docs.slack.dev/apis/events-api/using-socket-mode."""
-    client = WebClient(retry_handlers=[], base_url=f"{api_url}/") if api_url else WebClient(retry_handlers=[])
+    client = Client(retry_handlers=[], base_url=f"{api_url}/") if api_url else Client(retry_handlers=[])
     return SocketModeHandler(app, app_token, web_client=client, logger=_quiet(), concurrency=CONCURRENCY)
 
 
