@@ -25,6 +25,7 @@ from bot.database import opened
 from bot.doctor_apps import sign_in_apps
 from bot.doctor_broker import broker
 from bot.doctor_door import door
+from bot.doctor_wires import wires
 from bot.findings import Finding, State
 from bot.safe import WrongKey
 from bot.settings import Settings, SettingsError, load
@@ -380,7 +381,7 @@ def mail_ports(parts: Parts) -> Finding | None:
     return Finding("mail ports", "ok", f"Mail servers answer at {', '.join(map(str, found))}.")
 
 
-OF_SETTINGS: list[OfSettings] = [accounts, alerts, data_dir, key_place, disk, reachable, webhook, broker]
+OF_SETTINGS: list[OfSettings] = [accounts, alerts, data_dir, key_place, disk, reachable, webhook, wires, broker]
 OF_PARTS: list[OfParts] = [
     clock, twilio_account, twilio_sender, twilio_templates, slack_app, support_channel, mail_ports, sign_in_apps,
     door,

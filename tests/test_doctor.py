@@ -10,7 +10,9 @@ import pytest
 
 from bot import doctor
 from bot.doctor import Finding
+from bot.doctor_wires import wires
 from bot.mail.wire.egress import Egress
+from bot.settings import load
 from bot.store.tables import SCHEMA
 from bot.vault import new_key
 from tests.botkit import run_sql
@@ -41,8 +43,8 @@ def test_a_healthy_installation_passes_every_check(house):
     found = house.look()
     assert states(found) == {}
     assert set(found) == {
-        "settings", "alerts", "data dir", "key place", "disk", "reachable", "webhook", "database", "schema", "keys",
-        "clock", "twilio account", "twilio sender", "slack app", "support channel", "mail ports",
+        "settings", "alerts", "data dir", "key place", "disk", "reachable", "webhook", "wires", "database", "schema",
+        "keys", "clock", "twilio account", "twilio sender", "slack app", "support channel", "mail ports",
     }  # fmt: skip
 
 
@@ -202,6 +204,40 @@ def test_ports_that_our_network_shuts_are_found(database_url, tmp_path):
         shut = house.look()["mail ports"]
         assert shut.state == "failed"
         assert "465" in shut.words
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ({"DATABASE_URL": "postgresql://ally:x@db.example.com/ally"}, "DATABASE_URL: another machine"),
+        ({"DATABASE_URL": "postgresql://ally:x@10.0.0.7/ally?sslmode=require"}, "DATABASE_URL: another machine"),
+        ({"BROKER_URL": "amqp://ally:x@mq.example.com"}, "BROKER_URL: another machine"),
+        ({"DATABASE_URL": "postgresql://db.example.com/ally", "BROKER_URL": "amqp://[fd00::7]"},
+         "DATABASE_URL and BROKER_URL: another machine"),
+    ],
+    ids=["database", "encrypted, and nobody knows with whom", "broker", "both"],
+)  # fmt: skip
+def test_a_wire_to_another_machine_that_anybody_between_may_read_is_warned_of(url, words):
+    found = wires(load({"SECRET_KEYS": new_key(), **url}))
+    assert (found.state, words in found.words) == ("warning", True)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        {"DATABASE_URL": "postgresql://ally:x@db.example.com/ally?sslmode=verify-full"},
+        {"DATABASE_URL": "postgresql://ally@/ally?host=/run/postgresql.d"},
+        {"DATABASE_URL": "postgresql://ally:x@db:5432/ally", "BROKER_URL": "amqp://broker"},
+        {"BROKER_URL": "amqps://ally:x@mq.example.com"},
+    ],
+    ids=["checked", "a socket", "containers", "amqps"],
+)
+def test_a_wire_that_nobody_reads_is_well(url):
+    assert wires(load({"SECRET_KEYS": new_key(), **url})).state == "ok"
+
+
+def test_without_a_wire_there_is_nothing_to_say_of_one():
+    assert wires(load({})) is None
 
 
 def test_a_check_that_breaks_hides_no_other(house, monkeypatch):
