@@ -4,6 +4,7 @@ import logging
 import os
 
 import pytest
+import structlog
 
 from bot.store import schema
 from bot.store.engine import connect
@@ -28,11 +29,18 @@ database_url = pytest.fixture(database.database_url)
 
 
 @pytest.fixture(autouse=True)
-def _logs_as_before():
-    """Commands run in this process set how much is logged; the next test hears all of it again."""
-    level = logging.getLogger().level
+def _logs_as_before(monkeypatch):
+    """Commands run in this process set how and how much is logged; the next test hears all of it again.
+
+    A logger that is kept at its first use would be deaf to whatever a later test sets.
+    """
+    configure, root = structlog.configure, logging.getLogger()
+    level, handlers = root.level, list(root.handlers)
+    monkeypatch.setattr(structlog, "configure", lambda **how: configure(**{**how, "cache_logger_on_first_use": False}))
     yield
-    logging.getLogger().setLevel(level)
+    structlog.reset_defaults()
+    root.setLevel(level)
+    root.handlers[:] = handlers
 
 
 def pytest_xdist_auto_num_workers():

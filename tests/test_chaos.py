@@ -303,6 +303,7 @@ def stormed(*options):
     """A run of its own: its result, status and words. All stand in this file: two at once are refused."""
     command = [sys.executable, "-m", "tests.chaos", *options]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False, timeout=280)
+    assert done.stdout, done.stderr.decode()
     return json.loads(done.stdout.decode().splitlines()[-1]), done.returncode, done.stderr.decode()
 
 

@@ -246,9 +246,7 @@ log.info("after")
     assert not {"promise", "conversation"} & set(after)
 
 
-def test_what_a_worker_writes_names_the_job_and_the_talk_and_nothing_that_was_said(kit, monkeypatch):
-    # Its own logger may have been bound for good by a test before this one: `setup` lets loggers be kept.
-    monkeypatch.setattr("bot.worker._log", structlog.get_logger("bot.worker"))
+def test_what_a_worker_writes_names_the_job_and_the_talk_and_nothing_that_was_said(kit):
     kit.mailbox()
     kit.say("my giraffe is blue")
     told = kit.hands["Speak"]
