@@ -13,6 +13,7 @@ RECONCILE_EVERY = timedelta(minutes=5)
 LOOK_AROUND_EVERY = timedelta(days=1)
 LOOK_AT_GRANTS_EVERY = timedelta(days=1)
 LOOK_FOR_ENDS_EVERY = timedelta(hours=6)
+OPERATOR = "operator"  # who acts by a command, in the audit
 
 
 def sweep(db: Connection, now: datetime, retention: timedelta) -> bool:
