@@ -22,8 +22,8 @@ from bot.cli import contacts
 from bot.files import KEEP, MAX_TRIES
 from bot.mail.wire.send import MAX_FILE_BYTES, MAX_TOTAL_BYTES, for_wire, room_for_files
 from bot.playground.twilio import TwilioStandIn
-from bot.records import Scene
 from bot.safe import WAITING, use_of
+from bot.scene import Scene
 from bot.store import files, mailboxes, tables
 from bot.store.promises import FETCH_FILE, FILE_COPY
 from bot.vault import Secret, new_key
