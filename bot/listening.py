@@ -11,6 +11,7 @@ from bot.mail.knowledge.explain import explain_text
 from bot.mail.knowledge.looks import looks_like_an_error
 from bot.mail.knowledge.redact import HIDDEN as HIDDEN_WORDS
 from bot.mail.knowledge.redact import redact
+from bot.mail.wire.send import MAX_FILE_NAME
 from bot.promising import promise_all
 from bot.safe import SUSPECTED, UNCLAIMED, Safe, use_of
 from bot.scene import Scene
@@ -26,7 +27,6 @@ from flows.words import EraseAtProvider, Event, FileShared, Said, SecretLeaked, 
 
 ALWAYS_HEARD = frozenset({"bot", "stop", "start", "erase"})
 SHORTEST_ERROR = 10  # characters; most messages are a number or a word, and need no look
-MAX_FILE_NAME = 100
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,6 @@ from flows.words import (
 )
 
 MAX_ROUNDS = 5  # records that answer one another within one turn
-MAX_NAME = 120
 AHEAD = timedelta(minutes=5)  # what asks for a moment overtakes what has waited for less
 MAX_UNFINISHED = 100  # promises of one conversation; beyond it nothing more is heard until some are kept
 _log = structlog.get_logger(__name__)
@@ -337,7 +336,7 @@ def _seen(db: Connection, held: Held, inbound: Inbound, now: datetime) -> Held:
     name = inbound.name or held.name
     until = window_end(held.channel, now)
     last = inbound.message_id
-    people_store.touch(db, held.contact_id, window_until=until, last_message_id=last, name=name[:MAX_NAME])
+    people_store.touch(db, held.contact_id, window_until=until, last_message_id=last, name=name[: people.MAX_NAME])
     return replace(held, name=name, last_message_id=last)
 
 
