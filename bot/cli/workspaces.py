@@ -26,7 +26,7 @@ def workspace_list(wants_json: bool) -> None:
 def workspaces(parts: Parts) -> list[dict[str, Any]]:
     """The Slack workspaces, each with the agency that it belongs to."""
     with reading(parts.engine) as db:
-        rows = slack.every_workspace(db)
+        rows = slack.all_workspaces(db)
     return [
         {"workspace": row.team_id, "name": row.name, "agency": row.agency or "", "since": moment(row.at),
          "left": row.gone_at is not None}

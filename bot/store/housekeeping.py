@@ -24,7 +24,7 @@ def sweep(db: Connection, now: datetime, retention: timedelta) -> bool:
     promises.once(db, "work", promises.RECONCILE, now + RECONCILE_EVERY, now)
     if slack.to_be_renewed(db, now):
         promises.once(db, "work", promises.RENEW_TOKENS, now, now)
-    if slack.all_workspaces(db):
+    if slack.live_workspaces(db):
         promises.once(db, "work", promises.LOOK_AROUND, now + LOOK_AROUND_EVERY, now)
     promises.once(db, "work", promises.KEEP_GRANTS, now + LOOK_AT_GRANTS_EVERY, now)
     promises.once(db, "work", promises.LOOK_FOR_ENDS, now + LOOK_FOR_ENDS_EVERY, now)
