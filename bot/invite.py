@@ -22,7 +22,7 @@ REMINDED_AFTER = (3, 10)  # working days after the invitation; then never again
 def invite_people(scene: Scene, wanted: InvitePeople) -> Event:
     """Make each a member and write to each, one a second and by day."""
     standing, now = scene.standing, scene.now
-    if standing.agency_id is None or not scene.is_admins or scene.held.channel != "slack":
+    if standing.agency_id is None or not scene.by_admin or scene.held.channel != "slack":
         return TeamRefused("gone")
     team, _ = split(scene.held.address or "")
     workspace = slack.workspace(scene.db, team)

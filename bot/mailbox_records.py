@@ -102,7 +102,7 @@ def judge(scene: Scene, wanted: Judge, facts: FactReader) -> Event:
 def set_agency_server(scene: Scene, wanted: SetAgencyServer) -> None:
     """The one server for all of an agency, as its admin said; without one, everybody may have their own."""
     standing, server = scene.standing, wanted.server
-    if standing.agency_id is None or not scene.is_admins:
+    if standing.agency_id is None or not scene.by_admin:
         return
     host, port, security = (server.host, server.port, server.security) if server else ("", 0, "")
     people_store.set_server(scene.db, standing.agency_id, host, port, security)
@@ -131,6 +131,6 @@ def tell_the_admins(scene: Scene, wanted: TellAdmins) -> None:
 
 def retry_waiting(scene: Scene, wanted: RetryWaiting) -> None:
     """An admin says that it is mended: what waits is tested at once, and again after so many minutes."""
-    if scene.standing.agency_id is not None and scene.is_admins:
+    if scene.standing.agency_id is not None and scene.by_admin:
         again = [scene.now + timedelta(minutes=minutes) for minutes in wanted.again]
         promises.hurry(scene.db, scene.standing.agency_id, promises.RETEST, scene.now, again)

@@ -1,4 +1,4 @@
-"""Whose turn it is when a record is written."""
+"""Whose turn it is: what a turn, and each record that it writes, are done with."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,7 +12,7 @@ from bot.store.engine import Connection
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """Whose turn it is, as it stands when a record is written."""
+    """A conversation that is held in a transaction, with its facts as they stand; each record makes them stale."""
 
     db: Connection
     held: Held
@@ -20,8 +20,8 @@ class Scene:
     now: datetime
 
     @property
-    def is_admins(self) -> bool:
-        """Whether it is the turn of somebody who is an admin of the agency for which they act."""
+    def by_admin(self) -> bool:
+        """Whether it is the turn of an admin of the agency for which they act."""
         return self.standing.facts.role == "admin"
 
     def audit(self, action: str, subject: UUID) -> None:

@@ -107,7 +107,7 @@ def decide_access(scene: Scene, wanted: DecideAccess) -> Event:
 def _request(scene: Scene, request_id: str) -> Row | None:
     """A wish that was put to the agency of whoever acts, and to no other."""
     row = access.get(scene.db, _uuid(request_id))
-    return row if row is not None and scene.is_admins and row.agency_id == scene.standing.agency_id else None
+    return row if row is not None and scene.by_admin and row.agency_id == scene.standing.agency_id else None
 
 
 def decided(db: Connection, request: Row, agency_id: UUID | None, role: str, now: datetime) -> None:
@@ -150,7 +150,7 @@ def see_team(_scene: Scene, _wanted: SeeTeam) -> Event:
 def invite(scene: Scene, wanted: Invite, number: str) -> Event:
     """An invitation to the admin's own agency. `number`: ours on WhatsApp."""
     agency_id = scene.standing.agency_id
-    if agency_id is None or not scene.is_admins:
+    if agency_id is None or not scene.by_admin:
         return GONE
     made = people.invite(
         scene.db, agency_id, role=wanted.role, name="", language=wanted.language, uses=wanted.uses, now=scene.now
@@ -178,7 +178,7 @@ def remind(scene: Scene, wanted: RemindMember) -> Event:
 def remind_team(scene: Scene, _wanted: RemindTeam) -> Event:
     """Remind everybody whose e-mail is not connected or does not work, but the admin who asks; how many hear of it."""
     agency_id = scene.standing.agency_id
-    if agency_id is None or not scene.is_admins:
+    if agency_id is None or not scene.by_admin:
         return GONE
     rows = people_store.members(scene.db, agency_id)
     missing = [row for row in rows if row.state in {None, "broken"} and row.id != scene.standing.member_id]
@@ -189,7 +189,7 @@ def remind_team(scene: Scene, _wanted: RemindTeam) -> Event:
 def try_team(scene: Scene, _wanted: TestTeam) -> Event:
     """Test what waits at once, and what works one after the other: no mail server is to see us as a flood."""
     agency_id = scene.standing.agency_id
-    if agency_id is None or not scene.is_admins:
+    if agency_id is None or not scene.by_admin:
         return GONE
     waiting = promises.hurry(scene.db, agency_id, promises.RETEST, scene.now)
     working = mailboxes.working_in(scene.db, agency_id)
@@ -268,7 +268,7 @@ def leave(scene: Scene, _wanted: LeaveAgency) -> Event:
     standing = scene.standing
     if standing.member_id is None or standing.agency_id is None:
         return GONE
-    if scene.is_admins and people_store.count_admins(scene.db, standing.agency_id) == 1:
+    if scene.by_admin and people_store.count_admins(scene.db, standing.agency_id) == 1:
         return LAST_ADMIN
     end_membership(scene.db, standing.member_id, scene.now, standing.facts.agency, besides=scene.held.id)
     tell_admins(scene.db, standing.agency_id, MemberLeft(standing.facts.name), scene.now)
@@ -291,7 +291,7 @@ def set_role(scene: Scene, wanted: SetRole) -> Event:
 def _member(scene: Scene, member_id: str) -> Row | None:
     """A member of the agency of whoever acts, if that is an admin; of no other agency ever."""
     agency_id = scene.standing.agency_id
-    if agency_id is None or not scene.is_admins:
+    if agency_id is None or not scene.by_admin:
         return None
     return people_store.member_of(scene.db, agency_id, _uuid(member_id))
 
