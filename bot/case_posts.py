@@ -149,7 +149,7 @@ def file_posted(tools: Tools, desk: DeskParts, row: Row, file: Row) -> Again:
 
 def _file_not_posted(
     tools: Tools, desk: DeskParts, row: Row, file: Row, failure: Later | Refused | Unopenable
-) -> Again:  # fmt: skip
+) -> Again:
     """What Slack will take later, or by itself, is brought again; of the rest the thread says why it is not there."""
     gone = isinstance(failure, Refused) and failure.code in ROOT_GONE
     given_up = not gone and not isinstance(failure, Later) and not isinstance(failure, NoWorkspaceError)

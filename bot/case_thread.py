@@ -98,9 +98,7 @@ def _shown(tools: Tools, desk: DeskParts, row: Row) -> Again | None:
     return _below(tools, desk, row, root, offer, spoken)
 
 
-def _below(
-    tools: Tools, desk: DeskParts, row: Row, root: Post, offer: Offer | None, spoken: Language
-) -> Again | None:  # fmt: skip
+def _below(tools: Tools, desk: DeskParts, row: Row, root: Post, offer: Offer | None, spoken: Language) -> Again | None:
     """What the thread lacks below its root: words on their way, what was said, the root as it is now, the marks."""
     with reading(tools.engine) as db:
         marks = cases.lines_to_mark(db, row.number)
@@ -133,7 +131,7 @@ def _briefed(tools: Tools, desk: DeskParts, row: Row, spoken: Language) -> Again
 
 def _talk_shown(
     tools: Tools, desk: DeskParts, row: Row, marks: list[Row], offer: Offer | None, spoken: Language
-) -> Again | bool:  # fmt: skip
+) -> Again | bool:
     """The next line or file that a thread lacks; else whether one waits for its file."""
     unposted = next((line for line in marks if is_unposted(line)), None)
     if unposted is not None:

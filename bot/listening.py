@@ -81,9 +81,7 @@ class Listener:
         line = came(inbound, words, shown=for_staff)
         return Heard(event, line, inbound.media if for_staff else (), inbound.message_id, for_mail=for_mail)
 
-    def _sealed(
-        self, scene: Scene, envelope: Envelope, text: str, judged: Secretive
-    ) -> SecretTyped | SecretSuspected:  # fmt: skip
+    def _sealed(self, scene: Scene, envelope: Envelope, text: str, judged: Secretive) -> SecretTyped | SecretSuspected:
         secret_id = self._safe.put(
             scene.db,
             Secret(text.strip("\r\n")),
