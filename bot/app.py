@@ -34,6 +34,7 @@ from bot.facts import FactReader
 from bot.handiwork import Channel, DeskParts, SlackParts, Tools
 from bot.limits import Limits
 from bot.links import LinkBook
+from bot.listening import Listener
 from bot.mail.knowledge.providers import BadTable, Providers
 from bot.mail.wire.egress import Egress
 from bot.mail.wire.guard import Guard
@@ -186,7 +187,7 @@ def _join(
     search = Search(lambda text: facts.family(text, clock.now().date()))
     records = Records(safe, limits, facts, casework, settings.twilio_whatsapp_from)
     pressure = Pressure(engine, clock)
-    turns = Turns(engine, clock, facts, records, safe, search, casework, pressure)
+    turns = Turns(engine, clock, facts, records, Listener(facts, safe, search), casework, pressure)
     door = (settings.door_host, settings.door_port)
     links = LinkBook(engine, clock, turns, safe, providers, chat_url(settings), apps, door)
     slack = _slack(settings, engine, clock, safe)

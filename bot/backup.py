@@ -102,7 +102,7 @@ def _put_back(engine: Engine, url: str, file: Path, now: datetime, *, replace: b
     schema.check(engine)
     with engine.begin() as db:
         under_way = store.after_a_restore(db)
-        housekeeping.audit_entry(db, now, actor="operator", action="restored", subject=_digest(file))
+        housekeeping.audit_entry(db, now, actor=housekeeping.OPERATOR, action="restored", subject=_digest(file))
     return {"restored": str(file), "under_way": under_way}
 
 
@@ -124,7 +124,8 @@ def forget_secrets(settings: Settings, now: datetime, *, lost: bool = False) -> 
             schema.check(engine)
             with engine.begin() as db:
                 records, mailboxes = secrets.forget_all(db, now, _held(settings, db) if lost else ())
-                housekeeping.audit_entry(db, now, actor="operator", action="secrets_forgotten", subject=str(records))
+                by, subject = housekeeping.OPERATOR, str(records)
+                housekeeping.audit_entry(db, now, actor=by, action="secrets_forgotten", subject=subject)
         finally:
             engine.dispose()
     return {"erased": records, "mailboxes_without_password": mailboxes}

@@ -16,7 +16,7 @@ from bot.desk_offer import NAME
 from bot.desk_windows import MAX_SAID
 from bot.facts import language
 from bot.handiwork import Again, DeskParts, Ended, Outcome, Tools, armed, backoff, look
-from bot.saying import MAX_SPEECH_TRIES, PERSON, identity, say
+from bot.saying import MAX_SPEECH_TRIES, identity, say
 from bot.store import case_files, cases, conversations, promises, watches
 from bot.store.conversations import Held
 from bot.store.engine import Connection, Row, reading
@@ -50,7 +50,7 @@ def _greeted(tools: Tools, desk: DeskParts, promise: Promise, held: Held) -> Out
     with reading(tools.engine) as db:
         row = cases.get(db, held.case) if held.case is not None else None
         wanted = watches.wants_messages(db, held.contact_id)
-    there = wanted and row is not None and held.owner == PERSON and desk.staff.has(row.owner)
+    there = wanted and row is not None and held.owner == conversations.PERSON and desk.staff.has(row.owner)
     if not there or not may_write(held.window_until, tools.clock.now()):
         return Ended("dropped")
     style = tools.channels[held.channel].style
@@ -143,7 +143,7 @@ def _problem(
     """Why a line cannot be said as things stand; empty: it can. A template is counted here, as the last thing."""
     if row.closed_at is not None:
         return "closed"
-    if held.owner != PERSON:
+    if held.owner != conversations.PERSON:
         return "owner"
     if line.tool == cases.TEMPLATE:
         return _problem_of_template(desk, db, held, line, now)
@@ -204,7 +204,7 @@ def _file_sent(tools: Tools, promise: Promise, held: Held, message: Message, par
         return channel.find_file(to, message, file, since)
 
     try:
-        return say(tools, promise, held, send, lambda: message, PERSON, find)
+        return say(tools, promise, held, send, lambda: message, conversations.PERSON, find)
     except Unopenable:
         return Ended("failed", words="file_gone")
 
@@ -220,7 +220,7 @@ def _sent(tools: Tools, promise: Promise, held: Held, message: Message) -> Outco
             return templates.send(identity(held), NAME, language(held.language), about, promise.id, ready)
         return channel.send(identity(held), message, promise.id, ready)
 
-    return say(tools, promise, held, send, lambda: message, PERSON)
+    return say(tools, promise, held, send, lambda: message, conversations.PERSON)
 
 
 # --- time -------------------------------------------------------------------------------------------------------------

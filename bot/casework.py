@@ -241,7 +241,7 @@ class Casework:
             **(first if said and row.answered_at is None else {}),
             **({"closed_at": now} if after.state == "closed" else {}),
         )
-        cases.own(db, row.conversation_id, "bot" if rules.bot_speaks(after) else "person")
+        cases.own(db, row.conversation_id, conversations.BOT if rules.bot_speaks(after) else conversations.PERSON)
         promises.one_at(db, row.conversation_id, promises.CASE_TIME, rules.due(after, self._rules), now)
         if after.owner and not row.owner:
             conversations.unsaid(db, promises.drop_speech(db, row.conversation_id))

@@ -155,7 +155,7 @@ def _settled(tools: Tools, db: Connection, held: Held, row: Row, event: object, 
 def told_the_team(tools: Tools, held: Held, address: str, outcome: Outcome) -> Outcome:
     """The same live test as the person's: while somebody of the team has the case, they read it stage by stage."""
     desk = tools.desk
-    if desk is None or held.owner == "bot" or not isinstance(outcome, Ended):
+    if desk is None or held.owner == conversations.BOT or not isinstance(outcome, Ended):
         return outcome
     event, before = outcome.event, outcome.along
     if not isinstance(event, LoginWorked | LoginFailed):

@@ -25,7 +25,8 @@ from bot.store import people as people_store
 from bot.store.conversations import Held
 from bot.store.engine import Connection, Row
 from bot.team import decided, elsewhere
-from bot.turns import HIDDEN, Turns
+from bot.transcript import HIDDEN
+from bot.turns import Turns
 from flows import guide, saved, sign_in
 from flows import mailbox_states as mailbox
 from flows.conversation import Envelope, may_fill, subject

@@ -325,7 +325,7 @@ def slack_app(parts: Parts) -> Finding | None:
     if parts.slack is None:
         return None
     with reading(parts.engine) as db:
-        installed = [row.team_id for row in slack.all_workspaces(db)][:MOST_WORKSPACES]
+        installed = [row.team_id for row in slack.live_workspaces(db)][:MOST_WORKSPACES]
     teams = [""] if parts.settings.slack_bot_token else installed
     if not teams:
         return Finding("slack app", "ok", "No workspace has added the app yet.")

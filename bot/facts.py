@@ -80,8 +80,8 @@ class FactReader:
             roles=_roles_of(db, held) if envelope.flow == "roles" else (),
             **(self._of_the_team(db, row, now) if row and row.role == "admin" and envelope.flow in WITH_TEAM else {}),
         )
-        return Standing(
-            self.about(known, envelope, row.agency_host if row else "", apps=_apps(row)),
+        standing = Standing(
+            known,
             member_id=held.member_id if row else None,
             mailbox_id=row.mailbox_id if row else None,
             mailbox_version=(row.version or 0) if row else 0,
@@ -92,6 +92,7 @@ class FactReader:
             mailbox_size=(row.size or 0) if row else 0,
             apps=_apps(row),
         )
+        return self.about(standing, envelope)
 
     def _of_the_team(self, db: Connection, row: Row, now: datetime) -> dict[str, Any]:
         return _of_the_team(db, row, now, lambda one: self._days_left(one, now.date()))
@@ -118,20 +119,16 @@ class FactReader:
             return known
         return replace(known, provider=self.provider("", known.agency_server.host, now, standing.apps))
 
-    def about(
-        self, known: Facts, envelope: Envelope, agency_host: str, event: Event | None = None, *, apps: AgencyApps
-    ) -> Facts:
-        """The facts with what holds for the account that the conversation, or this event, is about.
-
-        `apps`: the agency's own, see `Standing`.
-        """
+    def about(self, standing: Standing, envelope: Envelope, event: Event | None = None) -> Standing:
+        """The facts with what holds for the account that the conversation, or this event, is about."""
+        known, agency_host = standing.facts, standing.agency_host
         address, host = conversation.subject(envelope, event)
         if not address and known.mailbox:
             address, host = known.mailbox.account.address, known.mailbox.account.server.host
-        provider = self.provider(address, host, known.now, apps) if address else None
+        provider = self.provider(address, host, known.now, standing.apps) if address else None
         differs = bool(host and agency_host) and not self._providers.same(host, agency_host, known.now.date())
         same = (provider, differs) == (known.provider, known.differs)
-        return known if same else replace(known, provider=provider, differs=differs)
+        return standing if same else replace(standing, facts=replace(known, provider=provider, differs=differs))
 
     def provider(self, address: str, host: str, now: datetime, apps: AgencyApps | None = None) -> facts.Provider | None:
         """What the provider of an address demands on this day, as the flows see it; else that of the server.

@@ -38,7 +38,7 @@ from bot.mail_hands import send_mail
 from bot.mailbox_hands import check, discover, retest, try_login
 from bot.password_ends import look_for_ends, password_ends
 from bot.proofs import file_copy
-from bot.saying import BOT, identity, say
+from bot.saying import identity, say
 from bot.store import conversations, mailboxes, promises
 from bot.store.conversations import Held
 from bot.store.engine import Connection, reading
@@ -65,7 +65,7 @@ _log = structlog.get_logger(__name__)
 def speak(tools: Tools, promise: Promise) -> Outcome:
     """Say one message, unless a person has taken over meanwhile."""
     held = look(tools, promise)
-    if held is None or held.owner != BOT:
+    if held is None or held.owner != conversations.BOT:
         return _kept_to_itself(promise)
     channel = tools.channels[held.channel]
 

@@ -8,8 +8,8 @@ from bot.calendar import next_day_hour, working_days_later
 from bot.channels import Identity
 from bot.channels.slack.read import address, split
 from bot.scene import Scene
-from bot.store import housekeeping, promises, slack
 from bot.store import people as people_store
+from bot.store import promises, slack
 from bot.store.engine import Connection
 from bot.tell import tell
 from flows.words import Event, Invited, InvitePeople, Person, TeamRefused, TeamTouched
@@ -22,7 +22,7 @@ REMINDED_AFTER = (3, 10)  # working days after the invitation; then never again
 def invite_people(scene: Scene, wanted: InvitePeople) -> Event:
     """Make each a member and write to each, one a second and by day."""
     standing, now = scene.standing, scene.now
-    if standing.agency_id is None or standing.facts.role != "admin" or scene.held.channel != "slack":
+    if standing.agency_id is None or not scene.by_admin or scene.held.channel != "slack":
         return TeamRefused("gone")
     team, _ = split(scene.held.address or "")
     workspace = slack.workspace(scene.db, team)
@@ -37,8 +37,7 @@ def invite_people(scene: Scene, wanted: InvitePeople) -> Event:
         remind_later(scene.db, conversation_id, member_id, 0, due, standing.timezone, now)
         count += 1
     promises.wake(scene.db, {"work"})
-    actor, agency = str(standing.member_id), str(standing.agency_id)
-    housekeeping.audit_entry(scene.db, now, actor=actor, action="invited_people", subject=agency)
+    scene.audit("invited_people", standing.agency_id)
     return TeamTouched(count)
 
 

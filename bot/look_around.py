@@ -21,7 +21,7 @@ def look_around(tools: Tools, promise: Promise) -> Outcome:
     if tools.slack is None:
         return Ended("dropped")
     with reading(tools.engine) as db:
-        workspaces = slack.all_workspaces(db)
+        workspaces = slack.live_workspaces(db)
     found = 0
     for one in workspaces:
         try:

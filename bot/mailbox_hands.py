@@ -29,9 +29,9 @@ from bot.mail.wire import discover as finding
 from bot.mail.wire.addresses import BadAddress, normalise
 from bot.mail.wire.guard import GuardError
 from bot.mail.wire.probe import Failed, check_server
+from bot.mailbox_records import RETEST_AFTER
 from bot.progress import Progress
 from bot.proofs import Proving, TakenError, prove
-from bot.records import RETEST_AFTER
 from bot.safe import WAITING
 from bot.saying import identity
 from bot.store import conversations, mailboxes, promises, secrets

@@ -71,7 +71,7 @@ def rotate(engine: Engine, vault: Vault, now: datetime) -> int:
     resealed = sum(_batches(engine, vault, BATCH, wait=False)) + sum(_batches(engine, vault, 1, wait=True))
     with engine.begin() as db:
         _retire(db, vault)
-        housekeeping.audit_entry(db, now, actor="operator", action="keys_rotated", subject=vault.newest)
+        housekeeping.audit_entry(db, now, actor=housekeeping.OPERATOR, action="keys_rotated", subject=vault.newest)
     return resealed
 
 

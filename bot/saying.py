@@ -7,14 +7,13 @@ from functools import partial
 from bot.channels import Accepted, Identity, Later, Refused, Unclear
 from bot.handiwork import HOLD, Again, Ended, Outcome, Tools, backoff, look
 from bot.store import conversations, people, promises
-from bot.store.conversations import Held
+from bot.store.conversations import BOT, Held
 from bot.store.engine import reading
 from bot.store.promises import Promise
 from flows.speech import Message
 
 MAX_SPEECH_TRIES = 12
 _Find = Callable[[datetime], str | None]
-BOT, PERSON = "bot", "person"  # who may have the word in a conversation
 
 
 class StoodStillError(Exception):

@@ -8,7 +8,6 @@ import re
 import zoneinfo
 from collections.abc import Mapping
 from datetime import timedelta
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit
@@ -18,8 +17,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from bot.desk.hours import read_hours
 from bot.desk.rules import Rules
 from bot.store.engine import driver_url
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 MAX_PORT = 65535
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -378,11 +375,6 @@ class Settings(BaseModel):
     def domain(self) -> str:
         """The name that every link of ours begins with."""
         return urlsplit(self.url).netloc
-
-    @cached_property
-    def networks(self) -> tuple[Network, ...]:
-        """Networks in which mail servers may stand although they are not public."""
-        return tuple(ipaddress.ip_network(word) for word in self.smtp_allow_networks)
 
     @cached_property
     def proxies(self) -> tuple[Network, ...]:

@@ -11,7 +11,7 @@ from typing import Any
 from bot.app import Parts
 from bot.channels import SendError
 from bot.channels.whatsapp.account import SANDBOX, Hooks, SenderState, TwilioAccount, wanted
-from bot.commands import CannotBe
+from bot.cli.shared import CannotBe
 from bot.templates import Templates
 
 WHAT = {"inbound": "webhook", "fallback": "fallback", "status": "status callback"}

@@ -28,13 +28,13 @@ from bot.desk_windows import MAX_SAID, View
 from bot.store import case_files, cases, conversations, housekeeping, promises
 from bot.store.engine import Connection, Engine, Row
 from bot.tell import tell
+from bot.transcript import HIDDEN
 from flows.reading import looks_like_a_leak
 from flows.speech import Plain
 from flows.words import CaseEnded
 
 BUTTON = "desk:"
 SAID = "!"
-HIDDEN = "(hidden)"
 MAX_FILES = 5  # of one line: each is a message of its own on WhatsApp
 MAX_NAME, MAX_ID = 100, 32
 MAX_RAW = 8_000  # characters with all that Slack writes around links and mentions

@@ -9,7 +9,7 @@ from bot.calendar import may_write, next_day_hour
 from bot.facts import FactReader
 from bot.limits import Exhausted, Limits
 from bot.scene import Scene
-from bot.store import access, conversations, doors, housekeeping, mailboxes, promises, secrets
+from bot.store import access, conversations, doors, mailboxes, promises, secrets
 from bot.store import people as people_store
 from bot.store.engine import Connection, Row
 from bot.tell import tell, tell_admins
@@ -100,14 +100,14 @@ def decide_access(scene: Scene, wanted: DecideAccess) -> Event:
     if request.state != "open":
         return AccessDecided(request.name, granted=False, already=True)
     decided(scene.db, request, scene.standing.agency_id if wanted.granted else None, "member", scene.now)
-    _audit(scene, "access_granted" if wanted.granted else "access_declined", request.id)
+    scene.audit("access_granted" if wanted.granted else "access_declined", request.id)
     return AccessDecided(request.name, granted=wanted.granted)
 
 
 def _request(scene: Scene, request_id: str) -> Row | None:
     """A wish that was put to the agency of whoever acts, and to no other."""
     row = access.get(scene.db, _uuid(request_id))
-    return row if row is not None and _is_admin(scene) and row.agency_id == scene.standing.agency_id else None
+    return row if row is not None and scene.by_admin and row.agency_id == scene.standing.agency_id else None
 
 
 def decided(db: Connection, request: Row, agency_id: UUID | None, role: str, now: datetime) -> None:
@@ -150,12 +150,12 @@ def see_team(_scene: Scene, _wanted: SeeTeam) -> Event:
 def invite(scene: Scene, wanted: Invite, number: str) -> Event:
     """An invitation to the admin's own agency. `number`: ours on WhatsApp."""
     agency_id = scene.standing.agency_id
-    if agency_id is None or not _is_admin(scene):
+    if agency_id is None or not scene.by_admin:
         return GONE
     made = people.invite(
         scene.db, agency_id, role=wanted.role, name="", language=wanted.language, uses=wanted.uses, now=scene.now
     )
-    _audit(scene, "invited", agency_id)
+    scene.audit("invited", agency_id)
     days = (made.expires_at - scene.now) // timedelta(days=1)
     return InvitationMade(forward_text(number, made.code, wanted.language)[1], wanted.uses, days)
 
@@ -178,7 +178,7 @@ def remind(scene: Scene, wanted: RemindMember) -> Event:
 def remind_team(scene: Scene, _wanted: RemindTeam) -> Event:
     """Remind everybody whose e-mail is not connected or does not work, but the admin who asks; how many hear of it."""
     agency_id = scene.standing.agency_id
-    if agency_id is None or not _is_admin(scene):
+    if agency_id is None or not scene.by_admin:
         return GONE
     rows = people_store.members(scene.db, agency_id)
     missing = [row for row in rows if row.state in {None, "broken"} and row.id != scene.standing.member_id]
@@ -189,7 +189,7 @@ def remind_team(scene: Scene, _wanted: RemindTeam) -> Event:
 def try_team(scene: Scene, _wanted: TestTeam) -> Event:
     """Test what waits at once, and what works one after the other: no mail server is to see us as a flood."""
     agency_id = scene.standing.agency_id
-    if agency_id is None or not _is_admin(scene):
+    if agency_id is None or not scene.by_admin:
         return GONE
     waiting = promises.hurry(scene.db, agency_id, promises.RETEST, scene.now)
     working = mailboxes.working_in(scene.db, agency_id)
@@ -197,7 +197,7 @@ def try_team(scene: Scene, _wanted: TestTeam) -> Event:
         due = scene.now + nth * TESTS_APART
         promises.watch(scene.db, conversation_id, mailbox_id, due, scene.now)
     promises.wake(scene.db, {"work"})
-    _audit(scene, "tested_team", agency_id)
+    scene.audit("tested_team", agency_id)
     return TeamTouched(waiting + len(working))
 
 
@@ -208,7 +208,7 @@ def pause(scene: Scene, wanted: PauseMember) -> Event:
     if box is None or box.state != ("works" if wanted.off else "off"):
         return GONE
     mailboxes.set_state(scene.db, box.id, "off" if wanted.off else "works", "", "", scene.now)
-    _audit(scene, "paused" if wanted.off else "resumed", box.member_id)
+    scene.audit("paused" if wanted.off else "resumed", box.member_id)
     return TeamChanged()
 
 
@@ -218,7 +218,7 @@ def take_key(scene: Scene, wanted: TakeKey) -> Event:
     box = mailboxes.of_member(scene.db, row.id) if row is not None else None
     if box is None or not doors.revoke(scene.db, box.id, scene.now):
         return GONE
-    _audit(scene, "took_key", box.member_id)
+    scene.audit("took_key", box.member_id)
     return TeamChanged()
 
 
@@ -233,7 +233,7 @@ def exclude(scene: Scene, wanted: ExcludeMember, facts: FactReader) -> Event:
     provider = facts.provider(box.address, box.host, scene.now) if box is not None else None
     url = provider.app_password_url if provider is not None else ""
     end_membership(scene.db, row.id, scene.now, scene.standing.facts.agency, besides=scene.held.id, url=url)
-    _audit(scene, "excluded", row.id)
+    scene.audit("excluded", row.id)
     return TeamChanged()
 
 
@@ -268,11 +268,11 @@ def leave(scene: Scene, _wanted: LeaveAgency) -> Event:
     standing = scene.standing
     if standing.member_id is None or standing.agency_id is None:
         return GONE
-    if _is_admin(scene) and people_store.count_admins(scene.db, standing.agency_id) == 1:
+    if scene.by_admin and people_store.count_admins(scene.db, standing.agency_id) == 1:
         return LAST_ADMIN
     end_membership(scene.db, standing.member_id, scene.now, standing.facts.agency, besides=scene.held.id)
     tell_admins(scene.db, standing.agency_id, MemberLeft(standing.facts.name), scene.now)
-    _audit(scene, "left", standing.member_id)
+    scene.audit("left", standing.member_id)
     return TeamChanged()
 
 
@@ -284,20 +284,16 @@ def set_role(scene: Scene, wanted: SetRole) -> Event:
     if row.role == "admin" and wanted.role != "admin" and people_store.count_admins(scene.db, row.agency_id) == 1:
         return LAST_ADMIN
     people_store.set_role(scene.db, row.id, wanted.role)
-    _audit(scene, f"role_{wanted.role}", row.id)
+    scene.audit(f"role_{wanted.role}", row.id)
     return TeamChanged()
 
 
 def _member(scene: Scene, member_id: str) -> Row | None:
     """A member of the agency of whoever acts, if that is an admin; of no other agency ever."""
     agency_id = scene.standing.agency_id
-    if agency_id is None or not _is_admin(scene):
+    if agency_id is None or not scene.by_admin:
         return None
     return people_store.member_of(scene.db, agency_id, _uuid(member_id))
-
-
-def _is_admin(scene: Scene) -> bool:
-    return scene.standing.facts.role == "admin"
 
 
 def _uuid(text: str) -> UUID:
@@ -306,8 +302,3 @@ def _uuid(text: str) -> UUID:
         return UUID(text)
     except ValueError:
         return UUID(int=0)
-
-
-def _audit(scene: Scene, action: str, subject: UUID) -> None:
-    actor = str(scene.standing.member_id)
-    housekeeping.audit_entry(scene.db, scene.now, actor=actor, action=action, subject=str(subject))

@@ -173,7 +173,7 @@ def _ring(db: Connection, one: _Warning, templates: Templates) -> bool:
 def say_template(tools: Tools, promise: Promise) -> Outcome:
     """Ring by a template. One that is not taken (not approved, paused) counts for nothing: the news waits anyway."""
     held, templates, of = look(tools, promise), tools.templates, promise.payload
-    if held is None or held.owner != "bot" or templates is None:
+    if held is None or held.owner != conversations.BOT or templates is None:
         return _unsaid(promise, Ended("dropped"))
     spoken = language(held.language)
     to = identity(held)

@@ -18,7 +18,7 @@ from bot.handiwork import MAX_WORDS, Again, Ended, Outcome, Tools, backoff, look
 from bot.limits import Act, Allowed, Exhausted
 from bot.live_tests import stored, told
 from bot.mail.wire.probe import Failed
-from bot.records import MAX_TOLD, RETEST_AFTER
+from bot.mailbox_records import MAX_TOLD, RETEST_AFTER
 from bot.safe import WAITING
 from bot.store import conversations, mailboxes, people, promises, secrets, watches
 from bot.store.conversations import Held

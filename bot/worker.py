@@ -17,13 +17,14 @@ import structlog
 
 from bot.agenda import Agenda
 from bot.clock import Clock
+from bot.dead_letters import bury_result, redacted_trace
 from bot.handiwork import HOLD, LEASES, Again, Ended, Hand, Outcome, Tools, backoff
 from bot.hands import HANDS
 from bot.store import alarms, audit, housekeeping, months, promises, watches
 from bot.store.engine import Connection, DatabaseDown, Engine, reading
 from bot.store.promises import Promise
 from bot.store.wake import Ear
-from bot.turns import Turns, redacted_trace
+from bot.turns import Turns
 
 LOOK = 1.0  # seconds: a lost wake-up costs no more
 GRACE = 5.0  # seconds after PostgreSQL was away in which nobody is taken for dead: who lives says so first
@@ -258,7 +259,7 @@ class Worker:
         if outcome.event is not None and promise.conversation_id is not None:
             self._turns.result(db, promise.conversation_id, outcome.event, promise.ticket)
         elif outcome.state == "failed" and promise.lane != "speak":
-            self._turns.bury_result(db, promise, None, outcome.words)
+            bury_result(db, promise, None, outcome.words, self._clock.now())
 
     def _bury(self, promise: Promise, outcome: Outcome, error: Exception) -> None:
         event = outcome.event if isinstance(outcome, Ended) else None
@@ -266,7 +267,7 @@ class Worker:
         with self._engine.begin() as db:
             if promises.finish(db, promise, "failed", where):
                 outcome.along(db)
-                self._turns.bury_result(db, promise, event, where)
+                bury_result(db, promise, event, where, self._clock.now())
 
     def _insist(self, write: Callable[[], None], lease: timedelta) -> None:
         """Write as soon as PostgreSQL answers again; when the lease is over anyway, somebody else does it anew."""

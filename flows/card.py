@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from flows.facts import Facts
+from flows.fields import MENU, PERSON
 from flows.flow import GO, Flow, Step
 from flows.questions import is_asked
 from flows.reading import command
@@ -25,8 +26,6 @@ from flows.words import (
     Text,
     Values,
 )
-
-PERSON = Option("person", "button.person")
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +157,7 @@ def ask(state: State, facts: Facts) -> Ask:
         case Showing(account) if not _fits_in_ally(account, facts):
             write = Option(f"{GO}compose", "menu.button.write")
             values: Values = {"address": Code(account.address)}
-            return Ask("card", "card.not_in_ally", values, (write, Option("menu", "button.menu"), PERSON))
+            return Ask("card", "card.not_in_ally", values, (write, MENU, PERSON))
         case Showing(account):
             name = "card.admin" if facts.role == "admin" else "card.member"
             return Ask("card", name, _values(account, facts), _options(state, facts))
@@ -172,7 +171,7 @@ def _fits_in_ally(account: Account, facts: Facts) -> bool:
 
 def _ask_which_way(account: Account, facts: Facts) -> Ask:
     values: Values = {"address": Code(account.address), "agency": facts.agency}
-    other = Option("own", "card.button.own") if _fits_in_ally(account, facts) else Option("menu", "button.menu")
+    other = Option("own", "card.button.own") if _fits_in_ally(account, facts) else MENU
     name = "card.offer_admin" if facts.role == "admin" else "card.offer"
     return Ask("way", name, values, (Option("door", "card.button.door"), other, PERSON))
 

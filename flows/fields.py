@@ -1,14 +1,17 @@
-"""The fields that more than one flow asks for: an address, and a mail server's name and number."""
+"""What more than one flow asks for: an address, a mail server's name and number, a language; and their choices."""
 
 import re
 
 from flows.facts import Facts
 from flows.forms import Problem
+from flows.reading import LANGUAGE_OF, command
 from flows.reading import address as read_address
 from flows.reading import host as read_host
-from flows.words import Option, Security, Values
+from flows.words import LANGUAGES, Chose, Language, Option, Said, Security, Values
 
 PERSON = Option("person", "button.person")
+MENU = Option("menu", "button.menu")
+LANGUAGE_OPTIONS = (Option("en", words="English"), Option("pt", words="Português"), Option("es", words="Español"))
 PORTS = (Option("465", words="465"), Option("587", words="587"), Option("unknown", "button.dont_know"))
 HOSTS = (Option("unknown", "button.dont_know"), PERSON)
 
@@ -35,6 +38,14 @@ def port(text: str, facts: Facts) -> str | Problem:
     if not (typed.isascii() and typed.isdecimal()):
         return Problem("mailbox.port_no_number", values)
     return typed if typed in allowed else Problem("mailbox.port_unusual", values)
+
+
+def language_of(event: Chose | Said) -> Language | None:
+    """The language that was chosen or typed, in whatever language its name was typed; None: it is none of ours."""
+    if isinstance(event, Chose):
+        return next((one for one in LANGUAGES if one == event.value), None)
+    name = command(event.text)
+    return LANGUAGE_OF.get(name) if name else None
 
 
 def security_of(number: int) -> Security:

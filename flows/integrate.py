@@ -6,7 +6,7 @@ At Microsoft 365 an administrator prepares it first: approves that people sign i
 from dataclasses import dataclass
 
 from flows.facts import Facts
-from flows.fields import HOSTS, PERSON, PORTS, address, host, port, security_of
+from flows.fields import HOSTS, MENU, PERSON, PORTS, address, host, port, security_of
 from flows.flow import Flow, Step
 from flows.forms import Answers, Field, Form
 from flows.remedies import SWITCHED_OFF, in_powershell
@@ -229,11 +229,11 @@ def ask(state: State, facts: Facts) -> Ask:
             values: Values = {"agency": facts.agency, **_shown(facts.agency_server)}
             options = (Option("change", "integrate.button.change"), Option("none", "integrate.button.none"))
             more = (Option("steps", "integrate.button.steps"),) if facts.mailbox and _by_microsoft(facts) else ()
-            return Ask("manage", "integrate.manage", values, (*options, *more, _MENU))
+            return Ask("manage", "integrate.manage", values, (*options, *more, MENU))
         case Preparing(account):
             return _ask_steps(account, facts)
         case Managing():
-            return Ask("manage", "integrate.none", {}, (Option("change", "integrate.button.change"), _MENU))
+            return Ask("manage", "integrate.none", {}, (Option("change", "integrate.button.change"), MENU))
         case Collecting(answers, asking):
             known = {"address": Code(answers.get("address", "")), "host": Code(answers.get("host", ""))}
             return FORM.ask(asking, known)
@@ -258,9 +258,6 @@ def _ask_steps(account: Account, facts: Facts) -> Ask:
     shown: Values = {"address": Code(account.address), "url": url or Text("admin.in_entra")}
     options = (Option("mine", "integrate.button.mine"), Option("lines", "integrate.button.lines"), PERSON)
     return Ask("steps", "admin.steps", shown, options)
-
-
-_MENU = Option("menu", "button.menu")
 
 
 def reopen(state: State, field: str) -> State | None:

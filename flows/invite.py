@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from flows.facts import Facts
+from flows.fields import MENU
 from flows.flow import Flow, Step
 from flows.words import (
     Ask,
@@ -119,7 +120,6 @@ def _ids(text: str) -> tuple[str, ...]:
 
 def ask(state: State, facts: Facts) -> Ask:
     """The question of each state."""
-    menu = Option("menu", "button.menu")
     if isinstance(state, Previewing):
         values: Values = {
             "all": state.all,
@@ -129,13 +129,13 @@ def ask(state: State, facts: Facts) -> Ask:
         }
         name = "invite.preview_more" if state.more else "invite.preview"
         return Ask(
-            "preview", name, values, (Option("yes", "invite.button.yes"), Option("no", "invite.button.no"), menu)
+            "preview", name, values, (Option("yes", "invite.button.yes"), Option("no", "invite.button.no"), MENU)
         )
     if isinstance(state, Untested):
-        options = (Option("mine", "invite.button.mine"), Option("anyway", "invite.button.anyway"), menu)
+        options = (Option("mine", "invite.button.mine"), Option("anyway", "invite.button.anyway"), MENU)
         return Ask("untested", "invite.untested", {}, options)
     if isinstance(state, Picking):
-        return Ask("whom", "invite.whom", {}, (Option("words", "invite.button.words"), menu))
+        return Ask("whom", "invite.whom", {}, (Option("words", "invite.button.words"), MENU))
     return Ask("busy", "mailbox.busy")
 
 

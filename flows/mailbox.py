@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from flows.facts import Facts, Mailbox, MailboxState, Provider
-from flows.fields import HOSTS, PERSON, PORTS, address, host, port, security_of, under
+from flows.fields import HOSTS, MENU, PERSON, PORTS, address, host, port, security_of, under
 from flows.flow import Flow, Step
 from flows.forms import Answers, Field, Form, Problem
 from flows.mailbox_states import (
@@ -29,6 +29,7 @@ from flows.reading import command
 from flows.remedies import SECRET_CAUSES, SECRET_KINDS, SWITCHED_OFF, next_steps_of, to_forward
 from flows.sign_in import (
     BRANDS,
+    TRIES_BEFORE_A_PERSON,
     AwaitingSignIn,
     AwaitingSignInLink,
     Signing,
@@ -98,7 +99,6 @@ from flows.words import (
     Values,
 )
 
-TRIES_BEFORE_A_PERSON = 3
 MAX_USER = 320
 # Whom agencies mostly pay for their e-mail; everybody else can be typed.
 HOSTERS = ("Google", "Microsoft", "Locaweb", "UOL", "KingHost", "HostGator", "Hostinger", "GoDaddy")
@@ -713,9 +713,7 @@ def _ask_secret(account: Account, link_id: str, facts: Facts) -> Ask:
 
 def _ask_manage(facts: Facts) -> Ask:
     if facts.mailbox is None:
-        return Ask(
-            "manage", "mailbox.none_yet", {}, (Option("change", "menu.button.setup"), Option("menu", "button.menu"))
-        )
+        return Ask("manage", "mailbox.none_yet", {}, (Option("change", "menu.button.setup"), MENU))
     again = ["retry"] if facts.mailbox.state == "waiting" and facts.mailbox.secret_id else []
     toggle = [wish for wish, verdict in SWITCHES.items() if verdict == facts.mailbox.state]
     ways = _ways(facts.mailbox, facts)
@@ -726,7 +724,7 @@ def _ask_manage(facts: Facts) -> Ask:
         "host": Code(facts.mailbox.account.server.host),
         "state": Text(f"mailbox.state.{facts.mailbox.state}"),
     }
-    return Ask("manage", "mailbox.manage", values, (*options, Option("menu", "button.menu")))
+    return Ask("manage", "mailbox.manage", values, (*options, MENU))
 
 
 def _labelled(*values: str) -> tuple[Option, ...]:

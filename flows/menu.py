@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 from flows.facts import Facts
+from flows.fields import LANGUAGE_OPTIONS, language_of
 from flows.flow import Flow, Step
-from flows.reading import LANGUAGE_OF, address, command, invitation_code, six_digits
+from flows.reading import address, invitation_code, six_digits
 from flows.words import (
-    LANGUAGES,
     Ask,
     Chose,
     Code,
@@ -17,7 +17,6 @@ from flows.words import (
     Join,
     Joined,
     JoinRefused,
-    Language,
     OpenCase,
     Option,
     RetryWaiting,
@@ -34,7 +33,6 @@ QUESTION = "menu.choosing"
 OFTEN = ("setup", "write", "mailbox", "integrate", "team", "person")
 SELDOM = ("card", "roles", "language", "privacy")  # choices that need not be in sight where there is a place for more
 AGAIN = (15, 60)  # minutes: what is switched on at Microsoft holds after up to an hour
-LANGUAGE_OPTIONS = (Option("en", words="English"), Option("pt", words="Português"), Option("es", words="Español"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +80,7 @@ def step(state: State, event: Event, facts: Facts) -> Step:
         case Choosing(), Chose("person"):
             return state, [OpenCase("asked")]
         case ChoosingLanguage(), Chose() | Said():
-            language = _language(event)
+            language = language_of(event)
             return (Done(), [SetLanguage(language), Say("menu.language_set")]) if language else Declined()
         case Choosing(), Said(text) if facts.mailbox is None and (typed := address(text)):
             return state, [Start("mailbox", typed)]
@@ -95,13 +93,6 @@ def step(state: State, event: Event, facts: Facts) -> Step:
         case _, JoinRefused(reason):
             return Declined(f"welcome.refused.{reason}")
     return Declined()
-
-
-def _language(event: Chose | Said) -> Language | None:
-    if isinstance(event, Chose):
-        return next((one for one in LANGUAGES if one == event.value), None)
-    name = command(event.text)
-    return LANGUAGE_OF.get(name) if name else None
 
 
 def ask(state: State, facts: Facts) -> Ask:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from flows.facts import Facts
+from flows.fields import MENU
 from flows.flow import Flow, Step
 from flows.reading import command
 from flows.words import (
@@ -29,7 +30,6 @@ from flows.words import (
 )
 
 NONE = "-"
-MENU = Option("menu", "button.menu")
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from flows.facts import Facts, Role
+from flows.fields import MENU
 from flows.flow import Flow, Step
 from flows.reading import plain
 from flows.sign_in import permissions
@@ -32,7 +33,6 @@ from flows.words import (
 
 MAX_ROLES = 7  # with "link", "leave" and "menu" the ten choices of WhatsApp's list
 MAX_LABEL = 24
-MENU = Option("menu", "button.menu")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from flows.facts import Facts, Teammate, team_in_numbers
+from flows.fields import LANGUAGE_OPTIONS, MENU, language_of
 from flows.flow import Flow, Step
-from flows.reading import LANGUAGE_OF, command, plain
+from flows.reading import command, plain
 from flows.speech import texts
 from flows.words import (
-    LANGUAGES,
     Ask,
     Chose,
     Code,
@@ -20,7 +20,6 @@ from flows.words import (
     ExcludeMember,
     InvitationMade,
     Invite,
-    Language,
     Option,
     PauseMember,
     Quote,
@@ -53,9 +52,7 @@ INVITATION_OPTIONS = (
     Option("group", "team.button.group"),
     Option("admin", "team.button.one_admin"),
 )
-LANGUAGE_OPTIONS = (Option("en", words="English"), Option("pt", words="Português"), Option("es", words="Español"))
 BACK_TO_LIST = Option("list", "team.button.list")
-MENU = Option("menu", "button.menu")
 SETTINGS = Text("ally.settings")
 GONE = Say("team.refused.gone")
 
@@ -174,7 +171,7 @@ def _at_the_list(state: Listing | Inviting | ChoosingLanguage, event: Event, fac
             return Showing(named.id), []
         case Inviting(), Chose(kind) if kind in INVITATIONS:
             return ChoosingLanguage(kind), []
-        case ChoosingLanguage(kind), (Chose() | Said()) if (language := _language(event)) is not None:
+        case ChoosingLanguage(kind), (Chose() | Said()) if (language := language_of(event)) is not None:
             role, uses = INVITATIONS[kind]
             return state, [Invite(role, uses, language)]
         case ChoosingLanguage(), InvitationMade(forward, uses, days):
@@ -242,13 +239,6 @@ def _changed(state: Changing, event: Event, facts: Facts) -> Step:
 def _removes(event: Chose | Said) -> bool:
     """A tap; or the word that removes things everywhere here: said about a member it means the member."""
     return isinstance(event, Chose) or command(event.text) == "remove"
-
-
-def _language(event: Chose | Said) -> Language | None:
-    if isinstance(event, Chose):
-        return next((one for one in LANGUAGES if one == event.value), None)
-    name = command(event.text)
-    return LANGUAGE_OF.get(name) if name else None
 
 
 def _member(member_id: str, facts: Facts) -> Teammate | None:

@@ -13,7 +13,7 @@ import pytest
 import trustme
 
 import bot.__main__ as command_line
-from bot import app, check_command
+from bot import app
 from bot.mail.wire import probe
 from bot.mail.wire.egress import Egress
 from bot.settings import Settings
@@ -177,7 +177,7 @@ def test_a_port_of_ours_that_is_blocked_is_told(check, monkeypatch):
     """The known host, which the command asks by itself, is silent at that port, too."""
     with hanging("127.0.0.1") as port:
         monkeypatch.setattr(app, "Egress", lambda guard: Egress(guard, {port: (HOST,)}, seconds=0.4))
-        monkeypatch.setattr(check_command, "network", brief)
+        monkeypatch.setattr("bot.cli.check.network", brief)
         status, out, _ = check(f"{HOST}:{port}", ports=[port])
     assert (status, "ours: yes" in out, "who: us" in out) == (1, True, True)
 
@@ -210,7 +210,7 @@ def test_a_real_server_is_tested_stage_by_stage(check, environment, authority, m
                 ssl_cert_file=mail_servers.ca_pem,
                 dns_server="{}:{}".format(*dns.address),
             )
-            monkeypatch.setattr(check_command, "load", lambda _, settings=settings: settings)
+            monkeypatch.setattr("bot.cli.check.load", lambda _, settings=settings: settings)
             at = f"{mail_servers.host}:{port}"
             status, out, _ = check(at, "--security", security)
             assert (status, "sign in methods: PLAIN LOGIN" in out) == (0, True)
@@ -288,6 +288,6 @@ def test_the_password_is_in_no_output(environment, context, wants, replies):
 
 
 def test_a_wrong_setting_is_one_sentence(check, monkeypatch):
-    monkeypatch.setattr(check_command, "load", lambda _: Settings(ssl_cert_file=Path("missing.pem")))
+    monkeypatch.setattr("bot.cli.check.load", lambda _: Settings(ssl_cert_file=Path("missing.pem")))
     status, out, err = check("mail.example.com:465")
     assert (status, out, err) == (1, "", "SSL_CERT_FILE: missing.pem holds no readable certificate.\n")

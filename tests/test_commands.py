@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import select
 
 import bot.__main__ as command_line
-from bot import app
+from bot import app, log
 from bot.handiwork import Again
 from bot.settings import Settings
 from bot.store import conversations, files, promises, tables
@@ -50,7 +50,7 @@ def cli(database_url, tmp_path, monkeypatch, capsys):
         monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.setenv("DATABASE_URL", database_url)
     monkeypatch.setenv("DATA_DIR", str(tmp_path))
-    monkeypatch.setattr(command_line, "setup", lambda *_: None)
+    monkeypatch.setattr(log, "setup", lambda *_: None)
     monkeypatch.setattr(app, "known_providers", botkit._widened)
 
     def call(*arguments, **environment):

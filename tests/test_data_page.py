@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import insert
 
 from bot.app import create_app
-from bot.commands import export
+from bot.cli.contacts import export
 from bot.data_links import DataLinks
 from bot.limits import LIMITS
 from bot.records import LINK_TIME

@@ -7,7 +7,8 @@ import pytest
 from click.testing import CliRunner
 
 import bot.__main__
-from bot.commands import CannotBe, close_case, open_case
+from bot.cli.cases import close_case, open_case
+from bot.cli.shared import CannotBe
 from bot.desk_open import NAMED
 from bot.store import people, tables, whom
 from bot.store.engine import reading
@@ -417,7 +418,7 @@ def test_the_command_line_answers_in_json(kit, monkeypatch, tmp_path):
     kit.join()
     for name, value in (("DATABASE_URL", kit.url), ("DATA_DIR", str(tmp_path)), ("SUPPORT_TEAM", TEAM)):
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(bot.__main__, "_joined", lambda: Joined(kit))
+    monkeypatch.setattr("bot.cli.shared.joined", lambda: Joined(kit))
     answer = CliRunner().invoke(bot.__main__.main, ["case", "open", ANA, "--json"])
     assert answer.exit_code == 0
     assert json.loads(answer.stdout.splitlines()[-1])["number"] == 101

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from bot.channels import Identity
-from bot.commands import templates as made
+from bot.cli.twilio import templates as made
 from bot.playground.twilio import TwilioStandIn
 from bot.store import promises, tables
 from bot.templates import TEMPLATES, spec

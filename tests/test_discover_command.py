@@ -6,8 +6,8 @@ from datetime import date
 import pytest
 from click.testing import CliRunner
 
-from bot import discover_command
 from bot.__main__ import main
+from bot.cli import discover
 from bot.mail.knowledge.providers import Providers
 from tests.dns_server import DnsServer
 
@@ -34,7 +34,7 @@ class Day:
 def _day(monkeypatch):
     """The settings of a fresh installation, on a day when a password still opens Microsoft 365."""
     monkeypatch.delenv("PROVIDERS_EXTRA", raising=False)
-    monkeypatch.setattr(discover_command, "SystemClock", lambda: Day(date(2026, 12, 15)))
+    monkeypatch.setattr(discover, "SystemClock", lambda: Day(date(2026, 12, 15)))
 
 
 def run(*arguments, lines=None):
@@ -95,7 +95,7 @@ def test_a_provider_without_any_way_in_is_named_with_its_hint():
     [(date(2026, 12, 15), "password_until"), (date(2027, 1, 2), "oauth_only"), (date(2027, 7, 1), "oauth_only")],
 )
 def test_the_hint_is_the_one_of_the_day(monkeypatch, day, hint):
-    monkeypatch.setattr(discover_command, "SystemClock", lambda: Day(day))
+    monkeypatch.setattr(discover, "SystemClock", lambda: Day(day))
     (found,) = answers('{"id": 1, "address": "ana@agency.onmicrosoft.com"}\n')
     assert (found["provider"], found["hint"]) == ("microsoft365", hint)
 
@@ -166,7 +166,7 @@ def test_the_providers_are_listed_with_what_they_demand_today():
 def test_the_old_ones_are_those_not_checked_for_ninety_days(monkeypatch):
     old = json.loads(run("providers", "--old", "--json").output)
     assert {row["source"] for row in old} == {"ispdb"}
-    monkeypatch.setattr(discover_command, "SystemClock", lambda: Day(date(2027, 2, 22)))
+    monkeypatch.setattr(discover, "SystemClock", lambda: Day(date(2027, 2, 22)))
     gmail = [line for line in run("providers", "--old").output.splitlines() if " gmail " in line]
     assert gmail == ["2026-11-23  gmail                    app_password  Gmail  OLD"]
 

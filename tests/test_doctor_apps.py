@@ -5,7 +5,8 @@ import json
 
 import pytest
 
-from bot import commands
+from bot.cli import agencies
+from bot.cli.shared import CannotBe
 from bot.doctor_apps import sign_in_apps as examine
 from bot.store import grants, tables
 from bot.store.engine import reading
@@ -59,7 +60,7 @@ def test_a_provider_that_gives_no_answer_to_a_code_is_told(kit):
 
 def own_app(kit, secret="", tenant=""):
     made = kit.oidc.register(f"{PUBLIC}/oauth/microsoft/callback")
-    return made, commands.set_oauth_app(
+    return made, agencies.set_oauth_app(
         kit.parts, "Agência Sol", "microsoft", made.client_id, Secret(secret or made.client_secret), tenant
     )
 
@@ -93,10 +94,10 @@ def test_an_app_in_place_of_another_leaves_no_secret_behind_and_can_be_removed(k
     own_app(kit, HUSH)
     own_app(kit, HUSH)
     assert [row.kind for row in kit.rows(tables.secret)] == ["oauth.client"]
-    commands.remove_oauth_app(kit.parts, "Agência Sol", "microsoft")
+    agencies.remove_oauth_app(kit.parts, "Agência Sol", "microsoft")
     assert kit.rows(tables.secret) == kit.rows(tables.oauth_app) == []
-    with pytest.raises(commands.CannotBe, match="no app of its own"):
-        commands.remove_oauth_app(kit.parts, "Agência Sol", "microsoft")
+    with pytest.raises(CannotBe, match="no app of its own"):
+        agencies.remove_oauth_app(kit.parts, "Agência Sol", "microsoft")
 
 
 def test_an_app_s_secret_opens_for_no_other_client_and_no_other_tenant(kit):
@@ -114,20 +115,20 @@ def test_an_app_s_secret_opens_for_no_other_client_and_no_other_tenant(kit):
 def test_an_app_of_one_id_stands_for_one_tenant_only(kit):
     """Whatever comes back is known by the app's id alone."""
     kit.join()
-    with pytest.raises(commands.CannotBe, match="another tenant"):
-        commands.set_oauth_app(kit.parts, "Agência Sol", "microsoft", kit.app.client_id, Secret("x"), "a.example")
-    commands.add_agency(kit.parts, "Agência Lua", "pt", "UTC", "")
-    commands.set_oauth_app(kit.parts, "Agência Sol", "microsoft", "shared", Secret("x"), "a.example")
-    with pytest.raises(commands.CannotBe, match="another tenant"):
-        commands.set_oauth_app(kit.parts, "Agência Lua", "microsoft", "shared", Secret("x"), "b.example")
-    commands.set_oauth_app(kit.parts, "Agência Lua", "microsoft", "shared", Secret("x"), "a.example")
-    commands.set_oauth_app(kit.parts, "Agência Sol", "microsoft", "own", Secret("x"), "b.example")
+    with pytest.raises(CannotBe, match="another tenant"):
+        agencies.set_oauth_app(kit.parts, "Agência Sol", "microsoft", kit.app.client_id, Secret("x"), "a.example")
+    agencies.add_agency(kit.parts, "Agência Lua", "pt", "UTC", "")
+    agencies.set_oauth_app(kit.parts, "Agência Sol", "microsoft", "shared", Secret("x"), "a.example")
+    with pytest.raises(CannotBe, match="another tenant"):
+        agencies.set_oauth_app(kit.parts, "Agência Lua", "microsoft", "shared", Secret("x"), "b.example")
+    agencies.set_oauth_app(kit.parts, "Agência Lua", "microsoft", "shared", Secret("x"), "a.example")
+    agencies.set_oauth_app(kit.parts, "Agência Sol", "microsoft", "own", Secret("x"), "b.example")
 
 
 def test_a_closed_agency_keeps_no_app(kit):
     kit.join()
     own_app(kit)
-    commands.close_agency(kit.parts, "Agência Sol", really=True)
+    agencies.close_agency(kit.parts, "Agência Sol", really=True)
     assert kit.rows(tables.oauth_app) == []
     with reading(kit.engine) as db:
         assert not grants.any_app(db)
@@ -146,8 +147,8 @@ def test_a_closed_agency_keeps_no_app(kit):
 )
 def test_what_is_no_app_is_refused(kit, provider, client_id, secret, tenant):
     assert kit.agency
-    with pytest.raises(commands.CannotBe) as refused:
-        commands.set_oauth_app(kit.parts, "Agência Sol", provider, client_id, Secret(secret), tenant)
+    with pytest.raises(CannotBe) as refused:
+        agencies.set_oauth_app(kit.parts, "Agência Sol", provider, client_id, Secret(secret), tenant)
     assert HUSH not in str(refused.value)
     assert kit.rows(tables.oauth_app) == []
 

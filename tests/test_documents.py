@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from bot.__main__ import DOOR_POOL, main
+from bot.__main__ import main
 from bot.app import WEB_POOL
+from bot.cli.programs import DOOR_POOL
 from bot.handiwork import HOLD
 from bot.settings import Settings
 from flows.speech import texts

@@ -371,6 +371,16 @@ def test_an_unknown_outcome_is_looked_for_and_told_to_the_person_once(door_insid
     assert states(kit) == ["unknown"]
 
 
+@pytest.mark.parametrize("moment", ["mail_from", "rcpt_to"])
+def test_a_mail_that_has_left_is_said_to_have_left_whatever_its_server_says_now(door_inside, moment):
+    kit, one = door_inside()
+    assert handed_in(one)[0] == 250
+    kit.server._replies[moment] = "550 5.7.1 you are blocked"
+    code, text = handed_in(one)
+    assert (code, "second time" in text) == (250, True)
+    assert states(kit) == ["accepted"]
+
+
 def test_an_unknown_mail_that_lies_in_sent_was_sent(door_inside):
     kit, one = door_inside(end=CLOSE)
     handed_in(one)

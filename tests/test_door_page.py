@@ -9,8 +9,10 @@ from unittest.mock import patch
 import pytest
 from click.testing import CliRunner
 
-from bot import commands
 from bot.__main__ import main
+from bot.cli import agencies, contacts
+from bot.cli.mailboxes import door_key, door_keys
+from bot.cli.shared import CannotBe
 from bot.door_keys import hash_of
 from bot.door_links import DoorLinks
 from bot.records import LINK_TIME
@@ -308,7 +310,7 @@ def test_what_is_known_of_a_key_in_memory_prints_nothing(kit):
 
 def test_an_export_tells_when_and_not_what(kit, client):
     page = shown(client, at_the_link(kit))
-    told = json.dumps(commands.export(kit.parts, ANA), default=str)
+    told = json.dumps(contacts.export(kit.parts, ANA), default=str)
     assert "door_keys" in told
     assert keys(kit)[0].hash not in told
     assert key_in(page) not in told
@@ -414,30 +416,30 @@ def test_another_address_takes_the_key_back_with_the_set_up(kit, client):
 
 def test_the_operator_lists_keys_and_takes_one_back(kit, client):
     page = shown(client, at_the_link(kit))
-    (row,) = commands.door_keys(kit.parts)
+    (row,) = door_keys(kit.parts)
     assert (row["address"], row["agency"], row["used_at"]) == (ADDRESS, "Agência Sol", "")
-    assert commands.door_keys(kit.parts, "Agência Sol") == [row]
-    assert [one["revoked"] for one in commands.door_key(kit.parts, ADDRESS, revoke=False)] == [False]
+    assert door_keys(kit.parts, "Agência Sol") == [row]
+    assert [one["revoked"] for one in door_key(kit.parts, ADDRESS, revoke=False)] == [False]
     assert standing(kit).mailbox.door
-    assert [one["revoked"] for one in commands.door_key(kit.parts, ADDRESS, revoke=True)] == [True]
+    assert [one["revoked"] for one in door_key(kit.parts, ADDRESS, revoke=True)] == [True]
     assert not standing(kit).mailbox.door
-    assert commands.door_keys(kit.parts) == []
-    with pytest.raises(commands.CannotBe, match="mailbox doors"):
-        commands.door_key(kit.parts, ADDRESS, revoke=True)
+    assert door_keys(kit.parts) == []
+    with pytest.raises(CannotBe, match="mailbox doors"):
+        door_key(kit.parts, ADDRESS, revoke=True)
     with reading(kit.engine) as db:
         assert door_mails.standing(db, hash_of(key_in(page)), "", kit.clock.now()) is None
 
 
 def test_a_closed_agency_has_no_keys_and_that_is_counted(kit, client):
     shown(client, at_the_link(kit))
-    assert commands.close_agency(kit.parts, "Agência Sol", really=False)["keys"] == 1
-    commands.close_agency(kit.parts, "Agência Sol", really=True)
+    assert agencies.close_agency(kit.parts, "Agência Sol", really=False)["keys"] == 1
+    agencies.close_agency(kit.parts, "Agência Sol", really=True)
     assert keys(kit) == []
 
 
 def test_the_command_line_lists_and_revokes(kit, client, monkeypatch):
     shown(client, at_the_link(kit))
-    monkeypatch.setattr("bot.__main__._joined", lambda: nullcontext(kit.parts))
+    monkeypatch.setattr("bot.cli.shared.joined", lambda: nullcontext(kit.parts))
     listed = CliRunner().invoke(main, ["mailbox", "doors", "--json"])
     assert [one["address"] for one in json.loads(listed.output)] == [ADDRESS]
     revoked = CliRunner().invoke(main, ["mailbox", "door", ADDRESS, "--revoke"])

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from bot.__main__ import main
-from bot.explain_command import answer_row, language_of
+from bot.cli.explain import answer_row, language_of
 from bot.jsonl import MAX_LINE, read, rows
 from bot.mail.knowledge.explain import causes
 from flows.speech import sentence

@@ -14,15 +14,16 @@ import pytest
 import trustme
 from structlog.testing import capture_logs
 
-from bot import commands, handiwork
+from bot import handiwork
 from bot.app import create_app
 from bot.channels import Later, Media, Refused, SendError, Unclear
 from bot.channels.terminal import File, Terminal
+from bot.cli import contacts
 from bot.files import KEEP, MAX_TRIES
 from bot.mail.wire.send import MAX_FILE_BYTES, MAX_TOTAL_BYTES, for_wire, room_for_files
 from bot.playground.twilio import TwilioStandIn
-from bot.records import Scene
 from bot.safe import WAITING, use_of
+from bot.scene import Scene
 from bot.store import files, mailboxes, tables
 from bot.store.promises import FETCH_FILE, FILE_COPY
 from bot.vault import Secret, new_key
@@ -753,7 +754,7 @@ def test_with_a_person_all_their_files_are_erased_and_nobody_elses(at, when):
     if when == "here":
         kit.work()
     assert len(kit.rows(tables.file)) == 2
-    commands.forget_contact(kit.parts, ANA)
+    contacts.forget_contact(kit.parts, ANA)
     assert the_file(kit) == theirs
     assert [one.id for one in contents(kit)] == [theirs.content_id]
     kit.work()
@@ -765,7 +766,7 @@ def test_a_file_that_is_fetched_while_its_person_is_erased_is_not_kept(at):
     shared(kit, PHOTO)
     promise = fetching(kit)
     outcome = performed(kit, promise)
-    commands.forget_contact(kit.parts, ANA)
+    contacts.forget_contact(kit.parts, ANA)
     kit.worker._finish(promise, outcome)
     assert kit.rows(tables.secret) == kit.rows(tables.file) == []
 
@@ -775,7 +776,7 @@ def test_an_export_holds_no_file_and_no_way_to_one(at):
     shared(kit, PHOTO)
     kit.work()
     shared(kit, PDF)
-    exported = json.dumps(commands.export(kit.parts, ANA))
+    exported = json.dumps(contacts.export(kit.parts, ANA))
     assert "mail.file" in exported
     assert sorted(one["name"] for one in json.loads(exported)["files"]) == [PHOTO.name, PDF.name]
     assert not in_clear(exported)

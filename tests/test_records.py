@@ -9,8 +9,9 @@ import pytest
 
 from bot.limits import LIMITS, Allowed, Exhausted
 from bot.live_tests import count_test
-from bot.records import MAX_TOLD, RETEST_AFTER, Scene
+from bot.mailbox_records import MAX_TOLD, RETEST_AFTER
 from bot.safe import WAITING, use_of
+from bot.scene import Scene
 from bot.store import people as people_store
 from bot.store import tables
 from bot.store.promises import RETEST, TELL

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from bot.commands import export
+from bot.cli.contacts import export
 from bot.credentials import may_look_in
 from bot.live_tests import stored
 from bot.mail.wire import oauth as wire

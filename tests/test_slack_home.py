@@ -6,8 +6,9 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import insert, update
 
-from bot import commands, people
+from bot import people
 from bot.channels.slack.home import home_view
+from bot.cli import agencies
 from bot.facts import FactReader
 from bot.playground.slack_checks import view_problems
 from bot.store import mailboxes, slack, tables
@@ -200,10 +201,10 @@ def changes(kit):
     yield "it is removed", in_db(lambda db: mailboxes.remove(db, mine)), "There is no mail server yet"
     yield (
         "an operator sets the server",
-        lambda: commands.set_server(kit.parts, "Agência Sol", "localhost:465", None),
+        lambda: agencies.set_server(kit.parts, "Agência Sol", "localhost:465", None),
         "localhost",
     )
-    yield "an operator adds a rule", lambda: commands.set_rule(kit.parts, "Agência Sol", "strict"), ""
+    yield "an operator adds a rule", lambda: agencies.set_rule(kit.parts, "Agência Sol", "strict"), ""
     yield "somebody joins on WhatsApp", lambda: kit.join(PHONE, name="Carla"), "Carla"
     yield "somebody is invited", kit.invite, ""
     yield (
@@ -217,7 +218,7 @@ def changes(kit):
         "Your own e-mail is not connected yet",
     )
     yield "a setting of the language", lambda: speak(kit, BIA, "pt"), "Servidor de e-mail"
-    yield "the agency is closed", lambda: commands.close_agency(kit.parts, "Agência Sol", really=True), "Ainda não sei"
+    yield "the agency is closed", lambda: agencies.close_agency(kit.parts, "Agência Sol", really=True), "Ainda não sei"
 
 
 def test_every_change_by_whatever_hand_is_shown_at_the_next_look(kit):

@@ -12,7 +12,7 @@ from bot.app import create_app
 from bot.channels import Identity, Later
 from bot.channels.slack.client import NoWorkspaceError
 from bot.channels.slack.scopes import SCOPES
-from bot.commands import add_agency, invite
+from bot.cli.agencies import add_agency, invite
 from bot.install import STATE_TIME
 from bot.store import housekeeping, tables
 from bot.store import slack as slack_store
@@ -387,7 +387,7 @@ def test_where_the_other_agency_has_removed_us_the_token_is_revoked(kit):
 
 
 def test_after_an_agency_was_closed_its_workspace_may_be_anothers(kit):
-    from bot.commands import close_agency
+    from bot.cli.agencies import close_agency
 
     kit.installed()
     close_agency(kit.parts, "Agência Sol", really=True)

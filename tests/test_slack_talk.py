@@ -2,7 +2,8 @@
 
 import pytest
 
-from bot import commands
+from bot.cli import workspaces
+from bot.cli.shared import CannotBe
 from bot.playground.plays import Play
 from bot.store import access, tables
 from bot.store import people as people_store
@@ -108,13 +109,13 @@ def test_a_window_that_was_closed_is_left_alone(database_url, tmp_path):
 
 def test_an_operator_lists_the_workspaces_and_takes_one_from_its_agency(kit):
     kit.claim()
-    (listed,) = commands.workspaces(kit.parts)
+    (listed,) = workspaces.workspaces(kit.parts)
     assert (listed["workspace"], listed["agency"], listed["left"]) == (TEAM, "Agência Sol", False)
-    commands.release_workspace(kit.parts, TEAM)
-    assert commands.workspaces(kit.parts)[0]["agency"] == ""
+    workspaces.release_workspace(kit.parts, TEAM)
+    assert workspaces.workspaces(kit.parts)[0]["agency"] == ""
     assert "I need to know your agency" in kit.written(BIA, "menu")
-    with pytest.raises(commands.CannotBe, match="There is no workspace T0NONE"):
-        commands.release_workspace(kit.parts, "T0NONE")
+    with pytest.raises(CannotBe, match="There is no workspace T0NONE"):
+        workspaces.release_workspace(kit.parts, "T0NONE")
 
 
 def test_who_writes_from_another_agency_s_workspace_is_let_into_no_other_by_the_operator_either(kit):

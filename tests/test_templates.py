@@ -12,8 +12,8 @@ import bot.__main__
 import bot.watch
 from bot.channels import Identity, Refused
 from bot.channels.whatsapp import Twilio
-from bot.commands import CannotBe
-from bot.commands import templates as made
+from bot.cli.shared import CannotBe
+from bot.cli.twilio import templates as made
 from bot.playground.twilio import TwilioStandIn
 from bot.store import mailboxes, people, tables, watches
 from bot.store.promises import TEMPLATE, WARN

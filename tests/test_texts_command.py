@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from bot.__main__ import main
-from bot.texts_command import EXAMPLES, SENTENCES, lines, said_in
+from bot.cli.texts import EXAMPLES, SENTENCES, lines, said_in
 from flows.speech import texts
 from flows.words import LANGUAGES
 

@@ -18,10 +18,12 @@ from bot.channels import Identity, Later
 from bot.database import migrated
 from bot.handiwork import LEASES
 from bot.hands import HANDS
+from bot.promising import LANES
 from bot.store import conversations, promises, tables
 from bot.store.embedded import Embedded
 from bot.store.engine import DatabaseDown, together
-from bot.turns import HIDDEN, MAX_UNFINISHED
+from bot.transcript import HIDDEN, MAX_LINE
+from bot.turns import MAX_UNFINISHED
 from flows import mailbox, menu, saved
 from flows.conversation import FLOWS
 from flows.mailbox import AwaitingSecret, Collecting, ConfirmingSecret, Finding
@@ -596,7 +598,7 @@ def test_what_is_not_text_is_named_in_the_transcript(kit):
 def test_a_line_of_the_transcript_is_bounded(kit):
     kit.join()
     kit.say("x" * 10_000)
-    assert max(len(line) for line in kit.transcript()) == bot.turns.MAX_LINE
+    assert max(len(line) for line in kit.transcript()) == MAX_LINE
 
 
 # --- an error that somebody pastes ------------------------------------------------------------------------------------
@@ -815,9 +817,9 @@ def test_a_message_that_was_committed_just_as_the_connection_broke_is_not_heard_
 
 
 def test_every_promise_of_the_flows_has_its_lane_and_its_hand():
-    assert set(bot.turns.LANES) == set(get_args(Promised))
+    assert set(LANES) == set(get_args(Promised))
     assert {kind.__name__ for kind in get_args(Promised)} <= set(HANDS)
-    assert set(bot.turns.LANES.values()) <= set(LEASES)
+    assert set(LANES.values()) <= set(LEASES)
     assert {*HANDS} == {kind.__name__ for kind in get_args(Promised)} | {
         "SendMail", promises.NUDGE, promises.RECONCILE, promises.RETEST, promises.TELL, promises.FILE_COPY,
         promises.FETCH_FILE, promises.MAIL_CODE, promises.FOLLOW_UP, promises.SHOW_HOME,

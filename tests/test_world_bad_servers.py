@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 import pytest
 import trustme
 
-from bot import commands
 from bot.app import create_worker, join
 from bot.channels import terminal
 from bot.channels.terminal import Terminal
+from bot.cli import agencies
 from bot.settings import load
 from bot.store import promises
 from bot.vault import Secret, new_key
@@ -103,7 +103,7 @@ class Chat:
         self.tells_the_server(port, host)
 
     def joins(self):
-        invitation = commands.invite(self._parts, self._language, "member", "Ana", 1)
+        invitation = agencies.invite(self._parts, self._language, "member", "Ana", 1)
         self.say(invitation["code"])
         self.hears("talk.intro", "welcome.joined", "mailbox.address")
 
@@ -188,7 +188,7 @@ def joined(database_url, channel, timeouts, **settings):
     own = {"PUBLIC_URL": "http://127.0.0.1:1", "SECRET_KEYS": new_key(), "SMTP_ALLOW_NETWORKS": "127.0.0.0/8"}
     parts = join(load({**own, **settings}), database_url, channels={"terminal": channel})
     for language in LANGUAGES:
-        commands.add_agency(parts, language, language, "UTC", "")
+        agencies.add_agency(parts, language, language, "UTC", "")
     network = replace(parts.tools.network, timeouts=timeouts)
     return replace(parts, tools=replace(parts.tools, network=network))
 

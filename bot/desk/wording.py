@@ -9,10 +9,11 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
+from bot.channels.text import NOT_TEXT
+
 _LINK = re.compile(r"<([^<>|]*)(?:\|([^<>]*))?>")
 _CODE = re.compile(r"```(.+?)```|`([^`\n]+)`", re.DOTALL)
 _BLANKS = re.compile(r" {2,}")
-_NOT_TEXT = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _DEEPEST = 8  # of the elements of one message
 
 
@@ -29,7 +30,7 @@ class Style(Protocol):
 def for_person(text: str, names: Mapping[str, str], style: Style) -> str:
     """Slack's text in a channel's style. `names`: of the staff who may be named in it."""
     text = _LINK.sub(lambda link: _read(link, names), text.replace("\r\n", "\n").replace("\t", " "))
-    text = _BLANKS.sub(" ", _NOT_TEXT.sub("", text))
+    text = _BLANKS.sub(" ", NOT_TEXT.sub("", text))
     return "".join(_styled(text, style)).strip()
 
 

@@ -15,10 +15,11 @@ from types import TracebackType
 from typing import Any, Self
 from uuid import UUID
 
-from bot import commands, people
+from bot import people
 from bot.app import Parts, create_worker, join
 from bot.channels import Identity
 from bot.channels.terminal import CHANNEL, File, Terminal, read, share
+from bot.cli.cases import decide_access, found_agency
 from bot.clock import MovableClock
 from bot.data_links import DataLinks
 from bot.database import migrated
@@ -166,9 +167,9 @@ class Theatre:
         with reading(self.parts.engine) as db:
             case = next(row.number for row in cases.queue(db) if row.name == who)
         if found:
-            commands.found_agency(self.parts, case, language, "America/Sao_Paulo")
+            found_agency(self.parts, case, language, "America/Sao_Paulo")
         else:
-            commands.decide_access(self.parts, case, None, "member")
+            decide_access(self.parts, case, None, "member")
 
     def invitation(
         self, language: Language, name: str = "", role: str = "member", uses: int = 1, agency: str = AGENCY

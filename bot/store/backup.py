@@ -246,7 +246,7 @@ def _appearing(to: Path) -> Iterator[tuple[int, str]]:
         if not name.startswith(OPEN_FILES):
             with suppress(FileNotFoundError):
                 os.unlink(name)  # noqa: PTH108 - a string from tempfile
-    _settled(to.parent)
+    embedded.sync_folder(to.parent)
 
 
 def _nameless(folder: Path) -> tuple[int, str]:
@@ -257,12 +257,3 @@ def _nameless(folder: Path) -> tuple[int, str]:
         file, name = tempfile.mkstemp(prefix=".backup-", dir=folder.resolve())
         return file, name
     return file, f"{OPEN_FILES}{file}"
-
-
-def _settled(folder: Path) -> None:
-    """A new name is on the disk when its folder is: fsync(2)."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -24,6 +24,10 @@ from bot.store.tables import (
     promise,
 )
 
+BOT, PERSON = "bot", "person"  # who may have the word: `conversation.owner`
+# Of a transcript: `in` (the person's), `out` (ours) or `bot` (unsaid, only staff reads it); the words, redacted; the
+# promise that says them, if any.
+Line = tuple[str, str, int | None]
 _REMEMBER = upsert(inbound).on_conflict_do_nothing().returning(inbound.c.at)
 _SAVE = update(conversation).where(conversation.c.id == bindparam("conversation"))
 _NOTE = insert(message).inline()  # nobody reads its id
@@ -158,8 +162,8 @@ def save(db: Connection, conversation_id: UUID, envelope: Mapping[str, Any], tic
     db.execute(_SAVE, {"conversation": conversation_id, **values})
 
 
-def note(db: Connection, conversation_id: UUID, lines: Sequence[tuple[str, str, int | None]], at: datetime) -> None:
-    """Add lines to the transcript: (direction `in` or `out`, redacted text, promise that speaks it)."""
+def note(db: Connection, conversation_id: UUID, lines: Sequence[Line], at: datetime) -> None:
+    """Add lines to the transcript."""
     rows = [
         {"conversation_id": conversation_id, "direction": way, "text": words, "promise_id": promise_id, "at": at}
         for way, words, promise_id in lines
@@ -276,7 +280,7 @@ def close_case(db: Connection, conversation_id: UUID, at: datetime, end: str = "
     if db.execute(update(case).where(*mine).values(over).returning(case.c.thread)).scalar_one_or_none():
         promises.one_at(db, conversation_id, promises.SHOW_CASE, at, at)
         promises.one_at(db, conversation_id, promises.CASE_TIME, None, at)
-    db.execute(update(conversation).where(conversation.c.id == conversation_id).values(owner="bot"))
+    db.execute(update(conversation).where(conversation.c.id == conversation_id).values(owner=BOT))
 
 
 def count(db: Connection) -> int:

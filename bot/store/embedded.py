@@ -268,7 +268,7 @@ class Embedded:
             raise EmbeddedFailed(f"PostgreSQL could not make its database: read the last lines of {self._log}.")
         fresh.rename(self._data)
         if self._durable:
-            _sync(self.home)
+            sync_folder(self.home)
 
     def _start_child(self, account: "_Account") -> None:
         settings = {**SERVER_SETTINGS, "cluster_name": _mark(self._data), **({} if self._durable else NOT_DURABLE)}
@@ -440,8 +440,8 @@ def _mark(data: Path) -> str:
     return f"ally-{hashlib.sha256(os.fsencode(data)).hexdigest()[:12]}"
 
 
-def _sync(folder: Path) -> None:
-    """A rename is on the disk when its folder is: fsync(2)."""
+def sync_folder(folder: Path) -> None:
+    """A new name is on the disk when its folder is: fsync(2)."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -13,6 +13,7 @@ RECONCILE_EVERY = timedelta(minutes=5)
 LOOK_AROUND_EVERY = timedelta(days=1)
 LOOK_AT_GRANTS_EVERY = timedelta(days=1)
 LOOK_FOR_ENDS_EVERY = timedelta(hours=6)
+OPERATOR = "operator"  # who acts by a command, in the audit
 
 
 def sweep(db: Connection, now: datetime, retention: timedelta) -> bool:
@@ -23,7 +24,7 @@ def sweep(db: Connection, now: datetime, retention: timedelta) -> bool:
     promises.once(db, "work", promises.RECONCILE, now + RECONCILE_EVERY, now)
     if slack.to_be_renewed(db, now):
         promises.once(db, "work", promises.RENEW_TOKENS, now, now)
-    if slack.all_workspaces(db):
+    if slack.live_workspaces(db):
         promises.once(db, "work", promises.LOOK_AROUND, now + LOOK_AROUND_EVERY, now)
     promises.once(db, "work", promises.KEEP_GRANTS, now + LOOK_AT_GRANTS_EVERY, now)
     promises.once(db, "work", promises.LOOK_FOR_ENDS, now + LOOK_FOR_ENDS_EVERY, now)

@@ -40,13 +40,7 @@ def workspace(db: Connection, team: str) -> Row | None:
     return db.execute(_WORKSPACE, {"team": team}).one_or_none()
 
 
-def workspaces_of(db: Connection, agency_id: UUID) -> list[str]:
-    """The workspaces of an agency in which we still are."""
-    mine = (slack_workspace.c.agency_id == agency_id, slack_workspace.c.gone_at.is_(None))
-    return list(db.execute(select(slack_workspace.c.team_id).where(*mine).order_by(slack_workspace.c.at)).scalars())
-
-
-def all_workspaces(db: Connection) -> list[Row]:
+def live_workspaces(db: Connection) -> list[Row]:
     """Every workspace that belongs to an agency and in which we still are."""
     mine = (slack_workspace.c.agency_id.is_not(None), slack_workspace.c.gone_at.is_(None))
     return list(db.execute(select(slack_workspace).where(*mine).order_by(slack_workspace.c.team_id)).all())
@@ -79,7 +73,7 @@ def bind(db: Connection, team: str, agency_id: UUID) -> bool:
     return db.execute(mine.values(agency_id=agency_id)).rowcount == 1
 
 
-def every_workspace(db: Connection) -> list[Row]:
+def all_workspaces(db: Connection) -> list[Row]:
     """All workspaces that were ever heard of, with the names of their agencies."""
     query = select(slack_workspace, agency.c.name.label("agency"))
     joined = query.join(agency, agency.c.id == slack_workspace.c.agency_id, isouter=True)

@@ -11,7 +11,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from bot.data_links import DataLinks
 from bot.web.forms import Forms
-from bot.web.pages import browser_language
+from bot.web.language import browser_language
 from bot.web.secret_page import CLOSED, DATA, MAX_BODY, MAX_TOKEN, TROUBLE
 from flows.speech import sentence
 

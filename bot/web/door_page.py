@@ -14,7 +14,7 @@ from werkzeug.wrappers import Response as Answer
 from bot.door_links import DoorLinks, Shown
 from bot.facts import language as known_language
 from bot.web.forms import Forms
-from bot.web.pages import browser_language
+from bot.web.language import browser_language
 from bot.web.secret_page import DOOR, MAX_TOKEN
 from flows.speech import sentence, texts
 from flows.words import Language

@@ -17,9 +17,9 @@ from bot.log import Seldom
 from bot.store import alarms, cases, conversations, door_mails, housekeeping, limits, promises
 from bot.store.cases import Counted
 from bot.store.engine import DatabaseDown, reading
+from bot.web.language import browser_language
 from bot.worker import LIFE
 from flows.speech import sentence
-from flows.words import LANGUAGES, Language
 
 if TYPE_CHECKING:
     from bot.app import Parts
@@ -235,9 +235,3 @@ class _Limited(Collector):
 def _twiml(words: str = "") -> Response:
     """The answer to a webhook; `words` are said with it, which costs no request of ours."""
     return Response(whatsapp.answer(words) if words else EMPTY_TWIML, mimetype="text/xml")
-
-
-def browser_language() -> Language:
-    """The language that the browser asks for."""
-    wanted = [tag.lower().partition("-")[0] for tag in request.accept_languages.values()]
-    return next((language for tag in wanted for language in LANGUAGES if language == tag), LANGUAGES[0])

@@ -28,7 +28,7 @@ from bot.store import people as stored
 from bot.store.engine import Connection, reading
 from bot.store.playground import progress
 from bot.web.headers import CONTENT_POLICY
-from bot.web.pages import browser_language
+from bot.web.language import browser_language
 from flows.speech import sentence
 from flows.words import LANGUAGES, Language
 

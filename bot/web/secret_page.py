@@ -21,9 +21,10 @@ from werkzeug.wrappers import Response as Answer
 from bot.vault import Secret
 from bot.web.forms import Forms
 from bot.web.headers import CONTENT_POLICY
+from bot.web.language import browser_language
 from flows.reading import MAX_SECRET, SHAPES, has_shape
 from flows.sign_in import BRANDS
-from flows.words import LANGUAGES, Language, SignInProvider
+from flows.words import Language, SignInProvider
 
 SIGN_IN = "sign in"  # the name under which the forms of signing in at a provider are signed
 DOOR = "door"  # and those of the page that shows a key for the door
@@ -216,7 +217,7 @@ class _SecretPage:
         if isinstance(error, HTTPException):
             return error
         _log.error("the secret page failed", exc_info=error)  # without the address: it holds the token
-        return self._page("trouble", _browser_language(), self.chat_url, TROUBLE)
+        return self._page("trouble", browser_language(), self.chat_url, TROUBLE)
 
     def _open(self, token: str) -> LinkView | None:
         view = self.links.look(token) if len(token) <= MAX_TOKEN else None
@@ -275,7 +276,7 @@ class _SecretPage:
         return str(max(1, (view.expires_at - self.clock()) // timedelta(minutes=1)))
 
     def _closed(self) -> Response:
-        return self._page("closed", _browser_language(), self.chat_url, CLOSED)
+        return self._page("closed", browser_language(), self.chat_url, CLOSED)
 
     def _page(
         self,
@@ -297,9 +298,3 @@ class _SecretPage:
             **more,
         )
         return make_response(html, status)
-
-
-def _browser_language() -> Language:
-    """The language that the browser asks for: a page without a link must not depend on the link."""
-    wanted = [tag.lower().partition("-")[0] for tag in request.accept_languages.values()]  # best first
-    return next((language for tag in wanted for language in LANGUAGES if language == tag), LANGUAGES[0])

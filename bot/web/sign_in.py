@@ -15,7 +15,7 @@ from bot.facts import language as known_language
 from bot.oauth_apps import CONSENTED, PROVIDERS
 from bot.sign_in import CLOSED, STATE_TIME, Back, SignIns
 from bot.web.forms import Forms
-from bot.web.pages import browser_language
+from bot.web.language import browser_language
 from bot.web.secret_page import SIGN_IN
 from flows.sign_in import BRANDS
 from flows.speech import sentence

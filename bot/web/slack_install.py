@@ -17,7 +17,7 @@ from bot.limits import source
 from bot.way_back import messages_url
 from bot.web.forms import Forms
 from bot.web.headers import CONTENT_POLICY
-from bot.web.pages import browser_language
+from bot.web.language import browser_language
 from flows.speech import sentence
 from flows.words import Language
 

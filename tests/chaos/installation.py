@@ -29,8 +29,9 @@ import requests
 import yaml
 from sqlalchemy import func, make_url, select
 
-from bot import commands, door_keys
+from bot import door_keys
 from bot.app import Parts, join
+from bot.cli import agencies
 from bot.database import migrated
 from bot.playground import mail
 from bot.playground.mail import Sandbox
@@ -380,8 +381,8 @@ class Installation:
 
     def _invitation(self) -> str:
         """The message with which anybody joins the agency that is made here."""
-        self._agency = UUID(commands.add_agency(self.parts, AGENCY, "en", "UTC", "")["id"])
-        code = commands.invite(self.parts, AGENCY, "member", "", commands.MAX_USES)["code"]
+        self._agency = UUID(agencies.add_agency(self.parts, AGENCY, "en", "UTC", "")["id"])
+        code = agencies.invite(self.parts, AGENCY, "member", "", agencies.MAX_USES)["code"]
         return sentence("invitation.text", "en", code=str(code))
 
     def _make_children(self) -> None:

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from bot.channels import MAX_TEXT, Identity, Inbound, Kind
 from bot.channels.slack.files import media
 from bot.channels.slack.render import VALUE
+from bot.channels.text import clean
 
 CHANNEL = "slack"
 COMMAND = "slack.command"  # the question of which a subcommand is a choice: one that no conversation has asked
@@ -25,7 +26,6 @@ MAX_PICKED = 500
 _ID = re.compile(r"[A-Z][A-Z0-9]{1,30}", re.ASCII)
 _LINK = re.compile(r"<([^<>|]*)(?:\|([^<>]*))?>")
 _BRACKETS = re.compile("[<>]")  # a person's own ones come as entities
-_NOT_TEXT = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _KINDS: tuple[tuple[str, Kind], ...] = (("image/", "image"), ("audio/", "voice"), ("video/", "video"))
 
 Payload = Mapping[str, Any]
@@ -109,7 +109,7 @@ def read_command(body: Payload) -> tuple[str, Inbound]:
         raise BadPayload("an organisation, not a workspace")
     who = identity(str(body.get("team_id", "")), str(body.get("user_id", "")))
     text = words(str(body.get("text", ""))).strip()
-    name = _clean(str(body.get("user_name", "")))[:MAX_NAME]
+    name = clean(str(body.get("user_name", "")))[:MAX_NAME]
     return text.lower(), Inbound(message_id(str(body.get("trigger_id", ""))), who, text, name=name)
 
 
@@ -169,7 +169,7 @@ def _actor(body: Payload) -> Identity:
 
 def _name(body: Payload) -> str:
     user = body.get("user") or {}
-    return _clean(str(user.get("name") or user.get("username") or ""))[:MAX_NAME]
+    return clean(str(user.get("name") or user.get("username") or ""))[:MAX_NAME]
 
 
 def message_id(told: str) -> str:
@@ -185,7 +185,7 @@ def _kind(mimetype: str) -> Kind:
 
 def words(text: str) -> str:
     """What a person typed, of what Slack made of it: links and mentions in pointed brackets, and entities."""
-    return _clean(html.unescape(_BRACKETS.sub("", _LINK.sub(_read, text))))[:MAX_TEXT]
+    return clean(html.unescape(_BRACKETS.sub("", _LINK.sub(_read, text))))[:MAX_TEXT]
 
 
 def _read(link: re.Match[str]) -> str:
@@ -200,8 +200,4 @@ def _read(link: re.Match[str]) -> str:
 def typed(body: Payload, name: str) -> str:
     """What somebody typed into a field of a window, letter by letter: no link and no entity is made of it there."""
     values = ((body.get("view") or {}).get("state") or {}).get("values") or {}
-    return _clean(str(((values.get(name) or {}).get(VALUE) or {}).get("value") or ""))[:MAX_TEXT].strip()
-
-
-def _clean(text: str) -> str:
-    return _NOT_TEXT.sub("", text.replace("\r\n", "\n").replace("\r", "\n").replace("\t", " "))
+    return clean(str(((values.get(name) or {}).get(VALUE) or {}).get("value") or ""))[:MAX_TEXT].strip()

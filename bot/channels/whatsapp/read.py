@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from bot.channels import MAX_MEDIA, MAX_TEXT, Identity, Inbound, Kind, Media, Status
 from bot.channels.file_types import known, made_up_name, told_name
+from bot.channels.text import clean
 
 CHANNEL = "whatsapp"
 PREFIX = "whatsapp:"
@@ -21,7 +22,6 @@ _ADDRESS = re.compile(r"[A-Za-z0-9+._-]{1,160}", re.ASCII)
 _PROMISE_ID = re.compile(r"[0-9]{1,18}", re.ASCII)
 _ERROR = re.compile(r"[0-9]{1,10}", re.ASCII)
 _MEDIA_URL = re.compile(r"https://[!-~]{1,2000}", re.ASCII)
-_NOT_TEXT = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 _MEDIA: tuple[tuple[str, Kind], ...] = (
     ("image/webp", "sticker"),  # what WhatsApp makes of every sticker
@@ -59,9 +59,9 @@ def read(form: Mapping[str, str]) -> Inbound:
     if not _SID.fullmatch(sid):
         raise BadWebhook("no MessageSid")
     identity = _identity(form)
-    text = _clean(form.get("Body") or form.get("ButtonText") or form.get("ListTitle") or "")[:MAX_TEXT]
+    text = clean(form.get("Body") or form.get("ButtonText") or form.get("ListTitle") or "")[:MAX_TEXT]
     button = _button(form)
-    name = _clean(form.get("ProfileName", "")).replace("\n", " ").strip()[:MAX_NAME]
+    name = clean(form.get("ProfileName", "")).replace("\n", " ").strip()[:MAX_NAME]
     kind = _kind(form, has_words=bool(text.strip() or button))
     return Inbound(sid, identity, text, button, kind, name, _media(form))
 
@@ -115,7 +115,7 @@ def _address(value: str) -> str | None:
 
 def _button(form: Mapping[str, str]) -> str | None:
     """The id of the tapped button or list item. Longer than any of ours: not ours, and its words stand in the body."""
-    chosen = _clean(form.get("ButtonPayload") or form.get("ListId") or "")
+    chosen = clean(form.get("ButtonPayload") or form.get("ListId") or "")
     return chosen if 0 < len(chosen) <= MAX_BUTTON else None
 
 
@@ -140,8 +140,3 @@ def _media(form: Mapping[str, str]) -> tuple[Media, ...]:
             told = form.get("Body", "") if n == 0 else ""
             found.append(Media(url, content_type, told_name(told, content_type) or made_up_name(content_type)))
     return tuple(found)
-
-
-def _clean(text: str) -> str:
-    """Line ends as newlines, tabs as blanks, no other control characters, no half characters."""
-    return _NOT_TEXT.sub("", text.replace("\r\n", "\n").replace("\r", "\n").replace("\t", " "))

@@ -8,12 +8,16 @@ from typing import Any
 import click
 
 from bot import jsonl
-from bot.app import house, known_providers
+from bot.app import Parts, house, known_providers
+from bot.cli.shared import answer, as_json, our_settings
 from bot.clock import SystemClock
+from bot.export import moment
 from bot.facts import named, named_family
 from bot.mail.knowledge.providers import Providers
 from bot.search import Search
 from bot.settings import Settings
+from bot.store import questions as asked
+from bot.store.engine import reading
 from flows import guide, questions
 from flows.facts import Facts, Question
 from flows.speech import Plain, render
@@ -68,7 +72,37 @@ class Desk:
         return render(Speak(says), language, Plain(), lambda _link: "").body
 
 
-def answer(desk: Desk, text: str, language: Language | None, *, wants_json: bool) -> None:
+@click.command()
+@click.argument("question", required=False)
+@click.option("--language", type=click.Choice(LANGUAGES), help="Of the answer; else that of the question.")
+@click.option("--jsonl", "many", is_flag=True, help='Read {"id", "text"} lines on standard input, answer a line each.')
+@click.option("--topic", type=click.Choice(sorted(guide.articles("en"))), help="Print this article, to be posted.")
+@click.option("--unanswered", "in_vain", is_flag=True, help="List what people asked in vain.")
+@as_json
+def ask(
+    question: str | None,
+    language: Language | None,
+    many: bool,
+    topic: str | None,
+    in_vain: bool,
+    wants_json: bool,
+) -> None:
+    """Say what the guide answers to QUESTION."""
+    if sum((question is not None, many, topic is not None, in_vain)) != 1:
+        raise click.UsageError("Give one of QUESTION, --jsonl, --topic and --unanswered.")
+    if in_vain:
+        answer(unanswered, wants_json)
+        return
+    desk = Desk(our_settings())
+    if topic is not None:
+        click.echo(desk.article(topic, language or "en"))
+    elif many:
+        _answer_lines(desk, language)
+    else:
+        _answer_one(desk, question or "", language, wants_json=wants_json)
+
+
+def _answer_one(desk: Desk, text: str, language: Language | None, *, wants_json: bool) -> None:
     """Print the answer to one question; exit status 1 when the guide has none."""
     found = desk.ask(text, language)
     if wants_json:
@@ -80,7 +114,7 @@ def answer(desk: Desk, text: str, language: Language | None, *, wants_json: bool
     sys.exit(0 if found["answer"] else 1)
 
 
-def answer_lines(desk: Desk, language: Language | None) -> None:
+def _answer_lines(desk: Desk, language: Language | None) -> None:
     """Answer lines of standard input."""
     for row in jsonl.rows(sys.stdin.buffer, "text", ("language",)):
         click.echo(json.dumps(_answered(desk, row, language)))  # ASCII: an id may hold what no terminal can show
@@ -91,3 +125,14 @@ def _answered(desk: Desk, row: jsonl.Row, language: Language | None) -> dict[str
         return {"id": row.id, "error": row.error, "topic": None, "answer": None}
     spoken = next((one for one in LANGUAGES if one == row.given.get("language")), language)
     return {"id": row.id, **desk.ask(row.given["text"], spoken)}
+
+
+def unanswered(parts: Parts, most: int = 100) -> list[dict[str, Any]]:
+    """What people asked in vain, the most frequent first; without a topic the guide had no answer."""
+    with reading(parts.engine) as db:
+        rows = asked.unanswered(db, most)
+    return [
+        {"times": row.times, "question": row.words, "language": row.language, "topic": row.topic or None,
+         "last": moment(row.last)}
+        for row in rows
+    ]  # fmt: skip

@@ -10,6 +10,7 @@ import click
 
 from bot import jsonl
 from bot.app import known_providers, network
+from bot.cli.shared import as_json
 from bot.clock import SystemClock
 from bot.mail.knowledge.providers import Candidate, Provider, Providers, domain_of
 from bot.mail.wire import discover as wire
@@ -18,7 +19,6 @@ from bot.mail.wire.discover import Found, Outcome
 from bot.mail.wire.guard import GuardError
 from bot.settings import load
 
-as_json = click.option("--json", "wants_json", is_flag=True, help="Answer in JSON.")
 _NO_ADDRESS = "it is neither an address nor a domain"
 
 
@@ -29,7 +29,7 @@ _NO_ADDRESS = "it is neither an address nor a domain"
     "--jsonl", "many", is_flag=True, help='Read {"id", "address"} lines on standard input, answer a line each.'
 )
 @as_json
-def discover(address: str | None, offline: bool, many: bool, wants_json: bool) -> None:  # noqa: FBT001 - flags
+def discover(address: str | None, offline: bool, many: bool, wants_json: bool) -> None:
     """Say which server the mail of ADDRESS (or of a bare domain) is sent through, the best first."""
     if many == (address is not None):
         raise click.UsageError("Give one ADDRESS, or --jsonl and lines on standard input.")
@@ -49,7 +49,7 @@ def discover(address: str | None, offline: bool, many: bool, wants_json: bool) -
 @click.command()
 @click.option("--old", is_flag=True, help="Only those whose facts were not looked up for 90 days.")
 @as_json
-def providers(old: bool, wants_json: bool) -> None:  # noqa: FBT001 - flags
+def providers(old: bool, wants_json: bool) -> None:
     """List the mail providers that are known, and when their facts were last checked."""
     known, today = _known()
     rows = [_row(one, today) for one in known.all(today) if one.is_old(today) or not old]

@@ -1,15 +1,19 @@
 """`texts`: every sentence that people read, with example values, where it is said, and its length on WhatsApp."""
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from string import Formatter
 
-from flows.speech import texts
-from flows.words import Language
+import click
 
-ROOT = Path(__file__).parent.parent
+from bot.cli.shared import as_json
+from flows.speech import texts
+from flows.words import LANGUAGES, Language
+
+ROOT = Path(__file__).parents[2]
 ROOMS = ("flows", "bot")
 # What may stand in a sentence's places.
 EXAMPLES = {
@@ -136,6 +140,18 @@ class Line:
     words: str
     said_in: tuple[str, ...]
     length: int
+
+
+@click.command("texts")
+@click.option("--language", type=click.Choice(LANGUAGES), default="en", show_default=True)
+@as_json
+def show_texts(language: Language, wants_json: bool) -> None:
+    """Print every sentence with example values, its length, and where it is said."""
+    if wants_json:
+        click.echo(json.dumps(as_rows(language), ensure_ascii=False))
+        return
+    for line in lines(language):
+        click.echo(f"{line.name}  ({line.length}; {', '.join(line.said_in)})\n{line.words}\n")
 
 
 def lines(language: Language) -> list[Line]:

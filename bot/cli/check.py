@@ -15,6 +15,7 @@ from typing import Any, Literal
 import click
 
 from bot.app import known_providers, network
+from bot.cli.shared import as_json
 from bot.mail.knowledge.explain import Stage
 from bot.mail.knowledge.providers import Provider, Server
 from bot.mail.wire.account import MAX_SECRET, Account
@@ -47,16 +48,16 @@ class _Printer:
 @click.option("--user", help="Who signs in; without, it stops before signing in.")
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input (its first line).")
 @click.option("--address", help="The address that mail is from.  [default: the user]")
-@click.option("--json", "wants_json", is_flag=True, help="Answer in JSON.")
+@as_json
 @click.pass_context
 def check(
     context: click.Context,
     server: str,
     security: Literal["tls", "starttls"] | None,
     user: str | None,
-    password_stdin: bool,  # noqa: FBT001 - the flag of the command line
+    password_stdin: bool,
     address: str | None,
-    wants_json: bool,  # noqa: FBT001 - the same
+    wants_json: bool,
 ) -> None:
     """Test a mail server, or an account on it, stage by stage; no mail is sent.
 

@@ -7,12 +7,25 @@ from typing import Any
 import click
 
 from bot.app import Parts
-from bot.commands import CannotBe
+from bot.cli.shared import CannotBe, as_json, joined
 from bot.store import audit
 from bot.store.engine import reading
 
 
-def entries(parts: Parts, begin: datetime | None) -> list[dict[str, Any]]:
+@click.command("audit")
+@click.option("--since", type=click.DateTime(["%Y-%m-%d"]), metavar="DAY", help="From this day on: 2026-03-02 (UTC).")
+@click.option("--verify", is_flag=True, help="Say whether all is as it was sealed; else status 1, and which day.")
+@as_json
+def show_audit(since: datetime | None, verify: bool, wants_json: bool) -> None:
+    """Show who did what when, in opaque ids; oldest first."""
+    with joined() as parts:
+        if verify:
+            _say_verified(_verified(parts), wants_json=wants_json)
+        else:
+            click.echo(_told(_entries(parts, since), wants_json=wants_json))
+
+
+def _entries(parts: Parts, begin: datetime | None) -> list[dict[str, Any]]:
     """The entries from a day on (None: all), oldest first."""
     with reading(parts.engine) as db:
         rows = audit.since(db, begin.replace(tzinfo=UTC) if begin is not None else None)
@@ -23,7 +36,7 @@ def entries(parts: Parts, begin: datetime | None) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def told(rows: list[dict[str, Any]], *, wants_json: bool) -> str:
+def _told(rows: list[dict[str, Any]], *, wants_json: bool) -> str:
     """The entries for a machine, or a line each for a person."""
     if wants_json:
         return json.dumps(rows)
@@ -31,7 +44,7 @@ def told(rows: list[dict[str, Any]], *, wants_json: bool) -> str:
     return "\n".join(lines) or "Nothing."
 
 
-def verified(parts: Parts) -> dict[str, Any]:
+def _verified(parts: Parts) -> dict[str, Any]:
     """The last day that is sealed, with its digest. Raises CannotBe with the first day that is not as it was."""
     with parts.engine.begin() as db:
         try:
@@ -43,8 +56,7 @@ def verified(parts: Parts) -> dict[str, Any]:
     return {"sealed_until": last.day.isoformat(), "digest": last.digest}
 
 
-def say_verified(found: dict[str, Any], *, wants_json: bool) -> None:
-    """Print what was verified."""
+def _say_verified(found: dict[str, Any], *, wants_json: bool) -> None:
     if wants_json:
         click.echo(json.dumps(found))
     elif found["sealed_until"]:

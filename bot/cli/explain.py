@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from bot import jsonl
+from bot.cli.shared import as_json
 from bot.mail.knowledge.explain import Explained, explain_text
 from bot.mail.knowledge.pasted import plain
 from flows.speech import sentence
@@ -34,8 +35,8 @@ _LEAST_WORDS = 3
 @click.argument("text", required=False)
 @click.option("--jsonl", "many", is_flag=True, help='Read {"id", "text"} lines on standard input, answer a line each.')
 @click.option("--language", type=click.Choice(LANGUAGES), help="Of the advice; else that of the text.")
-@click.option("--json", "wants_json", is_flag=True, help="Answer in JSON.")
-def explain(text: str | None, many: bool, language: Language | None, wants_json: bool) -> None:  # noqa: FBT001 - flags
+@as_json
+def explain(text: str | None, many: bool, language: Language | None, wants_json: bool) -> None:
     """Say what the error TEXT means, and who can do something about it."""
     if many == (text is not None):
         raise click.UsageError("Give one TEXT, or --jsonl and lines on standard input.")
