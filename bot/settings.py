@@ -8,6 +8,7 @@ import re
 import zoneinfo
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit
@@ -20,6 +21,7 @@ from bot.store.engine import driver_url
 
 MAX_PORT = 65535
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _HOST = re.compile(r"(?=.{1,253}\Z)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _GOOGLES = ".apps.googleusercontent.com"
