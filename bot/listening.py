@@ -63,6 +63,8 @@ class Listener:
         """What a message means. Text that may be a secret is sealed here and goes no further in clear."""
         facts, case = scene.standing.facts, scene.held.case
         event = understand(envelope, inbound.text, inbound.button, inbound.kind, facts, inbound.fields)
+        if inbound.media and not private(envelope) and looks_like_a_leak(caption(inbound)):
+            event = SecretLeaked()  # below a file as anywhere; neither of them stays, here or at the provider
         if isinstance(event, Secretive):
             return Heard(self._sealed(scene, envelope, inbound.text, event), HIDDEN)
         if inbound.fields is not None and any(map(looks_like_a_leak, inbound.fields.values())):
@@ -76,8 +78,6 @@ class Listener:
         if isinstance(event, Said) and private(envelope):
             return Heard(event, f"({len(event.text)} characters of a mail)")
         words = (redact(inbound.text) if facts.pasted else inbound.text)[:MAX_LINE]
-        if for_staff and looks_like_a_leak(caption(inbound)):
-            return Heard(event, HIDDEN)
         line = came(inbound, words, shown=for_staff)
         return Heard(event, line, inbound.media if for_staff else (), inbound.message_id, for_mail=for_mail)
 

@@ -169,6 +169,20 @@ def test_a_picture_below_which_a_password_stands_is_not_shown(kit):
     assert "Girafa" not in kit.told() + kit.dump()
 
 
+@pytest.mark.parametrize("can_send", [False, True], ids=["without a mailbox", "with one that works"])
+def test_a_password_below_a_picture_is_told_and_erased_while_the_bot_has_the_word(kit, can_send):
+    if can_send:
+        kit.mailbox()
+    kit.calls()
+    sends(kit, text="my password is Girafa#22")
+    kit.soon()
+    assert "looked like a password" in kit.last().body
+    kit.soon(minutes=11)
+    assert len(kit.channel.erased) == 1
+    assert kit.channel.fetched == kit.rows(tables.file) == []
+    assert "Girafa" not in kit.told() + kit.dump()
+
+
 def test_a_file_that_is_called_like_a_password_has_another_name(kit):
     kit.calls()
     kit.writes("!Hello")
