@@ -99,7 +99,7 @@ def _in_short(seen: DataSeen) -> Values:
         "since": seen.since,
         "name": seen.name or NONE,
         "agency": seen.agencies or NONE,
-        "address": Code(seen.addresses or NONE),
+        "address": Code(seen.addresses) if seen.addresses else NONE,
         "locked": Text("privacy.locked") if seen.password else NONE,
         "sign_ins": seen.sign_ins,
         "accepted": seen.accepted,
