@@ -12,7 +12,7 @@ talk: .venv/playground      ## the same conversation in this terminal
 	@$(BIN)/python -m bot talk
 
 test: .venv/test            ## all rings whose parts are installed
-	@$(BIN)/python -m pytest -n auto --dist loadgroup $(PYTEST)
+	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 check: .venv/test           ## lint, format, types
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -5,6 +5,7 @@ import os
 
 import pytest
 import structlog
+from xdist.scheduler import LoadFileScheduling
 
 from bot.store import schema
 from bot.store.engine import connect
@@ -43,17 +44,28 @@ def _logs_as_before(monkeypatch):
     root.handlers[:] = handlers
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers():
     """Twice as many as there are processors: most tests wait for a server or a browser longer than they work."""
     return 2 * len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
 
 
-@pytest.hookimpl(tryfirst=True)
+class _ByFile(LoadFileScheduling):
+    """The tests of a file run in one process, because of what they share; the stories share nothing."""
+
+    def _split_scope(self, nodeid):
+        return nodeid if nodeid.startswith("tests/test_stories.py::") else super()._split_scope(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    return _ByFile(config, log)
+
+
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items):
-    """The tests of one file run in one process, because of what they share; except where they say otherwise."""
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    """What takes longest begins first, so that nobody waits for it in the end."""
+    items.sort(key=lambda item: item.get_closest_marker("world") is None)
 
 
 def pytest_addoption(parser):

@@ -7,11 +7,9 @@ import pytest
 from bot.playground.plays import BadPlay, Play
 
 STORIES = sorted((Path(__file__).parent / "stories").glob("*.txt"))
-# Each by itself, in whichever process is free.
-_APART = [pytest.param(path, id=path.stem, marks=pytest.mark.xdist_group(f"story {path.stem}")) for path in STORIES]
 
 
-@pytest.mark.parametrize("path", _APART)
+@pytest.mark.parametrize("path", STORIES, ids=lambda path: path.stem)
 def test_the_story_goes_as_it_is_written(path, tmp_path, database_url, request):
     before = path.read_text(encoding="utf-8")
     play = Play(tmp_path, database_url)
