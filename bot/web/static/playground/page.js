@@ -28,9 +28,12 @@ export function complain(problem, box = find("#problem")) {
   if (box.textContent !== problem) box.textContent = problem;
 }
 
-// What somebody who does not see the page has to hear.
+// What somebody who does not see the page has to hear. Of two things at once neither takes the other's place.
 export function tell(news) {
-  find("#news").textContent = news;
+  const box = find("#news"), line = document.createElement("p");
+  line.textContent = news;
+  box.append(line);
+  while (box.children.length > 5) box.firstElementChild.remove();
 }
 
 export async function copy(button) {
