@@ -25,8 +25,8 @@ def wires(settings: Settings) -> Finding | None:
 def _database(settings: Settings) -> bool:
     url = urlsplit(settings.database_url)
     options = parse_qs(url.query)
-    host = url.hostname or options.get("host", [""])[0]
-    return _is_elsewhere(host) and not CHECKED.intersection(options.get("sslmode", ()))
+    named = ",".join([url.hostname or "", *options.get("host", ()), *options.get("hostaddr", ())])  # libpq takes lists
+    return any(map(_is_elsewhere, named.split(","))) and not CHECKED.intersection(options.get("sslmode", ()))
 
 
 def _broker(settings: Settings) -> bool:

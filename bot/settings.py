@@ -129,9 +129,14 @@ class Settings(BaseModel):
     @field_validator("broker_url")
     @classmethod
     def _broker(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if value and (parts.scheme not in {"amqp", "amqps"} or not parts.hostname):
-            raise ValueError("it must be an address such as amqp://user:password@host:5672/")
+        wrong = "it must be an address such as amqp://user:password@host:5672/, odd signs in the password as %23"
+        try:
+            parts = urlsplit(value)
+            host, _port = parts.hostname, parts.port  # an unescaped sign of a password makes it part of the port
+        except ValueError:  # without its words: the password may be in them
+            raise ValueError(wrong) from None
+        if value and (parts.scheme not in {"amqp", "amqps"} or not host):
+            raise ValueError(wrong)
         return value
 
     @field_validator("microsoft_authority", "google_authority", "graph_url")

@@ -211,11 +211,12 @@ def test_ports_that_our_network_shuts_are_found(database_url, tmp_path):
     [
         ({"DATABASE_URL": "postgresql://ally:x@db.example.com/ally"}, "DATABASE_URL: another machine"),
         ({"DATABASE_URL": "postgresql://ally:x@10.0.0.7/ally?sslmode=require"}, "DATABASE_URL: another machine"),
+        ({"DATABASE_URL": "postgresql://ally:x@localhost/ally?host=db.example.com"}, "DATABASE_URL: another machine"),
         ({"BROKER_URL": "amqp://ally:x@mq.example.com"}, "BROKER_URL: another machine"),
         ({"DATABASE_URL": "postgresql://db.example.com/ally", "BROKER_URL": "amqp://[fd00::7]"},
          "DATABASE_URL and BROKER_URL: another machine"),
     ],
-    ids=["database", "encrypted, and nobody knows with whom", "broker", "both"],
+    ids=["database", "encrypted, and nobody knows with whom", "named behind", "broker", "both"],
 )  # fmt: skip
 def test_a_wire_to_another_machine_that_anybody_between_may_read_is_warned_of(url, words):
     found = wires(load({"SECRET_KEYS": new_key(), **url}))

@@ -161,6 +161,8 @@ WRONG = [
     ("LOG_FORMAT", "xml"),
     ("SIGNUP", "open"),
     ("BROKER_URL", "https://girafa.example.com"),
+    ("BROKER_URL", "amqp://ally:girafa#2@mq.example.com/"),
+    ("BROKER_URL", "amqp://ally:girafa\u2100x@mq.example.com/"),
     ("RETENTION_DAYS", "0"),
     ("RETENTION_DAYS", "4000"),
     ("RETENTION_DAYS", "for ever"),
