@@ -392,24 +392,25 @@ def test_an_unknown_mail_that_lies_in_sent_was_sent(door_inside):
     assert "second time" in handed_in(one)[1]
 
 
-def test_who_asks_while_the_mail_is_being_handed_over_is_told_to_wait(door_inside):
+def handing(door_inside):
+    """A kit, and a guest whose mail is just being handed over to a server that says nothing."""
     kit, one = door_inside(timeouts=replace(QUICK, final=20), end=SILENT)
     one.mail(ADDRESS)
     one.rcpt(TO)
     one.docmd("DATA")
     one.send(MESSAGE + b".\r\n")
     eventually(lambda: states(kit) == ["handing"])
+    return kit, one
+
+
+def test_who_asks_while_the_mail_is_being_handed_over_is_told_to_wait(door_inside):
+    kit, _one = handing(door_inside)
     assert handed_in(guest(kit))[0] == 451
     assert len(kit.server.messages) == 1
 
 
 def test_a_mail_that_takes_long_is_nobody_else_s_while_its_process_lives(door_inside):
-    kit, one = door_inside(timeouts=replace(QUICK, final=20), end=SILENT)
-    one.mail(ADDRESS)
-    one.rcpt(TO)
-    one.docmd("DATA")
-    one.send(MESSAGE + b".\r\n")
-    eventually(lambda: states(kit) == ["handing"])
+    kit, _one = handing(door_inside)
     for _ in range(3):
         kit.clock.time += LEASE - timedelta(seconds=1)
         kit.door.desk.tidy()

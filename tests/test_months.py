@@ -239,7 +239,10 @@ def test_a_turn_reads_and_writes_the_same_with_months_as_without(talk):
     talk.work()
     assert [line for line in talk.transcript() if "menu" in str(line)]
     with reading(talk.engine) as db:
-        statuses = db.execute(select(tables.message.c.provider_id).where(tables.message.c.direction == "out")).scalars()
+        statuses = (
+            db.execute(select(tables.message.c.provider_id).where(tables.message.c.direction == "out")).scalars().all()
+        )
+        assert statuses
         assert all(statuses)
 
 
