@@ -8,10 +8,10 @@ comes before or after, and neither is undone.
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
+from bot.clock import Clock
 from bot.store import housekeeping, secrets
 from bot.store.engine import Connection, Engine, reading
 from bot.store.secrets import Record
@@ -55,7 +55,7 @@ class KeyUse:
         return "Nothing is sealed with it: it may be taken out of SECRET_KEYS. Keep it with backups of its time."
 
 
-def rotate(engine: Engine, vault: Vault, now: datetime) -> int:
+def rotate(engine: Engine, vault: Vault, clock: Clock) -> int:
     """Seal everything with the newest key; how many records that were. What does not open stays as it is.
 
     Raises StillAtWork when a process would not open what the newest key seals, or would go on sealing with another.
@@ -71,6 +71,8 @@ def rotate(engine: Engine, vault: Vault, now: datetime) -> int:
     resealed = sum(_batches(engine, vault, BATCH, wait=False)) + sum(_batches(engine, vault, 1, wait=True))
     with engine.begin() as db:
         _retire(db, vault)
+        # Now, and not when it began: by then that day may have been sealed.
+        now = clock.now()
         housekeeping.audit_entry(db, now, actor=housekeeping.OPERATOR, action="keys_rotated", subject=vault.newest)
     return resealed
 

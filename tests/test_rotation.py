@@ -44,7 +44,7 @@ def take(kit, secret_id, kind="mailbox.password", key=NEW):
 
 
 def turned(kit):
-    return rotate(kit.engine, kit.parts.vault, kit.clock.now())
+    return rotate(kit.engine, kit.parts.vault, kit.clock)
 
 
 def use_of(kit, key):

@@ -110,7 +110,7 @@ def rotate_keys(only_look: bool, wants_json: bool) -> None:
     Status 1 when an older key is still needed, or something does not open. It may be stopped, and begun again.
     """
     with joined() as parts:
-        resealed = 0 if only_look else rotate(parts.engine, parts.vault, parts.clock.now())
+        resealed = 0 if only_look else rotate(parts.engine, parts.vault, parts.clock)
         found = keys_in_use(parts.engine, parts.vault)
     rows = [as_row(one) for one in found]
     if wants_json:
