@@ -52,7 +52,7 @@ from tests.test_slack_hostile import WORDS as SPOKEN
 
 ROOT = Path(__file__).parent.parent
 MANY = int(os.environ.get("FUZZ", "0"))
-SHAPES = sorted((ROOT / "tests" / "saved" / "v1").glob("*.json"))
+SHAPES = sorted((ROOT / "tests" / "saved").glob("v*/*.json"))
 
 
 def portion(examples):
