@@ -169,7 +169,7 @@ def erase_at_provider(tools: Tools, promise: Promise) -> Outcome:
         return Ended("failed", words=str(refusal))
     except SendError as failure:
         if promise.attempt >= MAX_ERASE_TRIES:
-            _log.error("a message that may hold a secret could not be erased", promise=promise.id, code=failure.code)
+            _log.error("a message that may hold a secret could not be erased", code=failure.code)
             return Ended("failed", words=str(failure))
         waits = (60.0, 300.0, 3600.0, 86400.0)
         return Again(waits[min(promise.attempt, len(waits)) - 1], str(failure))

@@ -16,8 +16,8 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 # What comes back from a provider: a code that is good once, and the state that belongs to it; an admin's invitation.
 BACK = re.compile(r"((?:/oauth/[a-z]{1,20}/callback|/slack/(?:oauth_redirect|install))\?)[^\s\"']+")
 LINK = re.compile(r"/([sm])/(?!done/|static/)[A-Za-z0-9_-]{8,}")
-# What would begin a line of its own, or move the cursor of a terminal.
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+# What would begin a line of its own, move the cursor of a terminal, or turn the writing: a.exe.pdf for a.fdp.exe.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 # At DEBUG or INFO these would write addresses, bodies or bound values.
 QUIET = ("authlib", "requests", "twilio", "twilio.http_client", "urllib3", "sqlalchemy.engine", "alembic", "werkzeug")
 
@@ -79,7 +79,7 @@ def _told(error: BaseException, chain: int = MAX_CHAIN) -> Iterator[str]:
         yield from _told(before, chain - 1)
     yield "".join(traceback.format_tb(error.__traceback__)).rstrip()
     from_the_database = type(error).__module__.startswith(("sqlalchemy", "psycopg"))  # its words hold values
-    yield type(error).__name__ if from_the_database else f"{type(error).__name__}: {_flat(str(error))}"
+    yield type(error).__name__ if from_the_database else f"{type(error).__name__}: {flat(str(error))}"
 
 
 def mask_links(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
@@ -94,11 +94,12 @@ def _masked(value: str) -> str:
 def one_line(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """What somebody else wrote makes no line that looks like ours. An exception has lines, each of our making."""
     return {
-        name: _flat(value) if isinstance(value, str) and name != "exception" else value for name, value in event.items()
+        name: flat(value) if isinstance(value, str) and name != "exception" else value for name, value in event.items()
     }
 
 
-def _flat(words: str) -> str:
+def flat(words: str) -> str:
+    """Words of somebody else's as one line, with the name in the place of each sign that would pretend otherwise."""
     return _CONTROL.sub(lambda sign: ascii(sign[0])[1:-1], words)
 
 

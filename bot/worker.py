@@ -231,7 +231,7 @@ class Worker:
             return self._hands[promise.kind](self._tools, promise)
         except Exception as error:  # noqa: BLE001 - a hand that raises is tried again, then a person is told
             where = redacted_trace(error)
-            _log.error("hand failed", promise=promise.id, kind=promise.kind, where=where)
+            _log.error("hand failed", kind=promise.kind, where=where)
             if promise.attempt < MAX_TRIES or isinstance(error, DatabaseDown) or promise.kind in promises.LASTING:
                 return Again(backoff(promise.attempt), where)
             return Ended("failed", words=where)

@@ -96,7 +96,7 @@ def own(facts: Facts) -> Say:
         "address": Code(facts.mailbox.account.address),
         "state": Text(f"mailbox.state.{facts.mailbox.state}"),
     }
-    if not facts.mailbox.cause or facts.mailbox.state not in {"broken", "waiting"}:
+    if facts.mailbox.state not in {"broken", "waiting"}:
         return Say("home.own", known)
     why = sign_in.why(facts.mailbox.cause, facts.mailbox.signed_in)
     return Say("home.own_why", {**known, "why": Text(why)})

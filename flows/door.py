@@ -6,6 +6,7 @@ Nothing of the key ever stands here; the page shows it, and the chat only hears 
 from dataclasses import dataclass
 from typing import Literal
 
+from flows import sign_in
 from flows.facts import Facts, Mailbox
 from flows.flow import Flow, Step
 from flows.questions import is_asked
@@ -161,8 +162,8 @@ def _explained(facts: Facts) -> list[Effect]:
 
 
 def _why_not(saved: Mailbox) -> Text:
-    name = f"cause.{saved.cause}"
-    return Text(name if saved.cause and has(name) else f"mailbox.state.{saved.state}")
+    name = sign_in.why(saved.cause, saved.signed_in)
+    return Text(name if saved.state in {"waiting", "broken"} and has(name) else f"mailbox.state.{saved.state}")
 
 
 def _nobody_came(facts: Facts) -> list[Effect]:

@@ -160,8 +160,8 @@ def _signing_in_anew(account: Account, named: str, facts: Facts) -> tuple[State,
 
 def _why_not(saved: Mailbox) -> list[Effect]:
     """Why nothing can be sent from a mailbox, and who can act."""
-    known = saved.state in {"waiting", "broken"} and has(f"cause.{saved.cause}")
-    return [Say(why(saved.cause, saved.signed_in))] if known else []
+    name = why(saved.cause, saved.signed_in)
+    return [Say(name)] if saved.state in {"waiting", "broken"} and has(name) else []
 
 
 def step(state: State, event: Event, facts: Facts) -> Step:
@@ -438,8 +438,7 @@ def _towards_working(state: State, event: Event, facts: Facts) -> Step:
         case Testing() as tested, LoginFailed() as failure:
             return _failed(tested, failure, facts)
         case Testing(account, _, tries, signed_in), SecretGone():
-            gone = Say("sign_in.gone" if signed_in else "mailbox.secret_gone")
-            return _anew(account, signed_in, tries, gone)
+            return _anew(account, signed_in, tries, Say(why("", signed_in)))
         case Testing(account, secret_id, _, signed_in), TestsExhausted(minutes):
             wait = Say("mailbox.too_many_tests", {"minutes": minutes})
             return Stuck(account, secret_id, "rate_limited", signed_in=signed_in), [wait]

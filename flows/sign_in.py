@@ -210,7 +210,12 @@ def may_give_password(account: Account, facts: Facts) -> bool:
 
 
 def why(cause: str, signed_in: str) -> str:
-    """The name of the sentence for a cause: some say something else to a person who gave no password."""
+    """The name of the sentence for a cause: some say something else to a person who gave no password.
+
+    Without a cause a mailbox is broken because its secret is not stored any more.
+    """
+    if not cause:
+        return "sign_in.gone" if signed_in else "mailbox.secret_gone"
     name = f"sign_in.cause.{cause}"
     return name if signed_in and has(name) else f"cause.{cause}"
 

@@ -80,6 +80,19 @@ def test_entries_of_two_years_go_and_the_days_since_are_verified_nevertheless(th
         verified(kit)
 
 
+@pytest.mark.parametrize("statement", ["delete from audit_day", "delete from audit_day where entries = 1"])
+def test_a_day_that_has_long_been_over_and_has_no_digest_is_told(three_days, statement):
+    kit = three_days
+    verified(kit)
+    forced(kit, statement)
+    verified(kit)  # Wednesday ended just now, and a worker may be about to seal it
+    kit.clock.move(days=5)
+    with pytest.raises(Tampered, match="either no worker has run since, or it was taken away"):
+        verified(kit)
+    sealed(kit)
+    verified(kit)
+
+
 def test_erasing_a_person_leaves_the_record_whole_and_it_does_not_name_them(kit, cli):  # noqa: F811
     kit.mailbox()
     kit.say("person")

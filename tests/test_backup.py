@@ -351,6 +351,7 @@ def test_after_the_keys_were_lost_the_start_is_free_and_people_are_asked_anew(li
         kit.tap("mailbox")
         kit.work()
         assert kit.last().message.buttons[0].id == "mailbox.manage:password"
+        assert "no longer stored here" in kit.last().message.body  # and not that a server refused it
 
 
 def test_a_folder_of_another_major_version_refuses_to_start_and_names_the_two_commands(tmp_path):

@@ -326,6 +326,14 @@ def test_a_case_is_shown_to_a_person_line_by_line_and_that_is_kept(cli, filled):
     )  # fmt: skip
 
 
+def test_what_a_person_wrote_begins_no_line_of_its_own_and_turns_no_writing(cli, filled):
+    filled.say("hello\nnumber: 999\x1b[2J\u202efdp.exe")
+    filled.work()
+    out = cli("case", "show", "101").out
+    assert "person hello\\nnumber: 999\\x1b[2J\\u202efdp.exe" in out
+    assert "\nnumber: 999" not in out
+
+
 def test_a_closed_case_is_gone_from_the_list_and_the_person_is_told_once(cli, filled):
     assert cli("case", "close", "101", "--json").json == {"number": 101, "state": "closed"}
     assert cli("case", "list", "--json").json == []

@@ -400,6 +400,28 @@ def test_all_that_twilio_keeps_of_a_person_is_named_and_nothing_of_anybody_else(
     assert twilio.kept_of(NUMBER) == []
 
 
+@pytest.mark.parametrize("by_service", [False, True])
+def test_what_a_person_exchanged_with_another_sender_of_the_account_is_none_of_ours(
+    stand_in, book, inbound, by_service
+):
+    twilio = account(stand_in, book, sender=stand_in.service_sid if by_service else stand_in.sender)
+    other = stand_in.say_elsewhere(NUMBER, "to the shop next door", "+15550100999")
+    sent = twilio.send(NUMBER, PLAIN, CALLBACK).provider_id
+    assert sorted(twilio.kept_of(NUMBER)) == sorted([sent, inbound])
+    heard = twilio.received_since(datetime.now(UTC) - timedelta(hours=1))
+    assert [one.message_id for one in heard] == [inbound]
+    assert other in stand_in.records
+    twilio.close()
+
+
+def test_what_went_out_by_a_sender_that_has_left_the_service_is_still_ours(stand_in, book):
+    twilio = account(stand_in, book, sender=stand_in.service_sid)
+    sent = twilio.send(NUMBER, PLAIN, CALLBACK).provider_id
+    stand_in.setup.sender["sender_id"] = "whatsapp:+15550100999"
+    assert twilio.kept_of(NUMBER) == [sent]
+    twilio.close()
+
+
 def test_what_was_taken_without_an_answer_is_found_in_the_list(stand_in, twilio):
     now = datetime.now(UTC)
     twilio.send("+351911111111", Outgoing("to somebody else"), CALLBACK)

@@ -71,11 +71,11 @@ def show(found: Any, wants_json: bool) -> None:
 
 
 def _written(value: Any) -> str:
-    """A value for a person: what is many stands on lines of its own."""
+    """A value for a person: what is many stands on lines of its own, and no other line begins anywhere."""
     if not isinstance(value, list):
-        return str(value)
+        return log.flat(str(value))
     lines = (" ".join(map(str, one.values())) if isinstance(one, dict) else str(one) for one in value)
-    return "".join(f"\n  {line}" for line in lines)
+    return "".join(f"\n  {log.flat(line)}" for line in lines)
 
 
 def perhaps(when: datetime | None) -> str:

@@ -269,6 +269,13 @@ class TwilioStandIn:
 
     # --- inside: webhooks ------------------------------------------------------------------------------------------
 
+    def say_elsewhere(self, number: str, body: str, sender: str) -> str:
+        """The person writes to another sender of the same account, whose webhook is not ours; the message's sid."""
+        with self._account.changed:
+            message = self._written(number, body, (), None, "")
+            message.to = PREFIX + bare(sender)
+            return message.sid
+
     def _written(self, number: str, body: str, media: Sequence[Medium], external_id: str | None, sid: str) -> Message:
         account = self._account
         with account.changed:

@@ -1,6 +1,7 @@
 """How the stand-in's account is set up: the account itself, its WhatsApp sender, its messaging service.
 
-Shapes as the SDK twilio 9.13 reads them: api v2010 Account, messaging v2 ChannelsSender, messaging v1 Service.
+Shapes as the SDK twilio 9.13 reads them: api v2010 Account, messaging v2 ChannelsSender, messaging v1 Service and
+ChannelSender.
 """
 
 import secrets
@@ -55,6 +56,7 @@ class AccountSetup:
             ("/messaging/v2/Channels/Senders/<sid>", "POST", self._change_sender),
             ("/messaging/v1/Services/<sid>", "GET", self._service),
             ("/messaging/v1/Services/<sid>", "POST", self._change_service),
+            ("/messaging/v1/Services/<sid>/ChannelSenders", "GET", self._pool),
         )
 
     def _account(self) -> Response:
@@ -63,8 +65,7 @@ class AccountSetup:
     def _senders(self) -> Response:
         if request.args.get("Channel") != "whatsapp":
             raise self._refuse(400, 20001, "The channel is required.")
-        meta = {"key": "senders", "page": 0, "page_size": 50, "next_page_url": None, "previous_page_url": None}
-        return jsonify({"meta": meta, "senders": [self.sender]})
+        return _only_page("senders", self.sender)
 
     def _change_sender(self, sid: str) -> tuple[Response, int]:
         """What is sent takes the place of what was there, also a null."""
@@ -84,6 +85,12 @@ class AccountSetup:
             raise self._refuse(404, 20404, "The requested resource was not found")
         return jsonify(self.service)
 
+    def _pool(self, sid: str) -> Response:
+        """The one sender of the service."""
+        self._service(sid)
+        named = {"sender": self.sender["sender_id"], "sender_type": "WhatsApp", "messaging_service_sid": sid}
+        return _only_page("senders", {"sid": self.sender["sid"], "account_sid": self._sid, **named})
+
     def _change_service(self, sid: str) -> Response:
         self._service(sid)
         for name, field in SERVICE_FIELDS.items():
@@ -98,3 +105,8 @@ class AccountSetup:
     def _check(self, url: str | None) -> None:
         if url is not None and (urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).hostname):
             raise self._refuse(400, 63100, "Validation error: a webhook is no web address")
+
+
+def _only_page(key: str, one: dict[str, Any]) -> Response:
+    meta = {"key": key, "page": 0, "page_size": 50, "next_page_url": None, "previous_page_url": None}
+    return jsonify({"meta": meta, key: [one]})

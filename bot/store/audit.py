@@ -21,6 +21,7 @@ from bot.store.tables import audit, audit_day
 
 LATE = timedelta(hours=1)  # a transaction that was begun yesterday may end today, by a clock that is not quite ours
 MOST = 400  # days that are sealed in one go
+OVERDUE = timedelta(days=2)  # after its end a day is sealed, unless no worker ran since
 DAY = timedelta(days=1)
 
 
@@ -65,12 +66,18 @@ def seal_days(db: Connection, now: datetime) -> list[Day]:
 def verify(db: Connection, now: datetime) -> Day | None:
     """Compare every sealed day with what stands there; the last one, or None when none is sealed yet.
 
-    Of days whose entries have had their time only the digest is left. Raises Tampered.
+    Of days whose entries have had their time only the digest is left. Raises Tampered, also where a day has been over
+    for long and has no digest: whether no worker ran since or somebody took it away cannot be known here.
     """
     last: Day | None = None
     whole = (now.astimezone(UTC) - bounds.KEEP_RECORDS).date() + DAY  # the first day that nothing may be missing of
     for row in db.execute(select(audit_day).order_by(audit_day.c.day)):
         last = _checked(db, Day(row.day, row.entries, row.digest), last, whole)
+    bare = _first(db, last.day + DAY if last is not None else None)
+    if bare is not None and bare + DAY + OVERDUE < now.astimezone(UTC).date():
+        raise Tampered(
+            f"{bare:%Y-%m-%d}: this day has no digest: either no worker has run since, or it was taken away."
+        )
     return last
 
 
@@ -115,6 +122,10 @@ def _last(db: Connection) -> Day | None:
     return Day(row.day, row.entries, row.digest) if row is not None else None
 
 
-def _first(db: Connection) -> date | None:
-    at = db.execute(select(func.min(audit.c.at))).scalar_one()
+def _first(db: Connection, begin: date | None = None) -> date | None:
+    """The first day from `begin` on that has entries."""
+    query = select(func.min(audit.c.at))
+    if begin is not None:
+        query = query.where(audit.c.at >= datetime.combine(begin, time(), UTC))
+    at = db.execute(query).scalar_one()
     return at.astimezone(UTC).date() if at is not None else None

@@ -156,7 +156,7 @@ def forget_all(db: Connection, now: datetime, but_of: Collection[str] = ()) -> t
     used = (mailbox.c.secret_id.in_(lost_ones), mailbox.c.state != "off")
     lost = {
         "state": "broken",
-        "cause": "wrong_credentials",
+        "cause": "",  # no server refused it
         "who": "user",
         "since": now,
         "version": mailbox.c.version + 1,

@@ -6,45 +6,35 @@ answer that never came is `Unclear`, and only what surely was not taken is `Late
 
 import json
 import logging
-import re
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from itertools import takewhile
 from typing import Any, Protocol, TypeVar
 
-from requests import ConnectTimeout, RequestException
-from twilio.base.exceptions import TwilioException, TwilioRestException, TwilioServiceException
-from twilio.http.http_client import TwilioHttpClient
+from requests import RequestException
+from twilio.base.exceptions import TwilioException
 from twilio.rest import Client
 from twilio.rest.content.v1.content import ContentList
 from twilio.rest.content.v1.content.approval_create import ApprovalCreateList
-from urllib3.exceptions import NewConnectionError
 
 from bot.channels import Accepted, Inbound, Later, Refused, SendError, Sent, Unclear
-from bot.channels.whatsapp.codes import BAD_CONTENT, LOST_CONTENT, TOO_EARLY, fate
-from bot.channels.whatsapp.hosts import rewritten
+from bot.channels.whatsapp.codes import BAD_CONTENT, LOST_CONTENT
 from bot.channels.whatsapp.media import MAX_FILE_BYTES, File, fetch
 from bot.channels.whatsapp.read import PREFIX, BadWebhook, read
 from bot.channels.whatsapp.render import ContentSpec, Outgoing
+from bot.channels.whatsapp.wire import Wire, failed
 
 LISTED = 200  # messages looked through for one that may or may not have been taken
 HEARD = 5_000  # messages looked through for one that we were not told of: some hours of many people
 PAGE = 1_000  # Twilio's longest
-EARLIEST_ERASE = 60.0  # seconds, https://www.twilio.com/docs/api/errors/20009
-OPERATOR_WAIT = 300.0  # seconds: time to set an account or a sender right before the message is tried again
+SENDERS = 1_000  # of one Messaging Service
 REST = 60.0  # seconds without trying to make a Content resource, after one could not be made
-LONGEST_WAIT = 3600.0  # seconds: what a Retry-After may ask of us
 GONE = frozenset({"404", "20404"})
-TOO_MANY = 429
-SERVER_FAULT = 500
-UNAVAILABLE = 503
 
-_PERSONAL = re.compile(r"whatsapp:\S+|\+?\d{7,}")
 _log = logging.getLogger(__name__)
-logging.getLogger("urllib3.connectionpool").setLevel(logging.INFO)  # at DEBUG it writes addresses with numbers in them
 _T = TypeVar("_T")
 
 
@@ -82,9 +72,10 @@ class Twilio:
         if not (account_sid and auth_token and sender):
             raise ValueError("Twilio needs an account sid, an auth token and a sender.")
         api_url = api_url.rstrip("/")
-        self._wire = _Wire(api_url, timeout)
+        self._wire = Wire(api_url, timeout)
         self._client: Any = Client(account_sid, auth_token, http_client=self._wire)
-        self._from = {"messaging_service_sid": sender} if sender.startswith("MG") else {"from_": _prefixed(sender)}
+        self._service = sender if sender.startswith("MG") else None
+        self._from = {"messaging_service_sid": sender} if self._service else {"from_": _prefixed(sender)}
         self._fetch = partial(fetch, account_sid=account_sid, auth_token=auth_token, api_url=api_url)
         self._contents = contents
         self._sids: dict[str, str] = {}
@@ -198,18 +189,16 @@ class Twilio:
         ]
 
     def kept_of(self, person: str) -> list[str]:
-        """The sids of all messages from and to a person, at most 5,000 of each. Raises like `send`.
+        """The sids of all messages from and to a person, at most 5,000 of each looked through. Raises like `send`.
 
-        Where we have a number, those of others in the same account are none of ours.
+        What other senders of the same account exchanged with them is none of ours.
         https://www.twilio.com/docs/messaging/api/message-resource#read-multiple-message-resources
         """
-        address, ours, messages = _prefixed(person), self._from.get("from_"), self._client.messages
+        address, ours = _prefixed(person), self._from.get("from_")
         ways: list[dict[str, str]] = [{"to": address}, {"from_": address}]
         if ours:
             ways = [{"to": address, "from_": ours}, {"from_": address, "to": ours}]
-        return self._call(
-            lambda: [one.sid for way in ways for one in messages.stream(limit=HEARD, page_size=PAGE, **way) if one.sid]
-        )
+        return self._call(lambda: [one.sid for way in ways for one in self._listed(way) if one.sid])
 
     def received_since(self, when: datetime) -> list[Inbound]:
         """What people have written to us since then, newest first, at most 5,000 looked through.
@@ -219,19 +208,26 @@ class Twilio:
         """
         earliest = when.astimezone(UTC).replace(microsecond=0)
         ours = {"to": self._from["from_"]} if "from_" in self._from else {}
-        listed = self._call(
-            lambda: list(
-                takewhile(
-                    lambda one: one.date_created and one.date_created >= earliest,
-                    self._client.messages.stream(limit=HEARD, page_size=PAGE, **ours),
-                )
-            )
-        )
+        listed = self._call(lambda: list(self._listed(ours, earliest)))
         return [one for listed_one in listed if (one := _heard(listed_one)) is not None]
 
     def close(self) -> None:
         """Close the pooled connections."""
         self._wire.close()
+
+    def _listed(self, which: Mapping[str, str], earliest: datetime | None = None) -> Iterator[Any]:
+        """Messages of this kind that are ours, newest first, back to a moment (None: all); at most 5,000 looked at.
+
+        A Messaging Service has several senders; what a sender sent that has left it since bears the service's sid.
+        """
+        found = self._client.messages.stream(limit=HEARD, page_size=PAGE, **which)
+        if earliest is not None:
+            found = takewhile(lambda one: one.date_created and one.date_created >= earliest, found)
+        if not self._service:
+            return iter(found)
+        pool = self._client.messaging.v1.services(self._service).channel_senders.stream(limit=SENDERS)
+        senders = {_prefixed(one.sender) for one in pool}
+        return (one for one in found if one.messaging_service_sid == self._service or _our_side(one) in senders)
 
     def _erase(self, step: Callable[[], _T]) -> _T | None:
         """One step of erasing; None when there was nothing left to erase."""
@@ -304,14 +300,8 @@ class Twilio:
         """Run one request; every way to fail becomes Refused, Later or Unclear, free of the request's content."""
         try:
             return request()
-        except TwilioRestException as error:
-            failure = _refusal(error.status, error.code, error.msg, self._wire.retry_after())
-        except TwilioServiceException as error:
-            failure = _refusal(error.status, error.code, error.title, self._wire.retry_after())
-        except TwilioException as error:
-            failure = _no_list(error, self._wire.retry_after())
-        except RequestException as error:
-            failure = _broken(error)
+        except (TwilioException, RequestException) as error:
+            failure = failed(error, self._wire.retry_after())
         except (ValueError, KeyError, TypeError, AttributeError) as error:  # success, but no JSON or not of its shape
             failure = Unclear(type(error).__name__, "Twilio's answer could not be read")
         raise failure  # out here: what was caught carries the request with the person's words
@@ -327,91 +317,10 @@ class _Approval(ApprovalCreateList.ContentApprovalRequest):  # type: ignore[misc
         return {"name": self.name, "category": self.category}
 
 
-class _Wire(TwilioHttpClient):  # type: ignore[misc]  # the SDK has no types
-    """The SDK's HTTP client, with a time limit, an address that can be changed, and no word in any log."""
-
-    def __init__(self, api_url: str, timeout: float) -> None:
-        self._last = threading.local()
-        super().__init__(timeout=timeout)
-        self._api_url = api_url
-        if api_url:
-            self.session.trust_env = False  # a stand-in on this machine is reached directly, whatever proxy is set
-
-    def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
-        """One request, to the other base if there is one."""
-        self._last.retry_after = None
-        response = super().request(method, rewritten(url, self._api_url), *args, **kwargs)
-        self._last.retry_after = response.headers.get("Retry-After")
-        self._last.response = None
-        return response
-
-    # The SDK writes each answer to this attribute and then returns what it reads there: with two threads, the answer
-    # to the other one's message. And it would keep the last request, with a person's words, in memory.
-
-    @property
-    def _test_only_last_response(self) -> Any:
-        return getattr(self._last, "response", None)
-
-    @_test_only_last_response.setter
-    def _test_only_last_response(self, response: Any) -> None:
-        self._last.response = response
-
-    @property
-    def _test_only_last_request(self) -> None:
-        return None
-
-    @_test_only_last_request.setter
-    def _test_only_last_request(self, request: Any) -> None:
-        """Not kept."""
-
-    def retry_after(self) -> float | None:
-        """Seconds that the last answer of this thread asked us to wait, within bounds."""
-        stated = getattr(self._last, "retry_after", None) or ""
-        return min(float(stated), LONGEST_WAIT) if stated.isascii() and stated.isdigit() else None
-
-    def log_request(self, kwargs: dict[str, Any]) -> None:
-        """Nothing: the SDK would write addresses and headers."""
-
-    def log_response(self, status_code: int, response: Any) -> None:
-        """Nothing."""
-
-    def close(self) -> None:
-        self.session.close()
-
-
-def _refusal(status: int, code: int | None, text: str, seconds: float | None) -> SendError:
-    """What Twilio's answer means: by its code where we know it, else by its HTTP status."""
-    name = str(code or status)
-    words = _PERSONAL.sub("(hidden)", text)[:200]
-    kind = fate(name)
-    if name == TOO_EARLY:
-        return Later(name, words, seconds or EARLIEST_ERASE)
-    if kind == "operator":
-        return Later(name, words, seconds or OPERATOR_WAIT)
-    if kind == "later" or status in (TOO_MANY, UNAVAILABLE):
-        return Later(name, words, seconds)
-    if status >= SERVER_FAULT or status < 400:  # noqa: PLR2004 - neither taken for sure nor refused
-        return Unclear(name, words)
-    return Refused(name, words, stop=kind == "stop")
-
-
-def _no_list(error: TwilioException, seconds: float | None) -> SendError:
-    """Of a list that is not given the SDK only says so (`Page.process_response`), and hands on Twilio's answer."""
-    answer: Any = error.args[1] if len(error.args) > 1 else None
-    status = getattr(answer, "status_code", SERVER_FAULT)
-    try:
-        code = json.loads(answer.text)["code"]
-    except (ValueError, KeyError, TypeError, AttributeError):
-        code = None
-    return _refusal(status, code, "the list is not given", seconds)
-
-
-def _broken(error: RequestException) -> SendError:
-    """No answer. Without a connection nothing has left; in every other case it may have."""
-    cause = error.args[0] if error.args else None
-    never_left = isinstance(error, ConnectTimeout) or isinstance(getattr(cause, "reason", None), NewConnectionError)
-    name = type(error).__name__
-    return Later(name, "Twilio cannot be reached") if never_left else Unclear(name, "Twilio did not answer")
+def _our_side(listed: Any) -> str | None:
+    """The sender of ours that a listed message came to or went out by."""
+    address: str | None = listed.to if listed.direction == "inbound" else listed.from_
+    return address
 
 
 def _request(spec: ContentSpec) -> Any:
