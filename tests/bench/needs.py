@@ -84,7 +84,6 @@ def needed(assumed: Assumed, spent: Spent, needs: Needs) -> Iterator[tuple[str, 
     turns = assumed.conversations * assumed.messages
     web, workers = _processes(assumed, spent, needs)
     postgres = _cores(spent.postgres_cpu, assumed, needs)
-    connections = web * POOL + workers * (POOL + 1)
     kept = _kept(assumed, spent, turns) / 1e9
     wal = spent.wal * turns / 1e9
     cores = web + _cores(spent.worker_cpu, assumed, needs) + postgres
@@ -92,24 +91,20 @@ def needed(assumed: Assumed, spent: Spent, needs: Needs) -> Iterator[tuple[str, 
     yield "messages in a second, mean and busiest minute", f"{turns / DAY:.0f}, {needs.peak:.0f}"
     yield "requests to web in a second, busiest minute", f"{needs.peak * (1 + len(STATUSES)):,.0f}"
     yield "transactions of one message, its answer and callbacks", f"{spent.commits:.1f}"
-    yield (
-        "transactions a second, mean and busiest minute",
-        (f"{spent.commits * turns / DAY:,.0f}, {spent.commits * needs.peak:,.0f}"),
-    )
+    commits = f"{spent.commits * turns / DAY:,.0f}, {spent.commits * needs.peak:,.0f}"
+    yield "transactions a second, mean and busiest minute", commits
     yield "web processes: by the simulation, by planned CPU", f"{needs.web.places}, {web}"
     yield "wait for web, p50 and p99 of the day, p99 of the worst hour", _waits(needs.web)
     yield "places of the lane *speak*, by the simulation", f"{needs.speak.places}"
     yield "wait for a place, p50 and p99 of the day, p99 of the worst hour", _waits(needs.speak)
     yield f"workers (of {A_PROCESS} places)", f"{workers}"
-    yield "processors for web, workers, PostgreSQL", (f"{web}, {_cores(spent.worker_cpu, assumed, needs)}, {postgres}")
-    yield "connections to PostgreSQL, at most", f"{connections:,}"
+    yield "processors for web, workers, PostgreSQL", f"{web}, {_cores(spent.worker_cpu, assumed, needs)}, {postgres}"
+    yield "connections to PostgreSQL, at most", f"{_connections(web, workers):,}"
     yield "storage with indexes", f"{kept:,.0f} GB"
     yield "write-ahead log a day", f"{wal:,.0f} GB"
     yield "money a month: messages", f"{2 * turns * MONTH * assumed.message_price:,.0f}"
-    yield (
-        "money a month: processors and storage",
-        (f"{cores * assumed.core_price + kept * assumed.gigabyte_price:,.0f}"),
-    )
+    price = cores * assumed.core_price + kept * assumed.gigabyte_price
+    yield "money a month: processors and storage", f"{price:,.0f}"
 
 
 def walls(assumed: Assumed, spent: Spent, needs: Needs) -> list[tuple[str, int]]:
@@ -117,7 +112,7 @@ def walls(assumed: Assumed, spent: Spent, needs: Needs) -> list[tuple[str, int]]
     web_time = spent.turn_cpu + len(STATUSES) * spent.callback_cpu
     each = assumed.conversations / needs.peak  # conversations a day for each message a second in the busiest minute
     web, workers = _processes(assumed, spent, needs)
-    held = web * POOL + workers * (POOL + 1)
+    held = _connections(web, workers)
     found = {
         f"one worker of {A_PROCESS} places (LANE_SPEAK)": A_PROCESS / assumed.provider,
         "one WhatsApp sender": assumed.sender,
@@ -135,6 +130,10 @@ def _processes(assumed: Assumed, spent: Spent, needs: Needs) -> tuple[int, int]:
     web = _cores(spent.turn_cpu + len(STATUSES) * spent.callback_cpu, assumed, needs)
     workers = max(math.ceil(needs.speak.places / A_PROCESS), _cores(spent.worker_cpu, assumed, needs))
     return max(web, needs.web.places), workers
+
+
+def _connections(web: int, workers: int) -> int:
+    return web * POOL + workers * (POOL + 1)
 
 
 def _cores(milliseconds: float, assumed: Assumed, needs: Needs) -> int:
