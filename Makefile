@@ -33,7 +33,7 @@ sbom: .venv/test            ## the parts of an installation, as CycloneDX JSON i
 	@mkdir -p var && $(BIN)/python -m tests.sbom > var/sbom.json
 
 world: .venv/test           ## what the fourth ring needs: the system's packages (Debian), an emulator of Slack, an OpenID provider
-	apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q postfix dovecot-imapd dovecot-lmtpd dnsmasq chromium curl swaks rabbitmq-server systemd
+	apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q postfix dovecot-imapd dovecot-lmtpd dnsmasq chromium curl swaks rabbitmq-server systemd caddy
 	$(BIN)/python -m tests.node
 
 lock:                       ## newest stable releases, pinned with hashes

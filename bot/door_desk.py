@@ -110,6 +110,7 @@ class DoorDesk:
         address = user.lower()[:MAX_PERSON].replace("\0", "?").encode("utf-8", "replace").decode() or "-"
         counted = self._tools.limits.allow("door_sign_in", source(source_address), address)
         self._remember(address, "wrong_key")
+        _log.info("a guest was turned away", why="wrong_key")
         if isinstance(counted, Exhausted):
             reply = Reply(535, "5.7.8", self.says("door_reply.too_often", "en"), closes=True)
             return Refusal(reply, wrong=True, seconds=SLOWED[1])

@@ -10,6 +10,8 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
+import structlog
+
 from bot import entrances, mail_records, mailbox_records, people, team
 from bot.casework import Casework
 from bot.desk.rules import Ended
@@ -23,6 +25,7 @@ from bot.store import access, cases, conversations, mailboxes, questions, secret
 from bot.store import people as people_store
 from flows import saved
 from flows.words import (
+    AccessRefused,
     Account,
     ActFor,
     AskAccess,
@@ -38,6 +41,7 @@ from flows.words import (
     Invite,
     InvitePeople,
     Join,
+    JoinRefused,
     Judge,
     LeaveAgency,
     LeaveCase,
@@ -70,6 +74,7 @@ from flows.words import (
     SetRole,
     SwitchMailbox,
     TakeKey,
+    TeamRefused,
     TellAdmins,
     TestTeam,
     UseEntranceCode,
@@ -80,6 +85,9 @@ from flows.words import (
 LINK_TIME = timedelta(minutes=30)
 MAX_QUESTION = 300  # characters
 _NUMBER = re.compile(r"\d{6,}")  # a phone, an account; reply codes and ports are shorter
+# Codes that let nobody in, and acts on what is not theirs: https://github.com/OWASP/ASVS, 5.0.0, V16.3
+REFUSALS = (JoinRefused, AccessRefused, TeamRefused, LinkRefused)
+_log = structlog.get_logger(__name__)
 
 
 class Records:
@@ -142,8 +150,12 @@ class Records:
         return frozenset(self._table)
 
     def perform(self, scene: Scene, record: Record) -> Event | None:
-        """Write one record; its answer, if it has one."""
-        return self._table[type(record)](scene, record)
+        """Write one record; its answer, if it has one. What somebody was refused is in the log, with their talk."""
+        answer = self._table[type(record)](scene, record)
+        if isinstance(answer, REFUSALS):
+            why = getattr(answer, "reason", "")
+            _log.info("refused", wish=type(record).__name__, why=why, conversation=str(scene.held.id))
+        return answer
 
     def _join(self, scene: Scene, join: Join) -> Event:
         joined = people.join(scene.db, scene.held, join.code, self._limits, scene.now)

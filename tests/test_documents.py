@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -127,3 +128,17 @@ def test_what_shows_that_a_new_machine_works_is_there():
     assert '"/readyz"' in pages
     assert '"ally_promises_due"' in pages
     assert 'EXCHANGE = "ally.wake"' in (HOME / "bot" / "broker.py").read_text(encoding="utf-8")
+
+
+def test_the_bounds_of_input_are_those_in_the_code():
+    rows = [line for line in (HOME / "docs" / "input.md").read_text(encoding="utf-8").splitlines() if "MAX_" in line]
+    wrong, looked_at = [], 0
+    for row in rows:
+        _, _, _, most, _, where, _ = row.split("|")
+        for module, name in re.findall(r"`([a-z_.]+)\.([A-Z_]+)`", where):
+            looked_at += 1
+            bound = getattr(import_module(module), name)
+            if not re.search(rf"(?<![\d,]){bound:,}(?!\d|,\d)", most):
+                wrong.append(f"{module}.{name} is {bound:,}")
+    assert wrong == []
+    assert looked_at > len(rows) > 20

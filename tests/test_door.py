@@ -9,6 +9,7 @@ from datetime import timedelta
 
 import pytest
 from sqlalchemy.exc import OperationalError
+from structlog.testing import capture_logs
 
 from bot.door.server import Bounds, Times
 from bot.door_desk import LEASE
@@ -522,9 +523,13 @@ def test_wrong_keys_are_counted_for_all_processes_and_a_right_one_is_always_take
 
 def test_what_was_refused_is_kept_for_the_person_who_asks_why(door_at):
     kit = door_at()
-    with pytest.raises(smtplib.SMTPAuthenticationError):
+    with capture_logs() as lines, pytest.raises(smtplib.SMTPAuthenticationError):
         guest(kit, "wrong")
     assert kit.rows(tables.door_key)[0].refusal == "wrong_key"
+    assert [line["why"] for line in lines if line["event"] == "a guest was turned away"] == [
+        "wrong_key"
+    ] * 2  # PLAIN, then LOGIN
+    assert ADDRESS not in str(lines)
 
 
 def test_a_key_that_is_taken_back_ends_the_session_at_the_next_mail(door_inside):

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
 from bot import entrances
 from bot.hands import HANDS
@@ -53,6 +54,19 @@ def mailed(monkeypatch):
 def hello(kit, who):
     kit.say("hello", who)
     kit.work()
+
+
+def test_a_code_that_lets_nobody_in_and_an_act_that_is_not_theirs_are_a_line_each_without_the_code(kit):
+    hello(kit, EVA)
+    with capture_logs() as lines:
+        perform(kit, EVA, UseEntranceCode("424242"))
+        perform(kit, EVA, MakeLinkCode())
+    talk = str(kit.held(EVA).id)
+    assert [(line["wish"], line["why"], line["conversation"]) for line in lines if line["event"] == "refused"] == [
+        ("UseEntranceCode", "unknown", talk),
+        ("MakeLinkCode", "gone", talk),
+    ]
+    assert "424242" not in str(lines)
 
 
 # --- another phone ----------------------------------------------------------------------------------------------------
