@@ -25,8 +25,6 @@ from bot.app import Parts, create_worker, join
 from bot.channels import Accepted, Enclosed, Identity, Inbound, Refused
 from bot.handiwork import HOLD
 from bot.hands import HANDS
-from bot.mail.knowledge.providers import Provider, Providers
-from bot.mail.knowledge.providers import _read as read_table
 from bot.mail.wire.smtp import tls_context
 from bot.safe import use_of
 from bot.settings import load
@@ -205,7 +203,7 @@ class Kit:
         self.clock = StandingClock()
         self.channel = Recorder()
         self.settings = load({"DATA_DIR": str(home), "DISCOVERY": "tables", **settings})
-        with patch.object(app, "known_providers", _widened), patch.object(app, "tls_context", _context):
+        with patch.object(app, "tls_context", _context):
             self.parts: Parts = join(
                 self.settings,
                 database_url,
@@ -388,16 +386,6 @@ class Kit:
 def _context() -> SSLContext:
     """One for all kits, none of which adds an authority of its own: each new one reads all that the system trusts."""
     return tls_context()
-
-
-@cache
-def _shipped() -> tuple[Provider, ...]:
-    """The shipped table, read once: that takes longer than most tests."""
-    return tuple(Providers.load()._rows.values())
-
-
-def _widened(path: Path | None) -> Providers:
-    return Providers(_shipped() + (read_table(path) if path else ()))
 
 
 @pytest.fixture

@@ -66,8 +66,7 @@ class OpenDoor:
         self.files = certificate(authority, home, name)
         self.desk = DoorDesk(kit.parts.tools)
         self._made = {"times": times, "bounds": bounds, "max_size": max_size}
-        self._context = ssl.create_default_context()
-        authority.configure_trust(self._context)
+        self._context = client_context(authority)
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, name="door", daemon=True)
         self.door: Door

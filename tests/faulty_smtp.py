@@ -12,6 +12,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from functools import cache
 from typing import Any, Self
 
 import trustme
@@ -302,8 +303,9 @@ def self_signed_context(name: str, folder: Any) -> ssl.SSLContext:
     return context
 
 
+@cache
 def client_context(authority: trustme.CA | None = None) -> ssl.SSLContext:
-    """The product's own client context, which also trusts the test's authority."""
+    """The product's own client context, which also trusts the test's authority; made once, it reads all others too."""
     context = tls_context()
     if authority is not None:
         authority.configure_trust(context)

@@ -15,14 +15,13 @@ import pytest
 from sqlalchemy import select
 
 import bot.__main__ as command_line
-from bot import app, log
+from bot import log
 from bot.handiwork import Again
 from bot.settings import Settings
 from bot.store import conversations, files, promises, tables
 from bot.store import people as people_store
 from bot.store.engine import connect
 from bot.vault import new_key
-from tests import botkit
 from tests.botkit import ADDRESS, ANA, PASSWORD, Kit, run_sql
 
 ROOT = Path(__file__).parent.parent
@@ -51,7 +50,6 @@ def cli(database_url, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("DATABASE_URL", database_url)
     monkeypatch.setenv("DATA_DIR", str(tmp_path))
     monkeypatch.setattr(log, "setup", lambda *_: None)
-    monkeypatch.setattr(app, "known_providers", botkit._widened)
 
     def call(*arguments, **environment):
         capsys.readouterr()  # what the test itself made the bot log

@@ -8,9 +8,9 @@ import ssl
 from pathlib import Path
 
 import pytest
-import yaml
 
 from bot.mail.knowledge import explain as module
+from bot.mail.knowledge import tables
 from bot.mail.knowledge.clues import families, family_named, stage_named
 from bot.mail.knowledge.explain import Failure, causes, explain
 from bot.mail.knowledge.pasted import plain
@@ -46,9 +46,9 @@ NAMES = [
     "ip_blocklisted",
     "server_temporary_failure",
 ]
-GROUPS = yaml.safe_load(Path(module.__file__).with_name("replies.yaml").read_bytes())["groups"]
+GROUPS = tables.read(Path(module.__file__).with_name("replies.yaml").read_bytes())["groups"]
 RULES = [{"family": group.get("family"), **rule} for group in GROUPS for rule in group["rules"]]
-REPLIES = yaml.safe_load(Path(__file__).with_name("data").joinpath("reply_causes.yaml").read_bytes())["replies"]
+REPLIES = tables.read(Path(__file__).with_name("data").joinpath("reply_causes.yaml").read_bytes())["replies"]
 CONDITIONS = ("match", "also", "without", "near", "stage", "enhanced", "code", "family", "only", "last")
 
 

@@ -7,19 +7,18 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from bot.mail.knowledge import names
+from bot.mail.knowledge import names, tables
 from bot.mail.knowledge import providers as module
 from bot.mail.knowledge.providers import BadTable, Candidate, Hint, Providers, SecretShape, Server, domain_of
 
 TODAY = date(2026, 11, 25)
 FOLDER = Path(module.__file__).parent
-RAW = yaml.safe_load((FOLDER / "providers.yaml").read_bytes())["providers"]
-COPIED = yaml.safe_load((FOLDER / "ispdb.yaml").read_bytes())["providers"]
+RAW = tables.read((FOLDER / "providers.yaml").read_bytes())["providers"]
+COPIED = tables.read((FOLDER / "ispdb.yaml").read_bytes())["providers"]
 TABLES = pytest.mark.parametrize("table", [RAW, COPIED], ids=["providers.yaml", "ispdb.yaml"])
 # Three providers are listed, in the table that this one was made from, with TLS from the first byte on port 587.
 ODD_PORTS = {("mobile.charter.net", 587, "tls"), ("smtp.hushmail.com", 587, "tls")}

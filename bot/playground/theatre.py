@@ -31,7 +31,7 @@ from bot.settings import Settings, load
 from bot.store import cases, conversations, promises, slack
 from bot.store import people as people_store
 from bot.store.embedded import Embedded
-from bot.store.engine import reading
+from bot.store.engine import Connection, reading
 from bot.vault import Secret
 from bot.worker import Worker
 from flows.speech import Message, sentence
@@ -226,10 +226,14 @@ class Theatre:
     def settle(self, who: str, channel: str = CHANNEL) -> None:
         """Wait until everything that is due for somebody has been done. Raises TimeoutError."""
         until = time.monotonic() + SETTLE_TIME
-        while self._busy(who, channel) or (self.slack is not None and self.slack.busy()):
-            if time.monotonic() > until:
-                raise TimeoutError(f"something promised to {who} is still not done")
-            time.sleep(LOOK)
+        with reading(self.parts.engine) as db:
+            talk: UUID | None = None
+            while self._due(db, talk := talk or conversations.id_by_address(db, channel, who)) or (
+                self.slack is not None and self.slack.busy()
+            ):
+                if time.monotonic() > until:
+                    raise TimeoutError(f"something promised to {who} is still not done")
+                time.sleep(LOOK)
 
     def hurry(self, who: str) -> None:
         """Let the seconds pass for which the desk holds something back, until nothing of it is left. Or TimeoutError.
@@ -249,14 +253,8 @@ class Theatre:
                 promises.wake(db)
         raise TimeoutError(f"the desk is not done with {who}")
 
-    def _busy(self, who: str, channel: str) -> bool:
-        with reading(self.parts.engine) as db:
-            found = conversations.id_by_address(db, channel, who)
-            return found is not None and self._due(found)
-
-    def _due(self, conversation_id: UUID) -> bool:
-        with reading(self.parts.engine) as db:
-            earliest = promises.earliest(db, conversation_id)
+    def _due(self, db: Connection, conversation_id: UUID | None) -> bool:
+        earliest = promises.earliest(db, conversation_id) if conversation_id is not None else None
         # Only now the time: a promise that was made while we looked is not in the future.
         return earliest is not None and earliest <= self.clock.now()
 

@@ -7,8 +7,9 @@ from functools import cache
 from pathlib import Path
 from typing import Literal, get_args
 
-import yaml
 from pydantic import ConfigDict, TypeAdapter
+
+from bot.mail.knowledge import tables
 
 Stage = Literal[
     "input",
@@ -69,7 +70,7 @@ class _Clues:
 
 @cache
 def _clues() -> _Clues:
-    raw = yaml.safe_load(Path(__file__).with_name("clues.yaml").read_bytes())
+    raw = tables.read(Path(__file__).with_name("clues.yaml").read_bytes())
     return TypeAdapter(_Clues).validate_python(raw)
 
 

@@ -7,9 +7,9 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BeforeValidator, ConfigDict, TypeAdapter
 
+from bot.mail.knowledge import tables
 from bot.mail.knowledge.clues import (
     Stage,
     family_named,
@@ -267,4 +267,4 @@ def _diagnosis(rule: _Rule) -> Diagnosis:
 
 
 def _load(name: str) -> Any:
-    return yaml.safe_load((_FOLDER / name).read_bytes())
+    return tables.read((_FOLDER / name).read_bytes())

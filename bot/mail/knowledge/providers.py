@@ -7,17 +7,18 @@ a file of the same form.
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from functools import cache
 from itertools import chain, pairwise, zip_longest
 from pathlib import Path
 from typing import Any, Literal
 
 import idna
-import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from bot.mail.knowledge import names
+from bot.mail.knowledge import names, tables
 
 Security = Literal["tls", "starttls"]
 Demand = Literal["password", "app_password", "oauth_only", "cannot_work"]
@@ -43,8 +44,6 @@ FACTS_HOLD = timedelta(days=90)  # policies are looked up again each quarter
 _TABLE = Path(__file__).with_name("providers.yaml")
 _ISPDB = Path(__file__).with_name("ispdb.yaml")
 _STRICT = ConfigDict(extra="forbid")
-# libyaml reads the table ten times as fast; PyYAML has it wherever it is installed from a wheel
-_LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _MAX_BYTES = 1_000_000
 _MAX_PORT = 65535
 _MAX_DOMAIN = 253  # RFC 1035, 2.3.4
@@ -263,7 +262,7 @@ class Providers:
     @classmethod
     def load(cls, extra: Path | None = None) -> "Providers":
         """The shipped tables, widened by the operator's file; raises BadTable with a sentence about what is wrong."""
-        return cls(_read(_ISPDB) + _read(_TABLE) + (_read(extra) if extra else ()))
+        return cls(_shipped() + (_read(extra) if extra else ()))
 
     def for_address(self, address: str, today: date) -> Provider | None:
         """The provider of an e-mail address (or bare domain) as of `today`, or None."""
@@ -459,18 +458,28 @@ def _read(path: Path) -> tuple[Provider, ...]:
 
 def shipped(provider_id: str) -> dict[str, Any]:
     """A row of the shipped table as it is written there: to be changed, and given as an operator's own."""
-    return next(row for row in (*_parsed(_TABLE), *_parsed(_ISPDB)) if row["id"] == provider_id)
+    return deepcopy(_written()[provider_id])
+
+
+@cache
+def _shipped() -> tuple[Provider, ...]:
+    return _read(_ISPDB) + _read(_TABLE)
+
+
+@cache
+def _written() -> dict[str, Any]:
+    return {row["id"]: row for row in (*_parsed(_ISPDB), *_parsed(_TABLE))}
 
 
 def _parsed(path: Path) -> list[Any]:
     try:
         text = path.read_bytes()
-        table = yaml.load(text[:_MAX_BYTES], Loader=_LOADER)  # noqa: S506 - a safe loader, the faster of two
+        table = tables.read(text[:_MAX_BYTES])
         defaults = table.get("defaults", {})
         return [{**defaults, **row} if isinstance(row, dict) else row for row in table["providers"]]
     except OSError as error:
         raise BadTable(f"{path.name}: cannot be read ({error.strerror})") from None
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError, RecursionError):
+    except (tables.BadYaml, KeyError, TypeError, AttributeError, ValueError, RecursionError):
         raise BadTable(f"{path.name}: not a list of providers (see the shipped providers.yaml)") from None
 
 
