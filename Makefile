@@ -3,6 +3,9 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 
+# What is started anew, by a test above all, need not be compiled anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: run talk test check bench bench-large chaos fuzz sbom lock world clean
 
 run: .venv/playground       ## set up, then serve everything on 127.0.0.1:8000

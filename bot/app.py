@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from ipaddress import ip_address
 from pathlib import Path
+from ssl import SSLContext
 from types import ModuleType
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -282,16 +284,23 @@ def network(settings: Settings) -> Network:
         allow_ports=[int(port) for port in (*settings.smtp_allow_ports, *settings.imap_allow_ports)],
         nameserver=settings.nameserver,
     )
-    context = tls_context()
-    if settings.ssl_cert_file is not None:
-        try:
-            context.load_verify_locations(cafile=str(settings.ssl_cert_file))
-        except OSError:
-            raise SettingsError(f"SSL_CERT_FILE: {settings.ssl_cert_file} holds no readable certificate.") from None
+    try:
+        context = _trusting(settings.ssl_cert_file)
+    except OSError:
+        raise SettingsError(f"SSL_CERT_FILE: {settings.ssl_cert_file} holds no readable certificate.") from None
     try:
         return Network(guard, context, _own_name(settings), egress=Egress(guard))
     except ValueError:
         raise SettingsError(f"PUBLIC_URL: {settings.domain} is no full host name; mail servers refuse it.") from None
+
+
+@cache
+def _trusting(authorities: Path | None) -> SSLContext:
+    """Who is trusted besides those that the system trusts; to read all of them takes longer than all else here."""
+    context = tls_context()
+    if authorities is not None:
+        context.load_verify_locations(cafile=str(authorities))
+    return context
 
 
 def _own_name(settings: Settings) -> str:

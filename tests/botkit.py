@@ -10,22 +10,19 @@ from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from itertools import count
 from typing import TYPE_CHECKING, Any, Literal, Self
-from unittest.mock import patch
 
 import pytest
 import yaml
 from sqlalchemy import event as sql_event
 from sqlalchemy import select
 
-from bot import app, people
+from bot import people
 from bot.app import Parts, create_worker, join
 from bot.channels import Accepted, Enclosed, Identity, Inbound, Refused
 from bot.handiwork import HOLD
 from bot.hands import HANDS
-from bot.mail.wire.smtp import tls_context
 from bot.safe import use_of
 from bot.settings import load
 from bot.store import conversations, mailboxes, promises, tables
@@ -41,7 +38,6 @@ from flows.words import Account, Server
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
-    from ssl import SSLContext
     from uuid import UUID
 
     from sqlalchemy import Table
@@ -203,14 +199,13 @@ class Kit:
         self.clock = StandingClock()
         self.channel = Recorder()
         self.settings = load({"DATA_DIR": str(home), "DISCOVERY": "tables", **settings})
-        with patch.object(app, "tls_context", _context):
-            self.parts: Parts = join(
-                self.settings,
-                database_url,
-                clock=self.clock,
-                channels={CHANNEL: self.channel},
-                extra_providers=providers,
-            )
+        self.parts: Parts = join(
+            self.settings,
+            database_url,
+            clock=self.clock,
+            channels={CHANNEL: self.channel},
+            extra_providers=providers,
+        )
         self.hands: dict[str, Hand] = dict(HANDS)
         self.worker = self.new_worker()
         self._numbers = count(1)
@@ -380,12 +375,6 @@ class Kit:
                 self.worker._keep(promise)
                 performed += 1
         raise AssertionError("there is no end of promises")
-
-
-@cache
-def _context() -> SSLContext:
-    """One for all kits, none of which adds an authority of its own: each new one reads all that the system trusts."""
-    return tls_context()
 
 
 @pytest.fixture

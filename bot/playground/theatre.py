@@ -52,7 +52,7 @@ SUPPORT = "Ally"  # the agency of the support team's workspace
 SECONDS = timedelta(seconds=10)
 HURRIES = 50
 SETTLE_TIME = 30.0  # seconds; a sandbox answers within milliseconds
-LOOK = 0.005
+LOOK = 0.01
 
 
 class Theatre:

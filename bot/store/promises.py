@@ -107,6 +107,9 @@ _ADD_MANY = insert(promise).returning(promise.c.id, sort_by_parameter_order=True
 _MINE = update(promise).where(
     promise.c.id == bindparam("mine"), promise.c.attempt == bindparam("my_attempt"), in_state(promise, "doing")
 )
+_EARLIEST = select(func.min(promise.c.due_at)).where(
+    promise.c.conversation_id == bindparam("of"), in_state(promise, "todo", "doing")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,8 +178,7 @@ def say_instead(db: Connection, promise_id: int, payload: Any) -> bool:
 
 def earliest(db: Connection, conversation_id: UUID) -> datetime | None:
     """When the first promise of a conversation that is not kept yet was or will be due; None: all are kept."""
-    open_ = (promise.c.conversation_id == conversation_id, in_state(promise, "todo", "doing"))
-    return db.execute(select(func.min(promise.c.due_at)).where(*open_)).scalar_one_or_none()
+    return db.execute(_EARLIEST, {"of": conversation_id}).scalar_one_or_none()
 
 
 def one_at(
