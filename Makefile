@@ -2,11 +2,12 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
+TESTS := $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 # What is started anew, by a test above all, need not be compiled anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run talk test check bench bench-large chaos fuzz sbom lock world clean
+.PHONY: run talk test rings check bench bench-large chaos fuzz sbom lock world clean
 
 run: .venv/playground       ## set up, then serve everything on 127.0.0.1:8000
 	@$(BIN)/python -m bot serve
@@ -15,7 +16,10 @@ talk: .venv/playground      ## the same conversation in this terminal
 	@$(BIN)/python -m bot talk
 
 test: .venv/test            ## all rings whose parts are installed
-	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(PYTEST)
+	@$(TESTS) $(PYTEST)
+
+rings: .venv/test           ## what is near: all but whole installations and the world around them (rings 1 to 3, and 5)
+	@$(TESTS) -m "not world and not processes" $(PYTEST)
 
 check: .venv/test           ## lint, format, types
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -24,6 +24,7 @@ def row(ours, floor, bound, *, at_least=False):
     return Row("a figure", "ms", ours, floor, bound, at_least=at_least)
 
 
+@pytest.mark.processes
 @pytest.mark.timeout(400)  # it starts seven processes, on a machine that may be busy
 def test_the_first_rows_can_be_measured_and_are_written_for_other_programs(tmp_path):
     file = tmp_path / "below" / "bench.json"

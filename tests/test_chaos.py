@@ -307,6 +307,7 @@ def stormed(*options):
     return json.loads(done.stdout.decode().splitlines()[-1]), done.returncode, done.stderr.decode()
 
 
+@pytest.mark.processes
 @pytest.mark.timeout(300)
 def test_whatever_dies_nothing_is_lost_doubled_or_out_of_order():
     result, status, told = stormed("--seed", "11", "--seconds", "12", "--people", "6")
@@ -315,6 +316,7 @@ def test_whatever_dies_nothing_is_lost_doubled_or_out_of_order():
     assert min(result["messages"], result["turns"], result["replies"]) > 10, told
 
 
+@pytest.mark.processes
 @pytest.mark.timeout(300)
 def test_whichever_machine_goes_nothing_is_lost_doubled_out_of_order_or_late():
     """Its first disasters are always that a machine vanishes, and that the broker dies where one is installed."""

@@ -85,6 +85,7 @@ def up(port):
         return False
 
 
+@pytest.mark.processes
 def test_the_procfile_runs_as_it_stands_on_a_server_elsewhere_and_the_doctor_is_content(
     test_database, tmp_path, postgres
 ):

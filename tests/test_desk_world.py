@@ -11,6 +11,8 @@ from tests.deskkit import DESK, GREETING
 from tests.deskworld import DeskWorld
 from tests.slackkit import TEAM
 
+pytestmark = pytest.mark.processes
+
 PEOPLE = ["p1", "p2", "p3"]
 LINES = 8  # of each member, and of Sam's to each of them
 SECONDS = 150.0  # for all that has to be said at one message a second

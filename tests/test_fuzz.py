@@ -657,6 +657,7 @@ def test_any_form_that_comes_to_a_one_time_page_is_answered_and_the_link_stays_w
     assert not fields.get("secret", "").strip() or len(fields["secret"]) < 8 or fields["secret"] not in answer.text
 
 
+@pytest.mark.processes
 def test_the_long_run_names_its_seed():
     done = subprocess.run(
         [sys.executable, "-m", "tests.fuzz"],

@@ -191,6 +191,7 @@ def killed(url, home, at):
     ).returncode
 
 
+@pytest.mark.processes
 def test_killed_in_the_middle_every_record_opens_and_the_next_one_ends_what_was_begun(kit, tmp_path):
     ids = [put(kit, f"girafa {number}") for number in range(10)]
     for at, done in ((8, 6), (2, 6), (4, 9)):  # whole batches of three; the one under way is as it was

@@ -22,6 +22,8 @@ from bot.settings import Settings
 from bot.vault import new_key
 from tests.botkit import eventually
 
+pytestmark = pytest.mark.processes
+
 ROOT = Path(__file__).parent.parent
 START_SECONDS = 60.0
 STOP_SECONDS = 45.0

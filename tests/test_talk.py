@@ -5,7 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from bot.playground.mail import MAILBOXES
+
+pytestmark = pytest.mark.processes
 
 HOME = Path(__file__).parents[1]
 
