@@ -77,8 +77,9 @@ def test_each_gets_as_much_as_the_others_while_it_has_something_to_do(agencies):
 
 
 def test_within_an_agency_the_oldest_comes_first(agencies):
-    ids = [one.id for one in claimed(agencies, stocked(agencies), 10) if one.conversation_id == agencies.held(ANA).id]
-    rows = [row.id for row in agencies.rows(tables.promise) if row.conversation_id == agencies.held(ANA).id]
+    hers = agencies.held(ANA).id
+    ids = [one.id for one in claimed(agencies, stocked(agencies), 10) if one.conversation_id == hers]
+    rows = [row.id for row in agencies.rows(tables.promise) if row.conversation_id == hers]
     unfinished = [one for one in rows if one in ids]
     assert ids == unfinished == sorted(ids)
 

@@ -168,12 +168,18 @@ def as_rows(language: Language) -> list[dict[str, object]]:
 def _filled(name: str, language: Language) -> str:
     """A sentence with example values; a place without an example shows its own name."""
     pattern = texts(language)[name]
-    labels = {one.removeprefix("ally."): words for one, words in texts(language).items() if one.startswith("ally.")}
-    sentences = {place: texts(language)[other] for place, other in SENTENCES.items() if other in texts(language)}
-    first, second = (labels, EXAMPLES) if name.startswith(LABELLED) else (EXAMPLES, labels)
-    known: Mapping[str, str] = {**second, **first, **sentences}
+    known = _examples(language, labelled=name.startswith(LABELLED))
     holes = {hole for _, hole, _, _ in Formatter().parse(pattern) if hole}
     return pattern.format(**{hole: known.get(hole, f"<{hole}>") for hole in holes})
+
+
+@cache
+def _examples(language: Language, *, labelled: bool) -> Mapping[str, str]:
+    """What stands in each place. `labelled`: a name that Ally's labels have too means the label."""
+    labels = {one.removeprefix("ally."): words for one, words in texts(language).items() if one.startswith("ally.")}
+    sentences = {place: texts(language)[other] for place, other in SENTENCES.items() if other in texts(language)}
+    first, second = (labels, EXAMPLES) if labelled else (EXAMPLES, labels)
+    return {**second, **first, **sentences}
 
 
 @cache

@@ -79,6 +79,13 @@ class Names:
             key = squeezed(name)
             if key and id_ not in self._ids.setdefault(key, []):
                 self._ids[key].append(id_)
+        self._begun: dict[
+            tuple[str, int], list[str]
+        ] = {}
+        for key in self._ids:
+            if key not in _ORDINARY:
+                self._begun.setdefault((key[0], len(key)), []).append(key)
+        self._place = {key: place for place, key in enumerate(self._ids)}
 
     def find(self, text: str) -> tuple[str, ...]:
         """The ids that `text` speaks of, the surest first; () where no name is in it. Reads 200 letters at most."""
@@ -105,10 +112,12 @@ class Names:
         shortest = _LONG_WORD if len(meant) <= _SHORT_ANSWER else _LONG_WORD_IN_A_SENTENCE
         for length, start in _stretches(meant):
             typed = "".join(meant[start : start + length])
-            for key, ids in self._ids.items():
-                long = min(len(key), len(typed)) >= shortest and key not in _ORDINARY
-                if long and key[0] == typed[0] and one_slip(typed, key):
-                    yield from ids
+            if len(typed) < shortest:
+                continue
+            lengths = [one for one in (len(typed) - 1, len(typed), len(typed) + 1) if one >= shortest]
+            near = [key for one in lengths for key in self._begun.get((typed[0], one), ()) if one_slip(typed, key)]
+            for key in sorted(near, key=self._place.__getitem__):
+                yield from self._ids[key]
 
 
 def _words(text: str) -> list[str]:
