@@ -1,6 +1,7 @@
 """`texts`: every sentence that people read, with example values, where it is said, and its length on WhatsApp."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -128,7 +129,7 @@ SENTENCES = {
     "why": "cause.wrong_credentials",
     "words": "cause.wrong_credentials",
 }
-QUOTES = ('"', "'")
+_WORD = re.compile(r"""["'](?=([\w.-]*)(["']|\{)(?:(?<!\{)( ~))?)""")  # looked ahead at: an end may begin the next
 LABELLED = ("article.", "card.", "door.", "door_page.", "guide.")  # here `host` is Ally's own word, elsewhere a server
 
 
@@ -188,12 +189,11 @@ def said_in(name: str) -> tuple[str, ...]:
     first, _, rest = name.partition(".")
     if first == "article":
         return (f"flows/guide/<language>/{name.rpartition('.')[2]}.md",)
-    begun = [f"{start}{end}" for start in _beginnings(name) for end in ("{", *(f"{mark} ~" for mark in QUOTES))]
-    on_pages = [f"{rest}{mark}" for mark in QUOTES] + [f"{rest.rpartition('_')[0]}_{mark} ~" for mark in QUOTES]
-    for spelt in ([f"{name}{mark}" for mark in QUOTES], begun, on_pages if first in {"page", "web"} else []):
-        wanted = [f"{mark}{one}" for one in spelt for mark in QUOTES]
-        if found := tuple(file for file, code in _code().items() if any(one in code for one in wanted)):
-            return found
+    begun = [f"{start}{end}" for start in _beginnings(name) for end in ("{", '" ~')]
+    on_pages = [f'{rest}"', f'{rest.rpartition("_")[0]}_" ~']
+    for spelt in ([f'{name}"'], begun, on_pages if first in {"page", "web"} else []):
+        if found := sorted({file for one in spelt for file in _spelt().get(one, ())}):
+            return tuple(found)
     own = f"flows/{first}.py"  # a form's question has its field's name
     return (own,) if own in _code() else ("bot/web/secret_page.py",)
 
@@ -202,6 +202,17 @@ def _beginnings(name: str) -> Iterator[str]:
     parts = name.split(".")
     for length in range(len(parts) - 1, 0, -1):
         yield ".".join(parts[:length]) + "."
+
+
+@cache
+def _spelt() -> Mapping[str, list[str]]:
+    """The files of each word that begins behind a quotation mark, with its end: `word"`, `word{` or `word" ~`."""
+    files: dict[str, list[str]] = {}
+    for file, code in _code().items():
+        for word, end, put_together in set(_WORD.findall(code)):
+            for one in (f"{word}{end}", *([f'{word}" ~'] if put_together else [])):
+                files.setdefault(one.replace("'", '"'), []).append(file)
+    return files
 
 
 @cache

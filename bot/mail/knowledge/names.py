@@ -79,9 +79,7 @@ class Names:
             key = squeezed(name)
             if key and id_ not in self._ids.setdefault(key, []):
                 self._ids[key].append(id_)
-        self._begun: dict[
-            tuple[str, int], list[str]
-        ] = {}
+        self._begun: dict[tuple[str, int], list[str]] = {}
         for key in self._ids:
             if key not in _ORDINARY:
                 self._begun.setdefault((key[0], len(key)), []).append(key)
