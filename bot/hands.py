@@ -40,9 +40,8 @@ from bot.password_ends import look_for_ends, password_ends
 from bot.proofs import file_copy
 from bot.saying import identity, say
 from bot.store import conversations, mailboxes, promises
-from bot.store.conversations import Held
 from bot.store.engine import Connection, reading
-from bot.store.promises import Promise
+from bot.store.promises import Hearer, Promise
 from bot.store.slack import to_be_renewed
 from bot.unasked import TELL_AGAIN, say_template, warning
 from bot.watch import admin_warning, watch
@@ -64,15 +63,15 @@ _log = structlog.get_logger(__name__)
 
 def speak(tools: Tools, promise: Promise) -> Outcome:
     """Say one message, unless a person has taken over meanwhile."""
-    held = look(tools, promise)
-    if held is None or held.owner != conversations.BOT:
+    to = promise.to
+    if to is None or to.owner != conversations.BOT:
         return _kept_to_itself(promise)
-    channel = tools.channels[held.channel]
+    channel = tools.channels[to.channel]
 
     def send(ready: Callable[[], None]) -> Accepted:
-        return channel.send(identity(held), _message(tools, promise, held), promise.id, ready)
+        return channel.send(identity(to), _message(tools, promise, to), promise.id, ready)
 
-    outcome = say(tools, promise, held, send, partial(_as_listed, tools, promise, held))
+    outcome = say(tools, promise, to, send, partial(_as_listed, tools, promise, to))
     dropped = isinstance(outcome, Ended) and outcome.state == "dropped"
     return _kept_to_itself(promise) if dropped else outcome
 
@@ -87,18 +86,16 @@ def _kept_to_itself(promise: Promise) -> Ended:
     return Ended("dropped", along=note)
 
 
-def _message(tools: Tools, promise: Promise, held: Held) -> Message:
+def _message(tools: Tools, promise: Promise, to: Hearer) -> Message:
     said: Speak = saved.load(promise.payload["effect"])
-    style = tools.channels[held.channel].style
-    return render(said, language(held.language), style, partial(armed, tools))
+    style = tools.channels[to.channel].style
+    return render(said, language(to.language), style, partial(armed, tools))
 
 
-def _as_listed(tools: Tools, promise: Promise, held: Held) -> Message:
+def _as_listed(tools: Tools, promise: Promise, to: Hearer) -> Message:
     """The message with one-time links that have no address."""
     shown: Speak = saved.load(promise.payload["effect"])
-    return render(
-        shown, language(held.language), tools.channels[held.channel].style, lambda _: f"{tools.public_url}/s/"
-    )
+    return render(shown, language(to.language), tools.channels[to.channel].style, lambda _: f"{tools.public_url}/s/")
 
 
 def tell(tools: Tools, promise: Promise) -> Outcome:

@@ -5,11 +5,11 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from bot.channels import Accepted, Identity, Later, Refused, Unclear
-from bot.handiwork import HOLD, Again, Ended, Outcome, Tools, backoff, look
+from bot.handiwork import HOLD, Again, Ended, Outcome, Tools, backoff
 from bot.store import conversations, people, promises
 from bot.store.conversations import BOT, Held
 from bot.store.engine import reading
-from bot.store.promises import Promise
+from bot.store.promises import Hearer, Promise
 from flows.speech import Message
 
 MAX_SPEECH_TRIES = 12
@@ -27,7 +27,7 @@ class TakenOverError(Exception):
 def say(
     tools: Tools,
     promise: Promise,
-    held: Held,
+    to: Held | Hearer,
     send: Callable[[Callable[[], None]], Accepted],
     shown: Callable[[], Message],
     by: str = BOT,
@@ -39,7 +39,7 @@ def say(
     have the word when it leaves; else it is dropped.
     """
     try:
-        if promise.attempt > 1 and (known := _already_said(tools, promise, held, shown, find)):
+        if promise.attempt > 1 and (known := _already_said(tools, promise, to, shown, find)):
             return Ended(provider_id=known, words="found at the provider")
         return Ended(provider_id=send(partial(_last_look, tools, promise, by)).provider_id)
     except TakenOverError:
@@ -48,7 +48,7 @@ def say(
         return Again(0, "so much time went by that somebody else may be saying it")
     except Refused as refusal:
         if refusal.stop:
-            _stop(tools, held)
+            _stop(tools, to)
         return Ended("failed", words=str(refusal))
     except (Later, Unclear) as failure:
         if promise.attempt >= MAX_SPEECH_TRIES:
@@ -56,9 +56,9 @@ def say(
         return Again(backoff(promise.attempt, getattr(failure, "seconds", None)), str(failure))
 
 
-def identity(held: Held) -> Identity:
+def identity(to: Held | Hearer) -> Identity:
     """Who it is, on their channel."""
-    return Identity(held.channel, held.address, held.external_id)
+    return Identity(to.channel, to.address, to.external_id)
 
 
 def _last_look(tools: Tools, promise: Promise, by: str) -> None:
@@ -66,8 +66,9 @@ def _last_look(tools: Tools, promise: Promise, by: str) -> None:
 
     And the one who speaks must still have the word. The time is looked at last: a process may freeze over the question.
     """
-    held = look(tools, promise)
-    if held is None or held.owner != by:
+    with reading(tools.engine) as db:
+        owner = conversations.owner(db, promise.conversation_id) if promise.conversation_id is not None else None
+    if owner != by:
         raise TakenOverError
     if promise.leased_until - tools.clock.now() < HOLD / 2 and _left(tools, promise) < HOLD / 2:
         raise StoodStillError
@@ -81,18 +82,18 @@ def _left(tools: Tools, promise: Promise) -> timedelta:
 
 
 def _already_said(
-    tools: Tools, promise: Promise, held: Held, shown: Callable[[], Message], find: _Find | None
+    tools: Tools, promise: Promise, to: Held | Hearer, shown: Callable[[], Message], find: _Find | None
 ) -> str | None:  # fmt: skip
     """Whether an earlier try got through: a status callback proves it, else the provider's list is looked at."""
     with reading(tools.engine) as db:
         proven, since = conversations.proof(db, promise.id)
     if proven:
         return proven
-    found = find(since) if find else tools.channels[held.channel].find(identity(held), shown(), since)
+    found = find(since) if find else tools.channels[to.channel].find(identity(to), shown(), since)
     with reading(tools.engine) as db:  # the same words may have been said a moment before, for another promise
         return None if found and conversations.belongs_to_another(db, found, promise.id) else found
 
 
-def _stop(tools: Tools, held: Held) -> None:
+def _stop(tools: Tools, to: Held | Hearer) -> None:
     with tools.engine.begin() as db:
-        people.touch(db, held.contact_id, stopped_at=tools.clock.now())
+        people.touch(db, to.contact_id, stopped_at=tools.clock.now())

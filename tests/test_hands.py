@@ -151,9 +151,10 @@ def test_nothing_is_said_to_somebody_who_was_erased(kit):
 
 
 def test_what_leaves_is_in_the_language_of_the_moment_it_leaves(kit):
-    promise = one_to_say(kit)
+    kit.join()
+    kit.say("menu")
     run_sql(kit.url, "update contact set language = 'es'")
-    performed(kit, promise)
+    kit.work()
     assert kit.last().message.language == "es"
 
 
@@ -180,14 +181,14 @@ def test_what_took_long_is_said_where_its_worker_has_renewed_it_meanwhile(kit):
 
 def test_a_process_that_freezes_while_it_asks_who_has_the_word_says_nothing_either(kit, monkeypatch):
     frozen = one_to_say(kit)
-    said, look = len(kit.bodies()), bot.saying.look
+    said, owner = len(kit.bodies()), bot.saying.conversations.owner
 
     def slowly(*asked):
-        held = look(*asked)
+        found = owner(*asked)
         kit.clock.move(seconds=61)
-        return held
+        return found
 
-    monkeypatch.setattr(bot.saying, "look", slowly)
+    monkeypatch.setattr(bot.saying.conversations, "owner", slowly)
     assert isinstance(performed(kit, frozen), Again)
     assert len(kit.bodies()) == said
 

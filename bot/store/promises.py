@@ -74,8 +74,23 @@ LASTING = frozenset({SHOW_CASE, CASE_TIME})  # never given up: somebody waits
 
 
 @dataclass(frozen=True, slots=True)
+class Hearer:
+    """Whom something is said to, as it was at the claim: all that saying needs, without asking once more."""
+
+    contact_id: UUID
+    owner: str
+    channel: str
+    address: str | None
+    external_id: str | None
+    language: str
+
+
+@dataclass(frozen=True, slots=True)
 class Promise:
-    """A claimed promise, ours until the lease is over. `attempt` is the claim: who finishes must name the same one."""
+    """A claimed promise, ours until the lease is over. `attempt` is the claim: who finishes must name the same one.
+
+    `to`: of the lane *speak*.
+    """
 
     id: int
     conversation_id: UUID | None
@@ -86,9 +101,10 @@ class Promise:
     attempt: int
     leased_until: datetime
     outcome: str
+    to: Hearer | None = None
 
 
-_CLAIMED = (
+_CLAIMED = (  # in the order of `Promise`
     promise.c.id,
     promise.c.conversation_id,
     promise.c.lane,
@@ -98,6 +114,14 @@ _CLAIMED = (
     promise.c.attempt,
     promise.c.leased_until,
     promise.c.outcome,
+)
+_HEARER = (  # in the order of `Hearer`
+    contact.c.id,
+    conversation.c.owner,
+    contact.c.channel,
+    contact.c.address,
+    contact.c.external_id,
+    contact.c.language,
 )
 
 
@@ -307,7 +331,12 @@ def claim(
     """Claim what is due in a lane, oldest first; with `of`, only these, as far as nobody else has claimed them."""
     when = {"of_lane": lane, "most": most, "now": now, "until": leased_until}
     rows = db.execute(_claiming(lane, listed=of is not None), when | ({} if of is None else {"of": list(of)})).all()
-    return sorted((Promise(**row._mapping) for row in rows), key=lambda one: one.id)  # noqa: SLF001
+    return sorted((_claimed(row) for row in rows), key=lambda one: one.id)
+
+
+def _claimed(row: Row) -> Promise:
+    mine, to = row[: len(_CLAIMED)], row[len(_CLAIMED) :]
+    return Promise(*mine, *([Hearer(*to)] if to else []))
 
 
 def in_turn(db: Connection, lane: str, now: datetime, most: int) -> list[int]:
@@ -368,12 +397,15 @@ def _claiming(lane: str, *, listed: bool = False) -> Executable:
     # A CTE that locks rows is never run twice; a subquery might be, and would then claim too much.
     oldest = ready.order_by(promise.c.due_at, promise.c.id).limit(bindparam("most", type_=Integer))
     chosen = oldest.with_for_update(skip_locked=True).cte("chosen")
-    return (
+    claimed = (
         update(promise)
         .where(promise.c.id == chosen.c.id)
         .values(state="doing", attempt=promise.c.attempt + 1, leased_until=bindparam("until"))
-        .returning(*_CLAIMED)
     )
+    if lane != "speak":
+        return claimed.returning(*_CLAIMED)
+    whose = (conversation.c.id == promise.c.conversation_id, contact.c.id == conversation.c.contact_id)
+    return claimed.where(*whose).returning(*_CLAIMED, *_HEARER)
 
 
 def finish(db: Connection, mine: Promise, state: str, outcome: str = "", provider_id: str | None = None) -> bool:
