@@ -33,7 +33,7 @@ def main() -> int:
 def _round(seed: int) -> int:
     only = os.environ.get("FUZZ_ONLY", "")
     chosen = f"{only} and not long_run" if only else "not long_run"
-    how = ["-q", "-p", "no:cacheprovider", "--timeout=0", f"--hypothesis-seed={seed}", "-k", chosen]
+    how = ["-q", "-n", "auto", "-p", "no:cacheprovider", "--timeout=0", f"--hypothesis-seed={seed}", "-k", chosen]
     environment = {**os.environ, "FUZZ": os.environ.get("FUZZ_EXAMPLES", "300")}
     command = [sys.executable, "-m", "pytest", *how, str(TARGETS)]
     return subprocess.run(command, env=environment, check=False).returncode
