@@ -27,7 +27,7 @@ check: .venv/test           ## lint, format, types
 bench: .venv/test           ## ours against a floor, in the same run
 	@$(BIN)/python -m tests.bench
 
-bench-large: .venv/test     ## what a million conversations cost: half an hour, some 15 GB in the temporary directory
+bench-large: .venv/test     ## what a million conversations cost: ten minutes and more, some 15 GB in the temporary directory
 	@$(BIN)/python -m tests.bench --large --file var/bench-large.json
 
 chaos: .venv/test           ## kill -9 at random, then an audit of what was lost, doubled, out of order

@@ -88,7 +88,7 @@ def pytest_xdist_make_scheduler(config, log):
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items):
     """What takes longest begins first, so that nobody waits for it in the end."""
-    items.sort(key=lambda item: not any(item.get_closest_marker(ring) for ring in ("world", "processes")))
+    items.sort(key=lambda item: item.get_closest_marker("world") is None)
 
 
 def pytest_addoption(parser):

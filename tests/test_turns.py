@@ -21,7 +21,7 @@ from bot.hands import HANDS
 from bot.promising import LANES
 from bot.store import conversations, promises, tables
 from bot.store.embedded import Embedded
-from bot.store.engine import DatabaseDown, together
+from bot.store.engine import DatabaseDown, reading, straight, together
 from bot.transcript import HIDDEN, MAX_LINE
 from bot.turns import MAX_UNFINISHED
 from flows import mailbox, menu, saved
@@ -776,6 +776,34 @@ def test_what_postgresql_says_when_all_have_left_is_one_of_sqlalchemys_errors(ki
     """Whether a refusal comes at a later statement or at the end is a matter of luck; what is raised is not."""
     with kit.engine.connect() as db, pytest.raises(known), together(db):
         raise raw("refused")
+
+
+def asked_by_sqlalchemy(db):
+    db.execute(sqlalchemy.text("select 1"))
+
+
+def asked_straight(db):
+    straight(db, "select 1", {})
+
+
+def asked_together(db):
+    with together(db):
+        db.execute(sqlalchemy.text("select 1"))
+
+
+@pytest.mark.parametrize("limit", ["idle_in_transaction_session_timeout", "transaction_timeout"])
+@pytest.mark.parametrize("ask", [asked_by_sqlalchemy, asked_straight, asked_together])
+def test_who_stood_still_in_a_transaction_and_was_cut_off_comes_back_later(kit, ask, limit):
+    """psycopg counts it among the faults of a program, and a turn would be given up as one that can never be."""
+    alive = sqlalchemy.text("select count(*) from pg_stat_activity where pid = :pid")
+    with reading(kit.engine) as watcher, kit.engine.connect() as db:
+        backend = db.execute(sqlalchemy.text("select pg_backend_pid()")).scalar_one()
+        db.execute(sqlalchemy.text(f"set local {limit} = '20ms'"))
+        eventually(lambda: not watcher.execute(alive, {"pid": backend}).scalar_one(), within=5)
+        with pytest.raises(DatabaseDown):
+            ask(db)
+    with kit.engine.connect() as db:
+        assert db.execute(sqlalchemy.text("select 1")).scalar_one() == 1
 
 
 def test_a_statement_that_postgresql_refuses_at_the_end_of_a_turn_leaves_a_dead_letter(kit, monkeypatch):

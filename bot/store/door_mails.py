@@ -109,9 +109,9 @@ select %(conversation_id)s, 'work', '{promises.FILE_COPY}', cast(%(payload)s as 
 
 _STILL_HANDING = """
 with mine as (
-    update outgoing_mail set at = %(now)s where id = any(%(ids)s) and state = 'handing' returning id
+    update outgoing_mail set at = greatest(at, %(now)s) where id = any(%(ids)s) and state = 'handing' returning id
 )
-update promise set due_at = %(look_at)s
+update promise set due_at = greatest(due_at, %(look_at)s)
 from door_mail join mine on mine.id = door_mail.mail_id
 where promise.id = door_mail.promise_id and promise.state = 'todo'
 """
@@ -184,7 +184,7 @@ def accepted(
 
 
 def still_handing(db: Connection, mail_ids: Sequence[UUID], now: datetime, look_at: datetime) -> None:
-    """Their process lives: nobody looks after them before its time."""
+    """Their process lives: nobody looks after them before its time. Who says so late takes nothing back."""
     straight(db, _STILL_HANDING, {"ids": list(mail_ids), "now": now, "look_at": look_at})
 
 

@@ -6,9 +6,10 @@ from contextlib import contextmanager
 from typing import Any, cast
 
 import psycopg
+from psycopg.errors import IdleInTransactionSessionTimeout, TransactionTimeout
 from psycopg.rows import namedtuple_row
-from sqlalchemy import Connection, Engine, create_engine
-from sqlalchemy.engine import make_url
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import ExceptionContext, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -30,6 +31,8 @@ ALIVE: Mapping[str, int] = {
 }
 OUR_NAME = "ally"  # every connection of ours begins so
 WITH_KEY = f"{OUR_NAME} key "  # and that of a process that seals tells its key
+# What PATIENCE ends is a class of its own for psycopg, among the faults of a program (SQLSTATE 25P03, 25P04).
+CUT_OFF = (IdleInTransactionSessionTimeout, TransactionTimeout)
 DatabaseDown = (OperationalError, InterfaceError, PoolTimeout)  # come back later; nothing was done
 _JSON = json.JSONEncoder(ensure_ascii=False)
 Row = Any  # its columns are known by the query that made it
@@ -57,7 +60,7 @@ def connect(url: str, *, pool: int = 20, key: str = "") -> Engine:
     `key`: the id of the key that this process seals with, to be seen by whoever rotates keys (`secrets.at_work`).
     """
     name = f"{WITH_KEY}{key}" if key else OUR_NAME
-    return create_engine(
+    engine = create_engine(
         make_url(driver_url(url)),
         hide_parameters=True,
         pool_size=pool,
@@ -68,6 +71,8 @@ def connect(url: str, *, pool: int = 20, key: str = "") -> Engine:
         json_serializer=_JSON.encode,
         connect_args={"connect_timeout": 5, "application_name": name, "options": PATIENCE, **ALIVE},
     )
+    event.listen(engine.dialect, "handle_error", _cut_off)
+    return engine
 
 
 @contextmanager
@@ -104,8 +109,23 @@ def _as_ours(db: Connection, error: psycopg.Error) -> DBAPIError:
     driver: Any = db.connection.driver_connection
     if driver.closed:
         db.invalidate(error)
+    if isinstance(error, CUT_OFF):
+        return _down(error)
     found: Any = DBAPIError.instance(None, None, error, psycopg.Error, hide_parameters=True)
     return cast("DBAPIError", found)
+
+
+def _cut_off(context: ExceptionContext) -> OperationalError | None:
+    """Whom PostgreSQL cut off hears it as if it had been away: nothing was done, and the connection is of no use."""
+    error = context.original_exception
+    if not isinstance(error, CUT_OFF):
+        return None
+    context.is_disconnect = True
+    return _down(error)
+
+
+def _down(error: psycopg.Error) -> OperationalError:
+    return OperationalError(None, None, error, hide_parameters=True, connection_invalidated=True)
 
 
 @contextmanager
