@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from typing import get_args
+from unittest.mock import Mock
 
 import psycopg
 import pytest
@@ -770,6 +771,8 @@ def test_without_a_database_in_the_middle_of_a_turn_the_provider_tries_again(kit
         (psycopg.errors.NotNullViolation, sqlalchemy.exc.IntegrityError),
         (psycopg.errors.AdminShutdown, sqlalchemy.exc.OperationalError),
         (psycopg.InterfaceError, sqlalchemy.exc.InterfaceError),
+        (psycopg.InternalError, sqlalchemy.exc.OperationalError),
+        (psycopg.errors.DataCorrupted, sqlalchemy.exc.InternalError),
     ],
 )
 def test_what_postgresql_says_when_all_have_left_is_one_of_sqlalchemys_errors(kit, raw, known):
@@ -804,6 +807,19 @@ def test_who_stood_still_in_a_transaction_and_was_cut_off_comes_back_later(kit, 
             ask(db)
     with kit.engine.connect() as db:
         assert db.execute(sqlalchemy.text("select 1")).scalar_one() == 1
+
+
+def test_a_connection_of_which_the_driver_lost_the_thread_is_given_up_and_the_work_is_done_later(kit, monkeypatch):
+    """Where PostgreSQL ends between two parts of an answer, psycopg raises an InternalError of its own."""
+    with kit.engine.connect() as db:
+        asked_by_sqlalchemy(db)
+        with monkeypatch.context() as patched:
+            lost = psycopg.InternalError("received 2 results from command 'BEGIN'")
+            patched.setattr(psycopg.Cursor, "execute", Mock(side_effect=lost))
+            with pytest.raises(DatabaseDown):
+                asked_by_sqlalchemy(db)
+        assert db.invalidated
+    assert kit.say("hi")
 
 
 def test_a_statement_that_postgresql_refuses_at_the_end_of_a_turn_leaves_a_dead_letter(kit, monkeypatch):

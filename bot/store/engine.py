@@ -31,8 +31,7 @@ ALIVE: Mapping[str, int] = {
 }
 OUR_NAME = "ally"  # every connection of ours begins so
 WITH_KEY = f"{OUR_NAME} key "  # and that of a process that seals tells its key
-# What PATIENCE ends is a class of its own for psycopg, among the faults of a program (SQLSTATE 25P03, 25P04).
-CUT_OFF = (IdleInTransactionSessionTimeout, TransactionTimeout)
+CUT_OFF = (IdleInTransactionSessionTimeout, TransactionTimeout)  # by PATIENCE
 DatabaseDown = (OperationalError, InterfaceError, PoolTimeout)  # come back later; nothing was done
 _JSON = json.JSONEncoder(ensure_ascii=False)
 Row = Any  # its columns are known by the query that made it
@@ -109,7 +108,7 @@ def _as_ours(db: Connection, error: psycopg.Error) -> DBAPIError:
     driver: Any = db.connection.driver_connection
     if driver.closed:
         db.invalidate(error)
-    if isinstance(error, CUT_OFF):
+    if _is_cut_off(error):
         return _down(error)
     found: Any = DBAPIError.instance(None, None, error, psycopg.Error, hide_parameters=True)
     return cast("DBAPIError", found)
@@ -118,10 +117,18 @@ def _as_ours(db: Connection, error: psycopg.Error) -> DBAPIError:
 def _cut_off(context: ExceptionContext) -> OperationalError | None:
     """Whom PostgreSQL cut off hears it as if it had been away: nothing was done, and the connection is of no use."""
     error = context.original_exception
-    if not isinstance(error, CUT_OFF):
+    if not (isinstance(error, psycopg.Error) and _is_cut_off(error)):
         return None
     context.is_disconnect = True
     return _down(error)
+
+
+def _is_cut_off(error: psycopg.Error) -> bool:
+    """Ended by PATIENCE; or more or fewer answers came than were asked for, as when PostgreSQL ends in the middle.
+
+    psycopg counts both among the faults of a program; the latter comes from itself and so has no SQLSTATE.
+    """
+    return isinstance(error, CUT_OFF) or (isinstance(error, psycopg.InternalError) and error.sqlstate is None)
 
 
 def _down(error: psycopg.Error) -> OperationalError:
