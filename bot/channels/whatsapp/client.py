@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
-from itertools import takewhile
+from itertools import chain, takewhile
 from typing import Any, Protocol, TypeVar
 
 from requests import RequestException
@@ -198,7 +198,7 @@ class Twilio:
         ways: list[dict[str, str]] = [{"to": address}, {"from_": address}]
         if ours:
             ways = [{"to": address, "from_": ours}, {"from_": address, "to": ours}]
-        return self._call(lambda: [one.sid for way in ways for one in self._listed(way) if one.sid])
+        return self._call(lambda: [one.sid for one in self._listed(*ways) if one.sid])
 
     def received_since(self, when: datetime) -> list[Inbound]:
         """What people have written to us since then, newest first, at most 5,000 looked through.
@@ -208,23 +208,24 @@ class Twilio:
         """
         earliest = when.astimezone(UTC).replace(microsecond=0)
         ours = {"to": self._from["from_"]} if "from_" in self._from else {}
-        listed = self._call(lambda: list(self._listed(ours, earliest)))
+        listed = self._call(lambda: list(self._listed(ours, earliest=earliest)))
         return [one for listed_one in listed if (one := _heard(listed_one)) is not None]
 
     def close(self) -> None:
         """Close the pooled connections."""
         self._wire.close()
 
-    def _listed(self, which: Mapping[str, str], earliest: datetime | None = None) -> Iterator[Any]:
-        """Messages of this kind that are ours, newest first, back to a moment (None: all); at most 5,000 looked at.
+    def _listed(self, *kinds: Mapping[str, str], earliest: datetime | None = None) -> Iterator[Any]:
+        """Messages of each kind that are ours, newest first, back to a moment (None: all); at most 5,000 looked at.
 
         A Messaging Service has several senders; what a sender sent that has left it since bears the service's sid.
         """
-        found = self._client.messages.stream(limit=HEARD, page_size=PAGE, **which)
+        streams = (self._client.messages.stream(limit=HEARD, page_size=PAGE, **one) for one in kinds)
+        found: Iterator[Any] = chain.from_iterable(streams)
         if earliest is not None:
             found = takewhile(lambda one: one.date_created and one.date_created >= earliest, found)
         if not self._service:
-            return iter(found)
+            return found
         pool = self._client.messaging.v1.services(self._service).channel_senders.stream(limit=SENDERS)
         senders = {_prefixed(one.sender) for one in pool}
         return (one for one in found if one.messaging_service_sid == self._service or _our_side(one) in senders)
