@@ -1,18 +1,18 @@
 """Inviting people where they are: a member and a message for each, one a second, and at most two reminders."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from bot import people
 from bot.calendar import next_day_hour, working_days_later
-from bot.channels import Identity
 from bot.channels.slack.read import address, split
 from bot.scene import Scene
+from bot.store import conversations, promises, slack
 from bot.store import people as people_store
-from bot.store import promises, slack
 from bot.store.engine import Connection
-from bot.tell import tell
-from flows.words import Event, Invited, InvitePeople, Person, TeamRefused, TeamTouched
+from bot.tell import news_for
+from flows.words import LANGUAGES, Event, Invited, InvitePeople, Person, TeamRefused, TeamTouched
 
 MOST = 200  # people who are invited at once
 APART = timedelta(seconds=1)  # between two messages: Slack lets a workspace's app say so much
@@ -28,34 +28,44 @@ def invite_people(scene: Scene, wanted: InvitePeople) -> Event:
     workspace = slack.workspace(scene.db, team)
     if workspace is None or workspace.agency_id != standing.agency_id:
         return TeamRefused("gone")
+    guests = _guests(scene.db, team, wanted.people[:MOST], standing.agency_id, workspace.language, now)
     due = next_day_hour(now, standing.timezone)
     news = Invited(standing.facts.agency, standing.facts.name)
-    count = 0
-    for one in wanted.people[:MOST]:
-        conversation_id, member_id = _member(scene.db, team, one, standing.agency_id, now)
-        tell(scene.db, conversation_id, news, now, due + count * APART)
-        remind_later(scene.db, conversation_id, member_id, 0, due, standing.timezone, now)
-        count += 1
+    told = [(one, news_for(news, due + nth * APART)) for nth, (one, _) in enumerate(guests)]
+    reminded = [(one, _reminder(member_id, 0, due, standing.timezone)) for one, member_id in guests]
+    promises.drop_waiting(scene.db, [one for one, _ in guests], promises.FOLLOW_UP)  # they were invited before
+    promises.add_each(scene.db, [*told, *reminded], now)
     promises.wake(scene.db, {"work"})
     scene.audit("invited_people", standing.agency_id)
-    return TeamTouched(count)
+    return TeamTouched(len(guests))
 
 
-def _member(db: Connection, team: str, one: Person, agency_id: UUID, now: datetime) -> tuple[UUID, UUID]:
-    """The conversation of somebody of the workspace, and the member whom they act for; both made where missing."""
-    held = people.who(db, Identity("slack", address(team, one.id)), one.name, now)
-    member_id = people_store.membership_in(db, held.contact_id, agency_id)
-    if member_id is None:
-        member_id = people_store.add_member(db, held.contact_id, agency_id, one.name or "-", "member", now)
-    if held.member_id is None:
-        people_store.touch(db, held.contact_id, member_id=member_id)
-    return held.id, member_id
+def _guests(
+    db: Connection, team: str, invited: Sequence[Person], agency_id: UUID, language: str | None, now: datetime
+) -> list[tuple[UUID, UUID]]:
+    """The conversations of these people and the members for whom they act, in this order; made where missing.
+
+    For all at once: Slack waits three seconds for the answer to the yes, and two hundred one by one take as long.
+    """
+    names = {address(team, one.id): one.name[: people.MAX_NAME] for one in invited}
+    people_store.add_contacts(db, "slack", names, language or LANGUAGES[0], now)
+    held = {row.address: row for row in conversations.hold_all(db, "slack", names)}
+    known = people_store.memberships_in(db, [row.contact_id for row in held.values()], agency_id)
+    new = {row.contact_id: names[row.address] or "-" for row in held.values() if row.contact_id not in known}
+    members = known | people_store.add_members(db, agency_id, new, "member", now)
+    people_store.begin_to_act(db, list(members), agency_id)
+    return [(held[one].id, members[held[one].contact_id]) for one in names if one in held]  # not erased just now
 
 
 def remind_later(
     db: Connection, conversation_id: UUID, member_id: UUID, nth: int, since: datetime, timezone: str, now: datetime
 ) -> None:
     """The nth reminder of somebody who was invited, at its time."""
-    due = working_days_later(since, REMINDED_AFTER[nth], timezone)
+    wanted = _reminder(member_id, nth, since, timezone)
+    promises.one_at(db, conversation_id, wanted.kind, wanted.due_at, now, wanted.payload)
+
+
+def _reminder(member_id: UUID, nth: int, since: datetime, timezone: str) -> promises.Wanted:
     payload = {"member": str(member_id), "nth": nth, "since": since.isoformat(), "timezone": timezone}
-    promises.one_at(db, conversation_id, promises.FOLLOW_UP, due, now, payload)
+    due = working_days_later(since, REMINDED_AFTER[nth], timezone)
+    return promises.Wanted("work", promises.FOLLOW_UP, due, payload)

@@ -12,8 +12,12 @@ from flows.words import News
 
 def tell(db: Connection, conversation_id: UUID, news: News, at: datetime, due: datetime | None = None) -> None:
     """News for another conversation, as a promise: two turns that hold one another's would wait for ever."""
-    wanted = promises.Wanted("work", promises.TELL, due or at, {"event": saved.dump(news)})
-    promises.add(db, conversation_id, [wanted], at)
+    promises.add(db, conversation_id, [news_for(news, due or at)], at)
+
+
+def news_for(news: News, due: datetime) -> promises.Wanted:
+    """The promise to tell news, as it is made for a conversation."""
+    return promises.Wanted("work", promises.TELL, due, {"event": saved.dump(news)})
 
 
 def tell_admins(db: Connection, agency_id: UUID, news: News, at: datetime, *, besides: UUID | None = None) -> int:

@@ -9,7 +9,7 @@ from bot.store import people as people_store
 from bot.store import slack, tables
 from bot.team import end_membership
 from flows.speech import texts
-from tests.botkit import table_of_providers
+from tests.botkit import statements, table_of_providers
 from tests.slackkit import ANA, ANOTHER_TEAM, BIA, BRUNO, CARLA, TEAM, SlackKit
 from tests.test_slack_home import box
 
@@ -127,6 +127,21 @@ def test_of_a_large_channel_two_hundred_are_written_to_and_the_rest_is_told(kit)
     assert sum(len(told(kit, user)) for user in users) == MOST
     assert not [one for one in users if len(told(kit, one)) > 1]
     assert "People picked: 250" in picked(kit, channels=[WORK])
+
+
+def test_to_invite_two_hundred_asks_the_database_no_more_often_than_to_invite_two(kit):
+    users = crowd(kit, 202)
+
+    def asked(whom):
+        picked(kit, people=whom)
+        with statements(kit.engine) as seen:
+            assert kit.slack.tap(TEAM, BIA, "Yes, write to them").status_code == 200
+        kit.work()
+        return len(seen)
+
+    few, many = asked(users[:2]), asked(users[2:])
+    assert len(members(kit)) == 202 + 1
+    assert many == few, (few, many)
 
 
 def test_who_is_a_member_already_is_not_made_one_twice(kit):

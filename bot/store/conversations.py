@@ -1,6 +1,6 @@
 """Conversations, their transcripts, what came in, and what went wrong."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -156,6 +156,14 @@ def hold_by_identity(db: Connection, channel: str, address: str | None, external
     """Lock the conversations of everybody known by this address or second id: mostly one, at most two."""
     known = {"channel": channel, "address": address, "external_id": external_id}  # null equals nothing
     return [held for row in db.execute(_HOLD_KNOWN, known) if (held := _held(row))]
+
+
+def hold_all(db: Connection, channel: str, addresses: Collection[str]) -> list[Row]:
+    """Lock the conversations of many, known by their addresses: id, contact_id, address."""
+    theirs = select(conversation.c.id, conversation.c.contact_id, contact.c.address)
+    theirs = theirs.join(contact, contact.c.id == conversation.c.contact_id)
+    theirs = theirs.where(contact.c.channel == channel, contact.c.address.in_(addresses))
+    return list(db.execute(theirs.order_by(conversation.c.id).with_for_update(of=_BOTH)).all())
 
 
 def _held(row: Row | None) -> Held | None:

@@ -1,5 +1,6 @@
 """Agencies, members, contacts and invitations: who is who."""
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -165,20 +166,42 @@ def use_invitation(db: Connection, code_hash: str) -> None:
 
 def membership_in(db: Connection, contact_id: UUID, agency_id: UUID) -> UUID | None:
     """The member of this agency that a contact already acts for."""
-    query = (
-        select(member.c.id)
-        .join(membership, membership.c.member_id == member.c.id)
-        .where(membership.c.contact_id == contact_id, member.c.agency_id == agency_id, member.c.removed_at.is_(None))
-    )
-    return db.execute(query).scalars().first()
+    return memberships_in(db, [contact_id], agency_id).get(contact_id)
 
 
 def add_member(db: Connection, contact_id: UUID, agency_id: UUID, name: str, role: str, at: datetime) -> UUID:
     """A new member, acted for by this contact."""
-    new = uuid4()
-    db.execute(insert(member).values(id=new, agency_id=agency_id, name=name, role=role, created_at=at))
-    db.execute(insert(membership).values(contact_id=contact_id, member_id=new))
+    return add_members(db, agency_id, {contact_id: name}, role, at)[contact_id]
+
+
+def memberships_in(db: Connection, contact_ids: Collection[UUID], agency_id: UUID) -> dict[UUID, UUID]:
+    """The members of this agency that these contacts already act for, by contact."""
+    query = (
+        select(membership.c.contact_id, member.c.id)
+        .join(member, member.c.id == membership.c.member_id)
+        .where(membership.c.contact_id.in_(contact_ids), member.c.agency_id == agency_id, member.c.removed_at.is_(None))
+    )
+    return {row[0]: row[1] for row in db.execute(query)}
+
+
+def add_members(
+    db: Connection, agency_id: UUID, names: Mapping[UUID, str], role: str, at: datetime
+) -> dict[UUID, UUID]:
+    """A new member of an agency for each of these contacts (with names), acted for by it; the members by contact."""
+    new = {contact_id: uuid4() for contact_id in names}
+    if new:
+        shared = {"agency_id": agency_id, "role": role, "created_at": at}
+        db.execute(insert(member), [{"id": new[one], "name": name, **shared} for one, name in names.items()])
+        db.execute(insert(membership), [{"contact_id": one, "member_id": mine} for one, mine in new.items()])
     return new
+
+
+def begin_to_act(db: Connection, contact_ids: Collection[UUID], agency_id: UUID) -> None:
+    """Those of these contacts who act for nobody act for their member of this agency from now on."""
+    theirs = (membership.c.contact_id == contact.c.id, member.c.id == membership.c.member_id)
+    here = (member.c.agency_id == agency_id, member.c.removed_at.is_(None))
+    idle = (contact.c.id.in_(contact_ids), contact.c.member_id.is_(None))
+    db.execute(update(contact).where(*idle, *theirs, *here).values(member_id=member.c.id))
 
 
 def roles(db: Connection, contact_id: UUID) -> list[Row]:
@@ -341,6 +364,18 @@ def add_contact(db: Connection, *, channel: str, address: str | None, external_i
     )
     if db.execute(row.on_conflict_do_nothing().returning(contact.c.id)).one_or_none() is not None:
         db.execute(insert(conversation).values(id=uuid4(), contact_id=new, envelope={}, updated_at=at))
+
+
+def add_contacts(db: Connection, channel: str, names: Mapping[str, str], language: str, at: datetime) -> None:
+    """Contacts with their conversations for these addresses (with names, at least one), unless they are known."""
+    rows = [
+        {"id": uuid4(), "channel": channel, "address": address, "name": name, "language": language, "created_at": at}
+        for address, name in sorted(names.items())  # of two who add the same, one waits for the other
+    ]
+    new = db.execute(upsert(contact).on_conflict_do_nothing().returning(contact.c.id), rows).scalars().all()
+    if new:
+        talks = [{"id": uuid4(), "contact_id": one, "envelope": {}, "updated_at": at} for one in new]
+        db.execute(insert(conversation), talks)
 
 
 def touch(db: Connection, contact_id: UUID, **values: Any) -> None:

@@ -157,6 +157,18 @@ def add(db: Connection, conversation_id: UUID, wanted: Sequence[Wanted], at: dat
     return [int(number) for number in db.execute(_ADD_MANY, rows).scalars()]
 
 
+def add_each(db: Connection, wanted: Sequence[tuple[UUID, Wanted]], at: datetime) -> None:
+    """Make promises for many conversations at once."""
+    if wanted:
+        db.execute(insert(promise), [_row(one, conversation_id, at) for conversation_id, one in wanted])
+
+
+def drop_waiting(db: Connection, conversation_ids: Collection[UUID], kind: str) -> None:
+    """Take back what waits in these conversations and is of this kind."""
+    theirs = (promise.c.conversation_id.in_(conversation_ids), promise.c.kind == kind, in_state(promise, "todo"))
+    db.execute(delete(promise).where(*theirs))
+
+
 def _row(one: Wanted, conversation_id: UUID, at: datetime) -> dict[str, Any]:
     return {
         "conversation_id": conversation_id,
@@ -216,7 +228,7 @@ def one_at(
     """The one promise of its kind that a conversation may have waiting: at this time, or none."""
     mine = (promise.c.conversation_id == conversation_id, promise.c.kind == kind, in_state(promise, "todo"))
     if due_at is None:
-        db.execute(delete(promise).where(*mine))
+        drop_waiting(db, [conversation_id], kind)
         return
     moved = db.execute(update(promise).where(*mine).values(due_at=due_at, payload=payload or {})).rowcount
     if not moved:
