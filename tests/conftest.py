@@ -5,12 +5,11 @@ import os
 
 import pytest
 import structlog
-from sqlalchemy import Engine, create_engine
 from xdist.scheduler import LoadFileScheduling
 
 from bot.store import schema
 from bot.store.engine import connect
-from tests import database
+from tests import database, once
 from tests.botkit import kit  # noqa: F401
 from tests.browser import chromium  # noqa: F401
 from tests.doorway import door_at, door_authority, door_inside, door_server_context, no_waits  # noqa: F401
@@ -18,27 +17,8 @@ from tests.mailservers import mail_servers  # noqa: F401
 from tests.oidc import oidc, session_oidc  # noqa: F401
 from tests.rabbit import rabbit  # noqa: F401
 
-
-@pytest.fixture(scope="session", autouse=True)
-def _statements_compiled_once():
-    """Each test has an engine of its own, and SQLAlchemy keeps what it compiled with the engine and its dialect.
-
-    All are alike here, and a sixth of the time of a test went into compiling the same statements again.
-    """
-    made: list[Engine] = []
-
-    def create(*address, **how):
-        new = create_engine(*address, **how)
-        known = next((one for one in made if one.dialect.server_version_info), None)  # it has met a server
-        if known is None:
-            made.append(new)
-        else:
-            new.dialect, new.pool._dialect, new._compiled_cache = known.dialect, known.dialect, known._compiled_cache
-        return new
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bot.store.engine.create_engine", create)
-        yield
+connections_kept = pytest.fixture(scope="session", autouse=True)(database.connections_kept)
+compiled_once = pytest.fixture(scope="session", autouse=True)(once.compiled_once)
 
 
 def migrate(url):

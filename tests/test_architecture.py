@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -63,24 +64,27 @@ def _imported(path):
                 yield (".", ".")
 
 
-IMPORTS = sorted(
-    {
+@cache
+def imports():
+    """All imports of our rooms: who, the module, and the thing of it."""
+    return {
         (_module(path), module, thing)
         for room in ("flows", "bot")
         for path in (ROOT / room).rglob("*.py")
         for module, thing in _imported(path)
     }
-)
 
 
 def offending(rule):
     """All imports that break a rule, as sentences."""
-    return [f"{importer} imports {thing}" for importer, module, thing in IMPORTS if rule(importer, module, thing)]
+    return [
+        f"{importer} imports {thing}" for importer, module, thing in sorted(imports()) if rule(importer, module, thing)
+    ]
 
 
 def test_imports_were_found():
-    assert ("flows.conversation", "flows.words", "flows.words.Code") in IMPORTS
-    assert len({importer for importer, _, _ in IMPORTS}) > 20
+    assert ("flows.conversation", "flows.words", "flows.words.Code") in imports()
+    assert len({importer for importer, _, _ in imports()}) > 20
 
 
 def test_the_talk_imports_only_itself_and_pure_standard_library():
@@ -151,7 +155,7 @@ def test_no_import_is_relative_and_none_reaches_into_the_tests():
 
 
 def test_a_broken_arrow_is_printed_as_a_sentence(monkeypatch):
-    monkeypatch.setattr(sys.modules[__name__], "IMPORTS", [("flows.menu", "random", "random")])
+    monkeypatch.setattr(sys.modules[__name__], "imports", lambda: [("flows.menu", "random", "random")])
     with pytest.raises(AssertionError, match="menu imports random"):
         test_the_talk_imports_only_itself_and_pure_standard_library()
 

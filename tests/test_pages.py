@@ -505,6 +505,7 @@ def without_database(kit, database_url, test_database):
     test_database._run("ALTER DATABASE {} WITH ALLOW_CONNECTIONS false", name)
 
 
+@pytest.mark.own_database
 def test_without_a_database_twilio_is_told_to_try_again(client, without_database):
     answer = post(client, message())
     assert answer.status_code == 503
@@ -513,12 +514,14 @@ def test_without_a_database_twilio_is_told_to_try_again(client, without_database
     assert status(client, "read", 1).status_code == 503
 
 
+@pytest.mark.own_database
 def test_without_a_database_we_live_but_are_not_ready(client, without_database):
     assert client.get("/healthz").status_code == 200
     assert client.get("/readyz").status_code == 503
     assert client.get("/").status_code == 200
 
 
+@pytest.mark.own_database
 @pytest.mark.parametrize("language", ["en", "pt", "es"])
 def test_without_a_database_a_person_reads_a_sentence_in_their_language(client, without_database, language):
     answer = client.get("/s/token", headers={"Accept-Language": language})
@@ -526,6 +529,7 @@ def test_without_a_database_a_person_reads_a_sentence_in_their_language(client, 
     assert any(texts(language)[name] in answer.text for name in ("web.down", "page.trouble.text"))
 
 
+@pytest.mark.own_database
 def test_a_database_that_comes_back_is_used_at_once(kit, client, database_url, test_database, without_database):
     assert post(client, message()).status_code == 503
     test_database._run(

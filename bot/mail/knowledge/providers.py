@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from itertools import chain, pairwise, zip_longest
 from pathlib import Path
 from typing import Any, Literal
@@ -262,7 +262,7 @@ class Providers:
     @classmethod
     def load(cls, extra: Path | None = None) -> "Providers":
         """The shipped tables, widened by the operator's file; raises BadTable with a sentence about what is wrong."""
-        return cls(_shipped() + (_read(extra) if extra else ()))
+        return _widened(_read(extra) if extra else ())
 
     def for_address(self, address: str, today: date) -> Provider | None:
         """The provider of an e-mail address (or bare domain) as of `today`, or None."""
@@ -464,6 +464,12 @@ def shipped(provider_id: str) -> dict[str, Any]:
 @cache
 def _shipped() -> tuple[Provider, ...]:
     return _read(_ISPDB) + _read(_TABLE)
+
+
+@lru_cache(maxsize=2)
+def _widened(own: tuple[Provider, ...]) -> Providers:
+    """The shipped tables and an operator's rows: looked over at the start, and used right after."""
+    return Providers(_shipped() + own)
 
 
 @cache
