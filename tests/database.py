@@ -34,6 +34,7 @@ MEMORY = Path("/dev/shm")  # a copy takes 10 ms there and up to 200 ms on a disk
 MEMORY_BYTES = 1_000_000_000
 PREFIX = f"ally-tests-{os.geteuid()}-"
 ABANDONED_SECONDS = 600
+MANY_TIMES = 40  # rows that were deleted stay where they were until PostgreSQL tidies up, which it does once a minute
 OWN = ("own_database", "processes", "world")
 AS_NEW = "unlisten *; reset all; select pg_advisory_unlock_all(); set application_name = 'spare'"
 OTHERS = "select count(*) from pg_stat_activity where datname = current_database() and pid <> all(%s)"
@@ -105,9 +106,9 @@ class TestDatabase:
     def take_back(self) -> None:
         """Empty what was lent: for the next test that is faster than a copy, and PostgreSQL knows its tables already.
 
-        Where they were changed, or somebody is still connected, the next test gets a copy.
+        Where they were changed, or somebody is still connected, the next test gets a copy; and every now and then.
         """
-        if self._lent is not None and not self._lent.emptied():
+        if self._lent is not None and (self._lent.worn() or not self._lent.emptied()):
             self.close()
 
     def close(self) -> None:
@@ -133,7 +134,13 @@ class _Lent:
         self._connection = psycopg.connect(_plain(url), autocommit=True, application_name="tests")
         self._connection.execute(EMPTYING)
         self._shape = self._read_shape()
+        self._times = 0
         SPARE.keep_of(_name(url))
+
+    def worn(self) -> bool:
+        """Whether so many tests were there that PostgreSQL wades through what they left behind."""
+        self._times += 1
+        return self._times >= MANY_TIMES
 
     def emptied(self) -> bool:
         """Whether nothing stands in it any more, its tables are as they were and nobody but us is connected."""
