@@ -368,13 +368,20 @@ class Kit:
         """Perform all that is due now, and what follows from it; how many promises were performed."""
         performed = 0
         for _ in range(rounds):
-            claimed = [promise for lane in ("speak", "work", "mail") for promise in self.claim(lane)]
+            claimed = [promise for lane in self._lanes_due() for promise in self.claim(lane)]
             if not claimed:
                 return performed
             for promise in claimed:
                 self.worker._keep(promise)
                 performed += 1
         raise AssertionError("there is no end of promises")
+
+    def _lanes_due(self) -> list[str]:
+        """Where something is due: to claim in vain costs ten times as much as to look, and most of the time is vain."""
+        waiting = tables.promise.c.state == "todo", tables.promise.c.due_at <= self.clock.now()
+        with reading(self.engine) as db:
+            found = set(db.execute(select(tables.promise.c.lane).where(*waiting).distinct()).scalars())
+        return [lane for lane in ("speak", "work", "mail") if lane in found]
 
 
 @pytest.fixture
