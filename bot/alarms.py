@@ -19,7 +19,7 @@ from bot.app import Parts
 from bot.channels import SendError
 from bot.channels.slack.client import DEAD_TOKEN, SlackApi
 from bot.channels.whatsapp.codes import fate
-from bot.mail.knowledge.providers import Server
+from bot.mail.knowledge.provider import Server
 from bot.mail.wire import send
 from bot.mail.wire.account import Account
 from bot.mail.wire.smtp import Network

@@ -37,7 +37,8 @@ from bot.handiwork import Channel, DeskParts, SlackParts, Tools
 from bot.limits import Limits
 from bot.links import LinkBook
 from bot.listening import Listener
-from bot.mail.knowledge.providers import BadTable, Providers
+from bot.mail.knowledge.provider_table import BadTable
+from bot.mail.knowledge.providers import Providers
 from bot.mail.wire.egress import Egress
 from bot.mail.wire.guard import Guard
 from bot.mail.wire.smtp import Network, tls_context

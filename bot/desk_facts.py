@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import date
 
 from bot.channels.slack.style import SlackStyle
-from bot.mail.knowledge.providers import Provider
+from bot.mail.knowledge.provider import Provider
 from bot.mail.knowledge.redact import redact
 from bot.progress import STEPS
 from flows.speech import has, sentence

@@ -9,9 +9,10 @@ from zoneinfo import ZoneInfo
 
 from bot.calendar import UTC
 from bot.desk.hours import Hours
-from bot.mail.knowledge.providers import Demand, Providers
-from bot.mail.knowledge.providers import Provider as Known
-from bot.mail.knowledge.providers import Server as WireServer
+from bot.mail.knowledge.provider import Demand
+from bot.mail.knowledge.provider import Provider as Known
+from bot.mail.knowledge.provider import Server as WireServer
+from bot.mail.knowledge.providers import Providers
 from bot.mail.wire.account import Account as WireAccount
 from bot.oauth_apps import Apps, is_personal
 from bot.store import mailboxes, people

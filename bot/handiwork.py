@@ -22,7 +22,8 @@ from bot.desk_tools import DeskTools
 from bot.facts import wire_server
 from bot.limits import Limits
 from bot.links import LinkBook
-from bot.mail.knowledge.providers import Provider, Providers
+from bot.mail.knowledge.provider import Provider
+from bot.mail.knowledge.providers import Providers
 from bot.mail.wire import send
 from bot.mail.wire.account import Account as WireAccount
 from bot.mail.wire.smtp import Network

@@ -6,7 +6,8 @@ from uuid import UUID
 
 from bot.clock import Clock
 from bot.facts import language, shape
-from bot.mail.knowledge.providers import Provider, Providers
+from bot.mail.knowledge.provider import Provider
+from bot.mail.knowledge.providers import Providers
 from bot.oauth_apps import Apps
 from bot.records import LINK_TIME
 from bot.safe import Safe, use_of

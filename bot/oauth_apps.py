@@ -6,7 +6,7 @@ from ssl import SSLContext
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from bot.mail.knowledge.providers import Provider
+from bot.mail.knowledge.provider import Provider
 from bot.mail.wire import oauth as wire
 from bot.mail.wire.graph import GRAPH
 from bot.safe import Safe

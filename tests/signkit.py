@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from bot import turns
 from bot.app import create_app
-from bot.mail.knowledge.providers import Server as WireServer
+from bot.mail.knowledge.provider import Server as WireServer
 from bot.mail.wire.probe import Worked
 from bot.scene import Scene
 from bot.store import conversations, tables

@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 
 from bot.mail.knowledge.explain import causes
-from bot.mail.knowledge.providers import Hint
+from bot.mail.knowledge.provider import Hint
 from flows.facts import Mailbox
 from flows.mailbox import (
     HOSTERS,

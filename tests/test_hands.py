@@ -24,7 +24,7 @@ from bot.handiwork import HOLD, Again, Ended
 from bot.hands import MAX_ERASE_TRIES
 from bot.insist import insist
 from bot.live_tests import VAGUE
-from bot.mail.knowledge.providers import Server as WireServer
+from bot.mail.knowledge.provider import Server as WireServer
 from bot.mail.wire.probe import Failed
 from bot.mail.wire.sent_folder import resolve_unknown
 from bot.mail.wire.smtp import Timeouts

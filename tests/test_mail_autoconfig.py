@@ -6,7 +6,7 @@ import time
 import pytest
 import trustme
 
-from bot.mail.knowledge.providers import Server
+from bot.mail.knowledge.provider import Server
 from bot.mail.wire.autoconfig import BadConfig, Config, Offer, read, urls
 from bot.mail.wire.fetch import MAX_BODY, NotFetched, Web
 from bot.mail.wire.guard import AddressRefused, BadHost, Guard, GuardError, HostNotFound

@@ -11,7 +11,7 @@ import pytest
 import trustme
 from cryptography import x509
 
-from bot.mail.knowledge.providers import Server
+from bot.mail.knowledge.provider import Server
 from bot.mail.wire.account import Account
 from bot.mail.wire.certificate import better_host, names_in
 from bot.mail.wire.probe import Answered, Worked, check_server, test_login

@@ -11,7 +11,8 @@ from datetime import date
 import pytest
 import trustme
 
-from bot.mail.knowledge.providers import Period, Provider, Providers, Server
+from bot.mail.knowledge.provider import Period, Provider, Server
+from bot.mail.knowledge.providers import Providers
 from bot.mail.wire.discover import (
     Found,
     Limits,

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from bot.mail.knowledge.providers import Server
+from bot.mail.knowledge.provider import Server
 from bot.mail.wire.account import Account
 from bot.mail.wire.egress import KNOWN_HOSTS, Egress
 from bot.mail.wire.guard import MAIL_PORTS, Guard

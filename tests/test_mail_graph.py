@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import trustme
 
-from bot.mail.knowledge.providers import Server
+from bot.mail.knowledge.provider import Server
 from bot.mail.wire import graph
 from bot.mail.wire.account import Account, BadCredential, Token
 from bot.mail.wire.probe import Worked

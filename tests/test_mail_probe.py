@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 import trustme
 
-from bot.mail.knowledge.providers import Server
+from bot.mail.knowledge.provider import Server
 from bot.mail.wire import probe, smtp
 from bot.mail.wire.account import Account
 from bot.mail.wire.guard import Endpoint, Guard

@@ -1,6 +1,7 @@
 """The tables of providers: their form, their periods, what they say about addresses, hosts, MX records and names."""
 
 from collections import Counter
+from dataclasses import replace
 from datetime import date, timedelta
 from functools import cache
 from pathlib import Path
@@ -12,11 +13,13 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from bot.mail.knowledge import names, tables
-from bot.mail.knowledge import providers as module
-from bot.mail.knowledge.providers import BadTable, Candidate, Hint, Providers, SecretShape, Server, domain_of
+from bot.mail.knowledge.domains import domain_of
+from bot.mail.knowledge.provider import Candidate, Hint, SecretShape, Server, Username
+from bot.mail.knowledge.provider_table import BadTable, read
+from bot.mail.knowledge.providers import Providers
 
 TODAY = date(2026, 11, 25)
-FOLDER = Path(module.__file__).parent
+FOLDER = Path(names.__file__).parent
 RAW = tables.read((FOLDER / "providers.yaml").read_bytes())["providers"]
 COPIED = tables.read((FOLDER / "ispdb.yaml").read_bytes())["providers"]
 TABLES = pytest.mark.parametrize("table", [RAW, COPIED], ids=["providers.yaml", "ispdb.yaml"])
@@ -26,7 +29,7 @@ MODES = {(465, "tls"), (587, "starttls"), (993, "tls"), (143, "starttls")}
 URL = {"type": "string", "pattern": "^https?://[^ ]+$"}
 DOMAIN = {"type": "string", "pattern": r"^\.?([a-z0-9-]+\.)+[a-z]{2,}$"}
 WORDS = {"type": "array", "minItems": 1, "uniqueItems": True, "items": {"type": "string", "minLength": 2}}
-USERNAME = {"enum": list(get_args(module.Username))}
+USERNAME = {"enum": list(get_args(Username))}
 
 
 def endpoints(ports):
@@ -507,8 +510,8 @@ def test_a_row_of_the_table_wins_over_a_copied_one_whatever_comes_first(tmp_path
            servers: [{host: new.x.example, port: 465, security: tls}]}
         """
     )
-    old, new = module._read(extra)
-    new = module.replace(new, domains=("x.example",))
+    old, new = read(extra)
+    new = replace(new, domains=("x.example",))
     assert [Providers(rows).for_address("x.example", TODAY).id for rows in ((old, new), (new, old))] == ["new", "new"]
 
 

@@ -11,7 +11,7 @@ import trustme
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.mail.knowledge.providers import Server
+from bot.mail.knowledge.provider import Server
 from bot.mail.wire.account import Account, BadCredential
 from bot.mail.wire.addresses import BadAddress
 from bot.mail.wire.guard import Guard

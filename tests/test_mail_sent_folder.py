@@ -12,7 +12,7 @@ import pytest
 import trustme
 from imapclient import IMAPClient, imap_utf7
 
-from bot.mail.knowledge.providers import Server
+from bot.mail.knowledge.provider import Server
 from bot.mail.wire.account import Account, BadCredential
 from bot.mail.wire.guard import AddressRefused, Guard, HostNotFound
 from bot.mail.wire.imap import MAX_BYTES, MAX_LINE, Lost, Refusal, imap_session

@@ -5,7 +5,7 @@ import uuid
 
 import pytest
 
-from bot.mail.knowledge.providers import Server
+from bot.mail.knowledge.provider import Server
 from bot.mail.wire.account import Account
 from bot.mail.wire.guard import Guard
 from bot.mail.wire.probe import Worked, test_login

@@ -12,7 +12,7 @@ import trustme
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.mail.knowledge.providers import Server
+from bot.mail.knowledge.provider import Server
 from bot.mail.wire import xoauth2
 from bot.mail.wire.account import Account, BadCredential, Token, check_account
 from bot.mail.wire.probe import Worked, test_login

@@ -13,7 +13,7 @@ import requests
 from imapclient import IMAPClient
 
 from bot.clock import MovableClock
-from bot.mail.knowledge.providers import Server
+from bot.mail.knowledge.provider import Server
 from bot.mail.wire import graph, oauth
 from bot.mail.wire.account import Account, Token
 from bot.mail.wire.imap import imap_session

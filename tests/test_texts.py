@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from bot.mail.knowledge.explain import causes
-from bot.mail.knowledge.providers import Hint
+from bot.mail.knowledge.provider import Hint
 from bot.mail.wire.certificate import Detail
 from flows import board, compose, integrate, mailbox, remedies, welcome
 from flows.conversation import FLOWS

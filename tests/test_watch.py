@@ -15,7 +15,7 @@ import bot.credentials
 import bot.watch
 from bot.channels import Identity
 from bot.handiwork import Ended
-from bot.mail.knowledge.providers import Server as WireServer
+from bot.mail.knowledge.provider import Server as WireServer
 from bot.mail.wire.probe import Failed
 from bot.safe import use_of
 from bot.store import mailboxes, people, promises, tables, watches

@@ -17,7 +17,7 @@ import click
 from bot.app import known_providers, network
 from bot.cli.shared import as_json
 from bot.mail.knowledge.explain import Stage
-from bot.mail.knowledge.providers import Provider, Server
+from bot.mail.knowledge.provider import Provider, Server
 from bot.mail.wire.account import MAX_SECRET, Account
 from bot.mail.wire.guard import BadHost, PortRefused, ascii_host
 from bot.mail.wire.probe import SUBMISSION, Answered, Failed, Worked, check_server, test_login

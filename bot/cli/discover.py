@@ -12,7 +12,9 @@ from bot import jsonl
 from bot.app import known_providers, network
 from bot.cli.shared import as_json
 from bot.clock import SystemClock
-from bot.mail.knowledge.providers import Candidate, Provider, Providers, domain_of
+from bot.mail.knowledge.domains import domain_of
+from bot.mail.knowledge.provider import Candidate, Provider
+from bot.mail.knowledge.providers import Providers
 from bot.mail.wire import discover as wire
 from bot.mail.wire.addresses import BadAddress, normalise
 from bot.mail.wire.discover import Found, Outcome

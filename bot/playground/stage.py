@@ -22,7 +22,7 @@ from werkzeug.exceptions import HTTPException
 
 from bot.clock import SharedClock
 from bot.desk.hours import read_hours
-from bot.mail.knowledge.providers import shipped
+from bot.mail.knowledge.provider_table import shipped
 from bot.playground.cast import HOURS, ZONE
 from bot.playground.identity import CLIENT_ID, CONSENTS, Identity
 from bot.playground.identity import DOMAIN as OFFICE

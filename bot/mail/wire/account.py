@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass, field
 
-from bot.mail.knowledge.providers import Server
+from bot.mail.knowledge.provider import Server
 from bot.mail.wire.addresses import BadAddress, normalise
 
 MAX_USER = 320

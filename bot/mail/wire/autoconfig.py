@@ -12,7 +12,7 @@ from urllib.parse import quote
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
-from bot.mail.knowledge.providers import Security, Server
+from bot.mail.knowledge.provider import Security, Server
 from bot.mail.wire.fetch import MAX_BODY
 from bot.mail.wire.guard import BadHost, ascii_host
 

@@ -14,7 +14,7 @@ from typing import Literal
 
 from cryptography import x509
 
-from bot.mail.knowledge.providers import Server
+from bot.mail.knowledge.provider import Server
 from bot.mail.wire.guard import BadHost, Endpoint, GuardError, ascii_host
 from bot.mail.wire.smtp import Deadline, Network, Session, Track, open_session, wrapped
 

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Literal
 
-from bot.mail.knowledge.providers import Provider, Providers, Security, Server
+from bot.mail.knowledge.provider import Provider, Security, Server
+from bot.mail.knowledge.providers import Providers
 from bot.mail.wire.autoconfig import BadConfig, Offer, read, urls
 from bot.mail.wire.fetch import HTTPS, NotFetched, Web
 from bot.mail.wire.guard import Endpoint, Guard, GuardError, NoSuchName, ResolverFailed, Service, ascii_host

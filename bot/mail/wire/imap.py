@@ -15,7 +15,7 @@ from typing import Any
 
 from imapclient import IMAPClient
 
-from bot.mail.knowledge.providers import Server
+from bot.mail.knowledge.provider import Server
 from bot.mail.knowledge.redact import redact
 from bot.mail.wire import xoauth2
 from bot.mail.wire.account import Secret, Token

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from bot.mail.knowledge.explain import Failure, Stage, Who, explain
-from bot.mail.knowledge.providers import Server
+from bot.mail.knowledge.provider import Server
 from bot.mail.knowledge.redact import redact
 from bot.mail.wire import certificate
 from bot.mail.wire.account import Account, BadCredential, Secret, Token, check_account, plain

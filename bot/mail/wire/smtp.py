@@ -19,7 +19,7 @@ from ipaddress import ip_address
 from typing import Protocol
 
 from bot.mail.knowledge.explain import Stage
-from bot.mail.knowledge.providers import Server
+from bot.mail.knowledge.provider import Server
 from bot.mail.wire import xoauth2
 from bot.mail.wire.account import Secret, Token
 from bot.mail.wire.egress import Egress
