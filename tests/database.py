@@ -108,7 +108,7 @@ class TestDatabase:
 
         Where they were changed, or somebody is still connected, the next test gets a copy; and every now and then.
         """
-        if self._lent is not None and (self._lent.worn() or not self._lent.emptied()):
+        if self._lent is not None and not self._lent.emptied():
             self.close()
 
     def close(self) -> None:
@@ -137,13 +137,14 @@ class _Lent:
         self._times = 0
         SPARE.keep_of(_name(url))
 
-    def worn(self) -> bool:
-        """Whether so many tests were there that PostgreSQL wades through what they left behind."""
-        self._times += 1
-        return self._times >= MANY_TIMES
-
     def emptied(self) -> bool:
-        """Whether nothing stands in it any more, its tables are as they were and nobody but us is connected."""
+        """Whether nothing stands in it any more, its tables are as they were and nobody but us is connected.
+
+        After `MANY_TIMES` it is none either: PostgreSQL wades through what was deleted.
+        """
+        self._times += 1
+        if self._times >= MANY_TIMES:
+            return False
         try:
             ours = [self._connection.info.backend_pid, *SPARE.pids(_name(self.url))]
             if self._connection.execute(OTHERS, [ours]).fetchone() != (0,) or self._read_shape() != self._shape:

@@ -75,11 +75,14 @@ def _singles(site: Site, messages: int) -> tuple[list[float], list[float]]:
 
 
 def answered(site: Site, side: Side, line: Line, person: str) -> float:
-    """Seconds from this person's webhook to the request that answers it."""
+    """Seconds from this person's webhook to the request that answers it. Raises TimeoutError with what the logs say."""
     webhook = site.account.webhook(side.base, person, TEXT)
     sent = time.monotonic()
     line.send(webhook)
-    arrived = site.provider.arrivals(person, 1)[-1]
+    try:
+        arrived = site.provider.arrivals(person, 1)[-1]
+    except TimeoutError as late:
+        raise TimeoutError(f"{late} The webhook was answered {line.status()}; logs: {site.last_lines()}") from None
     line.status()
     return arrived - sent
 

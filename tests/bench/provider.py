@@ -13,7 +13,7 @@ from collections import defaultdict
 from typing import Self
 from urllib.parse import parse_qs
 
-PATIENCE = 20.0  # seconds until a message must have come
+PATIENCE = 60.0  # seconds until a message must have come, on a machine that may be busy
 SLACK = "/api/"  # where its methods lie
 MAX_LINE = 8_192
 
