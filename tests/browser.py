@@ -76,5 +76,6 @@ def served(app):
 
 def axe_violations(page):
     """What the accessibility rules (axe-core) find wrong with the page, one line each."""
+    page.wait_for_load_state()  # a heading is there before the colours are
     found = Axe().run(page)["violations"]
     return [f"{rule['id']}: {node['html']} {node['failureSummary']}" for rule in found for node in rule["nodes"]]

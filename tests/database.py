@@ -37,7 +37,10 @@ ABANDONED_SECONDS = 600
 MANY_TIMES = 40  # rows that were deleted stay where they were until PostgreSQL tidies up, which it does once a minute
 OWN = ("own_database", "processes", "world")
 AS_NEW = "unlisten *; reset all; select pg_advisory_unlock_all(); set application_name = 'spare'"
-OTHERS = "select count(*) from pg_stat_activity where datname = current_database() and pid <> all(%s)"
+OTHERS = """
+select count(*) from pg_stat_activity
+where datname = current_database() and backend_type = 'client backend' and pid <> all(%s)
+"""
 # Whatever is made, changed or taken away leaves another transaction's mark at what PostgreSQL knows of it.
 SHAPE = """
 with ours as (select oid from pg_class where relnamespace = 'public'::regnamespace),

@@ -107,7 +107,7 @@ def test_a_home_is_drawn_with_headings_menus_and_small_print():
     ]
     drawn = home({"type": "home", "blocks": blocks}, "en")
     assert '<h3 class="sl-header">A &amp; B</h3><hr class="sl-divider">' in drawn
-    assert '<summary aria-label="More actions">' in drawn
+    assert '<summary aria-label="More actions" data-action="m">' in drawn
     assert '<button type="button" class="sl-option" data-action="m" data-value="go">A &amp; B</button>' in drawn
     assert "<span>small</span><span>A &amp; B</span>" in drawn
 

@@ -2,8 +2,11 @@
 
 import re
 import secrets
+from types import SimpleNamespace
 
 import pytest
+import requests
+from botkit import eventually
 from browser import axe_violations, chromium, opened  # noqa: F401 - the fixture `browser`
 from playground_site import performed, sentence
 from playground_visit import ANA, PATIENCE, PHONE, TABLET, WIDE, Visit
@@ -258,6 +261,50 @@ def test_at_the_desk_a_line_is_taken_back_another_one_sent_from_a_window_and_the
     expect(visit.case()).to_contain_text(f"@{cast.STAFF['pt'].name} has it", timeout=PATIENCE)
     visit.choose_below("desk.menu.back", "desk.tool.back")
     expect(visit.answers.last).to_contain_text(words_of("handoff.over.handed_back", "en"), timeout=PATIENCE)
+
+
+@pytest.fixture
+def case(visit):
+    """A new case with its menu, and `answered`: a colleague answers it elsewhere, so that its card is another one."""
+    with visit.a_new_case():
+        visit.send("person")
+    menu = visit.case().locator(".sl-more", has=visit.page.locator("summary", has_text=visit.text("desk.menu.back")))
+    card = menu.locator("xpath=ancestor::*[@data-key]")
+    key, thread = card.get_attribute("data-key"), visit.case().get_attribute("data-thread")
+    api = f"{visit.site.address}/playground/api/office/en"
+
+    def drawn():
+        desk = requests.get(api, timeout=10).json()["desk"]
+        return next(html for one in desk["threads"] for name, html in one["items"] if name == key)
+
+    def answered():
+        before = drawn()
+        assert requests.post(f"{api}/desk", json={"do": "say", "text": "!Hello", "thread": thread}, timeout=10).ok
+        eventually(lambda: drawn() != before)
+
+    return SimpleNamespace(menu=menu, answered=answered, card=card.element_handle())
+
+
+def test_a_message_that_is_drawn_anew_keeps_the_menu_that_is_open_and_the_focus(visit, case):
+    case.menu.locator("summary").click()
+    case.menu.get_by_role("button").first.focus()
+    case.answered()
+    visit.page.wait_for_function("card => !card.isConnected", arg=case.card)
+    expect(case.menu).to_have_attribute("open", "")
+    expect(case.menu.get_by_role("button").first).to_be_focused()
+
+
+def test_what_is_being_pressed_is_not_drawn_anew_until_it_is_let_go(visit, case):
+    page = visit.page
+    case.menu.locator("summary").hover()
+    page.mouse.down()
+    case.answered()
+    for _ in range(2):  # when the second look is answered, the page has done with the first
+        page.wait_for_event("response", lambda response: "/api/office/" in response.url)
+    assert case.card.evaluate("card => card.isConnected")
+    page.mouse.up()
+    page.wait_for_function("card => !card.isConnected", arg=case.card)
+    expect(case.menu).to_have_attribute("open", "")
 
 
 # --- without a mouse, and on a small screen --------------------------------------------------------------------------

@@ -20,9 +20,13 @@ def made(postgres):
 
 
 def told(url, statement):
-    with psycopg.connect(url.replace("+psycopg", "", 1), autocommit=True) as db:
-        asked = db.execute(statement)
-        return asked.fetchone() if asked.description else None
+    """Over an engine: one of our own that was closed is seen for a moment, nobody knows how long."""
+    engine = connect(url)
+    with engine.begin() as db:
+        asked = db.exec_driver_sql(statement)
+        row = tuple(asked.one()) if asked.returns_rows else None
+    engine.dispose()
+    return row
 
 
 def test_the_next_test_finds_no_row_and_numbers_begin_anew(made):

@@ -218,14 +218,17 @@ def test_a_place_is_free_again_although_its_promise_could_not_be_ended(kit, monk
     kit.hands["Test"] = lambda *_: Ended()
     conversation = talk(kit)
 
+    failed = threading.Event()
+
     def fail(*_):
+        failed.set()
         raise RuntimeError("nothing can be written")
 
     with monkeypatch.context() as patched, running(kit, work=1) as worker:
         patched.setattr(worker, "_finish", fail)
         patched.setattr(threading, "excepthook", lambda _: None)
         promised(kit, conversation)
-        eventually(lambda: "doing" in states(kit))
+        eventually(failed.is_set)
         eventually(lambda: worker._free == worker._places)
         patched.undo()
         promised(kit, conversation)

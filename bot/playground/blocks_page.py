@@ -280,24 +280,29 @@ def _element(element: Part, block: Part, language: Language) -> str:
     if kind == "overflow":
         _only(element, "type", "action_id", "options")
         more = SLACKS[language]["more"]
-        summary = f'<summary aria-label="{more}">⋯</summary>'
-        return f'<details class="sl-more">{summary}<div>{_options(element, block)}</div></details>'
+        summary = f'<summary aria-label="{more}"{_names(element, block)}>⋯</summary>'
+        return _unfolding(summary, element, block, "sl-more")
     if kind in {"static_select", "users_select"}:  # choosing acts at once, so it is a menu of buttons and no field
         _only(element, "type", "action_id", "options", "placeholder")
-        summary = f"<summary>{_plain(element['placeholder'])}</summary>"
-        return f'<details class="sl-more sl-named">{summary}<div>{_options(element, block)}</div></details>'
+        summary = f"<summary{_names(element, block)}>{_plain(element['placeholder'])}</summary>"
+        return _unfolding(summary, element, block, "sl-more sl-named")
     raise Undrawn(f"element {kind}")
 
 
-def _options(element: Part, block: Part) -> str:
-    return "".join(_button(one, element, block, "sl-option") for one in element.get("options", ()))
+def _unfolding(summary: str, element: Part, block: Part, look: str) -> str:
+    options = "".join(_button(one, element, block, "sl-option") for one in element.get("options", ()))
+    return f'<details class="{look}">{summary}<div>{options}</div></details>'
 
 
 def _button(shown: Part, element: Part, block: Part, look: str) -> str:
     """A button, or a choice in a menu, with the names that go back to the app when it is pressed."""
-    names = {"block": block.get("block_id"), "action": element.get("action_id"), "value": shown.get("value")}
-    data = "".join(f' data-{name}="{escape(str(value))}"' for name, value in names.items() if value)
+    data = _names(element, block, shown.get("value"))
     return f'<button type="button" class="{look}"{data}>{_plain(shown["text"])}</button>'
+
+
+def _names(element: Part, block: Part, value: object = None) -> str:
+    names = {"block": block.get("block_id"), "action": element.get("action_id"), "value": value}
+    return "".join(f' data-{name}="{escape(str(one))}"' for name, one in names.items() if one)
 
 
 def _text(text: Part) -> str:

@@ -26,14 +26,19 @@ class Place {
   // --- what is seen ---
 
   draw(found) {
-    if (found.home && found.home !== this.homeDrawn) this.home.replaceChildren(...pieces((this.homeDrawn = found.home)));
+    if (found.home && found.home !== this.homeDrawn) this.drawHome(found.home);
     if (this.name === "desk") this.drawThreads(found.threads);
     else this.keep(find(".items", this.section), found.items);
     this.drawWindow(found.window);
     this.notice(this.name === "desk" ? found.threads.flatMap((one) => one.items) : found.items);
   }
 
-  // Only what has changed is drawn anew, so that whoever reads or has opened a menu keeps the place.
+  drawHome(html) {
+    const fresh = element("div", ...pieces((this.homeDrawn = html)));
+    keepingPlace(this.home, fresh, () => this.home.replaceChildren(...fresh.childNodes));
+  }
+
+  // Only what has changed is drawn anew, so that whoever reads keeps the place.
   keep(box, items) {
     const near = box.scrollHeight - box.scrollTop - box.clientHeight < 80;
     const there = new Map([...box.children].map((one) => [one.dataset.key, one]));
@@ -42,7 +47,7 @@ class Place {
       if (!made || made.drawn !== html) {
         const fresh = Object.assign(element("div", ...pieces(html)), { drawn: html });
         fresh.dataset.key = key;
-        made?.replaceWith(fresh);
+        if (made) keepingPlace(made, fresh, () => made.replaceWith(fresh));
         made = fresh;
       }
       if (box.children[place] !== made) box.insertBefore(made, box.children[place] || null);
@@ -230,6 +235,25 @@ class Place {
   }
 }
 
+// What takes another's place has the same menus open, and the focus where it was: somebody may be about to choose.
+function keepingPlace(old, fresh, replace) {
+  for (const summary of all("details.sl-more[open] > summary", old)) {
+    const same = counterpart(summary, old, fresh);
+    if (same) same.parentElement.open = true;
+  }
+  const focused = old.contains(document.activeElement) ? counterpart(document.activeElement, old, fresh) : null;
+  replace();
+  focused?.focus({ preventScroll: true });
+}
+
+// What stands for the same in what takes the place: a block's own name is another one each time.
+function counterpart(one, old, fresh) {
+  const { action, value } = one.dataset;
+  const isAlike = ({ dataset: other }) => other.action === action && other.value === value;
+  const alike = (inside) => all(one.localName, inside).filter(isAlike);
+  return alike(fresh)[alike(old).indexOf(one)];
+}
+
 // The stage's HTML as nodes; links that lead out open beside the page.
 function pieces(html) {
   const made = document.createElement("template");
@@ -242,7 +266,7 @@ function pieces(html) {
 
 export async function lookAtOffice() {
   const found = await ask(`office/${language}?seen=${seen}`);
-  if (found.seen === seen) return;
+  if (found.seen === seen || find(".office :active")) return; // what is being pressed stays under the finger
   seen = found.seen;
   for (const [name, place] of places) if (found[name]) place.draw(found[name]);
 }
