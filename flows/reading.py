@@ -141,6 +141,30 @@ def wrong_field(text: str, names: Sequence[tuple[str, tuple[str, ...]]]) -> str 
     return next((field for field, words in names if any(_has_word(said, word) for word in words)), None)
 
 
+def lacks_the_link(text: str) -> bool:
+    """Whether somebody says in their own words that the link is not there, not any more, or does not open.
+
+    No more than that: "is the link safe?" and "I don't want to open a link" are for the guide.
+    """
+    said = plain(text)
+    if len(text) > MAX_REMARK or not _LINK.search(said):
+        return False
+    return _GONE.search(said) is not None or _NOT_THERE.search(said) is not None
+
+
+_LINK = re.compile(r"\b(?:link|enlace)s?\b")
+_GONE = re.compile(
+    r"\b(?:where|lost|missing|expired|broken|resend|send me|another|again|new"
+    r"|onde|cade|perdi|sumiu|expirou|venceu|mand[ae]|envi[ae]|reenvi[ae]|outro|novo|de novo|outra vez"
+    r"|donde|caduco|vencio|expiro|otro|nuevo|de nuevo|otra vez)\b"
+)
+_NOT_THERE = re.compile(
+    r"(?:\b(?:not|no|never|cannot|nao|nunca|nem|nenhum|ningun)|n['\u2019 ]?t)\b(?:\W+(?!want|quer|quier)\w+){0,2}?"
+    r"\W+(?:arriv|came|come|get|got|receiv|have|work|open|load|see|find"
+    r"|cheg|receb|abr|funciona|tenho|vejo|vi\b|acho|achei|encontr|lleg|recib|sirve|tengo|veo|encuentr)"
+)
+
+
 def _has_word(said: str, word: str) -> bool:
     return re.search(rf"\b{re.escape(plain(word))}\b", said) is not None
 
@@ -226,6 +250,14 @@ def misread_code(text: str) -> str | None:
         if all(len(group) == CODE_LENGTH // 3 for group in found.groups()) or _has_both(code):
             return code
     return None
+
+
+_HALF = re.compile(rf"(?<![\w-])({_SIGNS})-({_SIGNS})-?(?![\w-])")
+
+
+def half_a_code(text: str) -> bool:
+    """Whether two of an invitation code's three groups stand in a message: it was not copied whole."""
+    return any(_has_both("".join(found.groups())) for found in _HALF.finditer(seen(text).upper()))
 
 
 def _has_both(code: str) -> bool:

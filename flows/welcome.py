@@ -7,7 +7,7 @@ from flows.fields import PERSON, address
 from flows.flow import Flow, Step
 from flows.forms import Answers, Field, Form, Problem
 from flows.questions import has_its_mark
-from flows.reading import invitation_code, misread_code, six_digits, written
+from flows.reading import half_a_code, invitation_code, misread_code, six_digits, written
 from flows.words import (
     AccessAsked,
     AccessRefused,
@@ -33,6 +33,7 @@ from flows.words import (
 
 MAX_NAME = 120  # characters of an agency's name
 SHORTEST_NAME = 2
+EXAMPLE = Code("ACDE-7FGH-JKMN")  # of an invitation code
 
 
 def agency_name(text: str, _facts: Facts) -> str | Problem:
@@ -94,6 +95,8 @@ def step(state: State, event: Event, facts: Facts) -> Step:
             return state, [Join(code)]
         case ((AtTheDoor() | AwaitingCode() | Waiting()), Said(text)) if code := misread_code(text):
             return state, [Join(code)]  # nobody has it; said like any wrong code, and counted as one
+        case ((AtTheDoor() | AwaitingCode() | Waiting()), Said(text)) if half_a_code(text):
+            return Declined("welcome.part_of_code", {"example": EXAMPLE})
         case ((AwaitingCode() | AwaitingProof()), Said(text)) if digits := six_digits(text):
             return state, [UseEntranceCode(digits)]
         case AtTheDoor(), Said(text) if digits := six_digits(text, alone=True):
@@ -148,7 +151,7 @@ def ask(state: State, facts: Facts) -> Ask:
     match state:
         case AwaitingCode():
             moved = Option("moved", "welcome.button.moved")
-            return Ask("code", "welcome.code", {"example": Code("ACDE-7FGH-JKMN")}, (*access, moved, PERSON))
+            return Ask("code", "welcome.code", {"example": EXAMPLE}, (*access, moved, PERSON))
         case Moving():
             return Ask("moving", "welcome.moving", {}, (PERSON,))
         case AwaitingProof():

@@ -340,6 +340,12 @@ def test_remove_asks_before_it_removes_and_means_nothing_to_a_stranger():
     assert stranger.write("remove") == EN["welcome.door"]
 
 
+@pytest.mark.parametrize("words", ["The link did not arrive", "não chegou o link", "¿Dónde está el enlace?"])
+def test_who_says_that_the_link_is_missing_gets_another_one(words):
+    assert "/s/link-2" in asked_for_the_secret().write(words)
+    assert "/s/link" not in member().write(words)
+
+
 def test_a_new_link_is_one_word_away_while_a_secret_is_awaited():
     player = asked_for_the_secret()
     assert "/s/link-2" in player.write("link")

@@ -7,7 +7,7 @@ import pytest
 
 from flows import menu, privacy, welcome
 from flows.forms import Field, Form, Problem, without
-from flows.reading import misread_code
+from flows.reading import half_a_code, misread_code
 from flows.welcome import Asking, AtTheDoor, AwaitingCode, AwaitingProof, Moving, Waiting
 from flows.words import (
     AccessAsked,
@@ -127,6 +127,18 @@ def test_a_code_with_a_slip_of_the_pen_is_tried_like_any_other_wherever_a_code_m
 )
 def test_a_code_that_was_cut_or_has_a_sign_too_many_is_told_to_be_wrong(text, code):
     assert welcome.step(DOOR, Said(text), STRANGER) == (DOOR, [Join(code)])
+
+
+@pytest.mark.parametrize("state", [DOOR, CODE_, WAITS])
+@pytest.mark.parametrize("text", ["ACDE-7FGH", "meu código: acde-7fgh", "ACDE-7FGH-", "My code is AC7E-DFGH."])
+def test_who_sends_a_part_of_a_code_is_asked_for_all_of_it(state, text):
+    expected = Declined("welcome.part_of_code", {"example": Code(CODE)})
+    assert welcome.step(state, Said(text), STRANGER) == expected
+
+
+@pytest.mark.parametrize("text", ["1234-5678", "port-4650", "auto-made", "ACDE-7FGH-JKMN", "555-1234", "ACDE-7FGH-JK"])
+def test_what_has_two_groups_of_signs_is_not_always_a_part_of_a_code(text):
+    assert not half_a_code(text)
 
 
 @pytest.mark.parametrize(
