@@ -245,9 +245,11 @@ def _takes_secrets(envelope: Envelope) -> bool:
 
 
 def _while_a_secret_is_awaited(envelope: Envelope, text: str, facts: Facts) -> Event | Secretive:
-    if _commanded(envelope, text) or _wrong_field(envelope, text) or reading.address(text) == text.strip():
+    if reading.command(text) or _wrong_field(envelope, text) or reading.address(text) == text.strip():
         return Said(text)  # an address is a correction: nobody's password looks like that
     if _was_meant_as_a_choice(text):
+        return Said(text)
+    if reading.lacks_the_link(text) and not reading.looks_like_a_leak(text):
         return Said(text)
     shape = facts.provider.shape if facts.provider else ""
     if reading.has_shape(text, shape) and not reading.has_ordinary_words(text):
@@ -457,8 +459,10 @@ def _spoke(envelope: Envelope, event: Said | Chose, facts: Facts) -> Turn:
         return _apply(envelope, *stepped, facts)
     if stepped.problem == DOUBT and isinstance(event, Said):
         return Turn(replace(envelope, doubt=event.text), ask=True)
-    if isinstance(event, Said) and (name := _commanded(envelope, event.text)):
+    if isinstance(event, Said) and (name := reading.command(event.text)):
         return _command(envelope, name, facts)
+    if isinstance(event, Said) and behind_a_link(envelope) and reading.lacks_the_link(event.text):
+        return Turn(envelope, questions.their_language(facts)).then(_command(envelope, "link", facts))
     if isinstance(event, Said) and (corrected := _corrected(envelope, event.text, facts)):
         return corrected
     if isinstance(event, Said) and (answered := _from_the_guide(envelope, event.text, facts)):
@@ -579,11 +583,6 @@ def _go(envelope: Envelope, target: str, facts: Facts) -> Turn:
 # --- commands ---------------------------------------------------------------------------------------------------------
 
 
-def _commanded(envelope: Envelope, text: str) -> Command | None:
-    """The command that a message is; who waits for a link may call for it in their own words."""
-    return reading.command(text) or ("link" if behind_a_link(envelope) and reading.lacks_the_link(text) else None)
-
-
 def _command(envelope: Envelope, name: Command, facts: Facts) -> Turn:
     match name:
         case "english" | "portuguese" | "spanish":
@@ -673,7 +672,7 @@ def may_ask(envelope: Envelope, text: str) -> bool:
     """Whether a message may be a question for the guide: no choice, no command, no address, no part of a mail."""
     if envelope.silent or envelope.lost or _takes_any_text(envelope) or reading.address(text):
         return False  # what was said to a state that cannot be read may be a secret
-    return _commanded(envelope, text) is None and reading.choice(text, _options(envelope)) is None
+    return reading.command(text) is None and reading.choice(text, _options(envelope)) is None
 
 
 def _from_the_guide(envelope: Envelope, text: str, facts: Facts) -> Turn | None:

@@ -96,7 +96,7 @@ def step(state: State, event: Event, facts: Facts) -> Step:
         case ((AtTheDoor() | AwaitingCode() | Waiting()), Said(text)) if code := misread_code(text):
             return state, [Join(code)]  # nobody has it; said like any wrong code, and counted as one
         case ((AtTheDoor() | AwaitingCode() | Waiting()), Said(text)) if half_a_code(text):
-            return Declined("welcome.part_of_code", {"example": EXAMPLE})
+            return state, [Say("welcome.part_of_code", {"example": EXAMPLE})]
         case ((AwaitingCode() | AwaitingProof()), Said(text)) if digits := six_digits(text):
             return state, [UseEntranceCode(digits)]
         case AtTheDoor(), Said(text) if digits := six_digits(text, alone=True):

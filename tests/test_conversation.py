@@ -346,6 +346,14 @@ def test_who_says_that_the_link_is_missing_gets_another_one(words):
     assert "/s/link" not in member().write(words)
 
 
+@pytest.mark.parametrize(
+    "words", ["Lost the link, my password is {}", "o link não abre, senha: {}", "perdí el enlace, clave {}"]
+)
+def test_a_password_beside_words_about_the_link_is_still_told(words):
+    read = asked_for_the_secret().write(words.format("girafa-azul-7"))
+    assert EN["talk.leaked"].partition("\n")[0] in read
+
+
 def test_a_new_link_is_one_word_away_while_a_secret_is_awaited():
     player = asked_for_the_secret()
     assert "/s/link-2" in player.write("link")
