@@ -245,9 +245,7 @@ def _takes_secrets(envelope: Envelope) -> bool:
 
 
 def _while_a_secret_is_awaited(envelope: Envelope, text: str, facts: Facts) -> Event | Secretive:
-    if reading.command(text) or _wrong_field(envelope, text) or reading.address(text) == text.strip():
-        return Said(text)  # an address is a correction: nobody's password looks like that
-    if _was_meant_as_a_choice(text):
+    if _is_nobodys_secret(envelope, text):
         return Said(text)
     if reading.lacks_the_link(text) and not reading.looks_like_a_leak(text):
         return Said(text)
@@ -257,9 +255,15 @@ def _while_a_secret_is_awaited(envelope: Envelope, text: str, facts: Facts) -> E
     language = reading.looks_like_a_sentence(text) or _is_a_clear_question(text, facts)
     if language or len(text) > reading.MAX_SECRET or not text.strip():
         return SecretLeaked() if reading.looks_like_a_leak(text) else Said(text)
-    if not _takes_secrets(envelope):
-        return Said(text) if reading.says_done(text) else SecretLeaked()
-    return Secretive(taken=False)
+    return Secretive(taken=False) if _takes_secrets(envelope) else SecretLeaked()
+
+
+def _is_nobodys_secret(envelope: Envelope, text: str) -> bool:
+    """Whether no password looks like that: a command, a correction (an address is one), a choice, "done", "hello"."""
+    corrects = _wrong_field(envelope, text) or reading.address(text) == text.strip()
+    if reading.command(text) or corrects or _was_meant_as_a_choice(text):
+        return True
+    return reading.says_done(text) or reading.courtesy(text) is not None
 
 
 def _was_meant_as_a_choice(text: str) -> bool:
@@ -463,6 +467,8 @@ def _spoke(envelope: Envelope, event: Said | Chose, facts: Facts) -> Turn:
         return _command(envelope, name, facts)
     if isinstance(event, Said) and behind_a_link(envelope) and reading.lacks_the_link(event.text):
         return Turn(envelope, questions.their_language(facts)).then(_command(envelope, "link", facts))
+    if isinstance(event, Said) and not _resting(envelope) and (kind := reading.courtesy(event.text)):
+        return Turn(envelope, (*questions.their_language(facts), Say(f"guide.{kind}")), ask=True)
     if isinstance(event, Said) and (corrected := _corrected(envelope, event.text, facts)):
         return corrected
     if isinstance(event, Said) and (answered := _from_the_guide(envelope, event.text, facts)):

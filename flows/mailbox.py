@@ -25,7 +25,7 @@ from flows.mailbox_states import (
 )
 from flows.questions import is_asked
 from flows.reading import address as read_address
-from flows.reading import command
+from flows.reading import command, says_done
 from flows.remedies import SECRET_CAUSES, SECRET_KINDS, SWITCHED_OFF, next_steps_of, to_forward
 from flows.sign_in import (
     BRANDS,
@@ -388,6 +388,8 @@ def _towards_the_secret(state: State, event: Event, facts: Facts) -> Step:
         ) is not None:
             kept = [EraseSecret(waiting.secret_id)] if isinstance(waiting, ConfirmingSecret) else []
             return Finding(another), [*kept, Discover(another)]
+        case AwaitingSecret(), Said(text) if says_done(text):
+            return Declined("mailbox.nothing_yet")
         case AwaitingSecret(account), Chose("sign_in") if facts.provider and facts.provider.sign_in:
             return begin(account, facts.provider.sign_in)
         case AwaitingSecret(account), Chose("without"):

@@ -15,6 +15,8 @@ Command = Literal[
     "data", "english", "portuguese", "spanish",
 ]  # fmt: skip
 
+Courtesy = Literal["greeting", "thanks"]
+
 # A command is a whole message. Where two languages share a word it means the same in both; a test holds it.
 COMMANDS: dict[Command, dict[Language, tuple[str, ...]]] = {
     "stop": {"en": ("stop", "unsubscribe"), "pt": ("parar mensagens", "stop"), "es": ("baja", "stop")},
@@ -335,13 +337,32 @@ def surely_language(text: str) -> bool:
 
 _DONE = frozenset({
     "done", "ready", "i did", "signed in", "i signed in", "pronto", "feito", "ja", "ja fiz", "entrei", "fiz", "listo",
-    "lista", "hecho", "ya", "ya esta", "entre", "hola", "oi", "hi", "hello",
+    "lista", "hecho", "ya", "ya esta", "entre",
 })  # fmt: skip
 
 
 def says_done(text: str) -> bool:
-    """Whether this only says that something is done, yes or no, or hello: nobody's secret."""
+    """Whether this only says that something is done, or yes or no: nobody's secret."""
     return plain(text) in _DONE | YES | NO
+
+
+_GREETINGS = (
+    "(?:hi|hello|hey)(?: there)?|hiya|good (?:morning|afternoon|evening)|how are you|oi+|ola|opa|e ai|bom dia"
+    "|boa (?:tarde|noite)|(?:tudo|td) bem|como vai|hola|buenas(?: tardes| noches)?|buenos dias|que tal|como estas?"
+)
+_THANKS = "(?:many )?thank(?:s| you)|thx|(?:muito )?(?:obrigad|brigad)[oa]|valeu|(?:muchas )?gracias"
+_COURTESY: tuple[tuple[Courtesy, re.Pattern[str]], ...] = (
+    ("greeting", re.compile(rf"(?:(?:{_GREETINGS})(?!\w)\W*)+|👋+")),
+    ("thanks", re.compile(rf"(?:(?:{_THANKS})(?!\w)\W*)+|🙏+")),
+)
+
+
+def courtesy(text: str) -> Courtesy | None:
+    """Whether a message greets or thanks and says nothing else: no answer to anything, and nobody's secret."""
+    if len(text) > MAX_COMMAND:
+        return None
+    said = plain(text)
+    return next((name for name, words in _COURTESY if words.fullmatch(said)), None)
 
 
 _NAMES = frozenset({"password", "passwd", "pwd", "passcode", "senha", "contrasena", "clave"})

@@ -7,7 +7,7 @@ from flows.fields import PERSON, address
 from flows.flow import Flow, Step
 from flows.forms import Answers, Field, Form, Problem
 from flows.questions import has_its_mark
-from flows.reading import half_a_code, invitation_code, misread_code, six_digits, written
+from flows.reading import courtesy, half_a_code, invitation_code, misread_code, six_digits, written
 from flows.words import (
     AccessAsked,
     AccessRefused,
@@ -39,7 +39,7 @@ EXAMPLE = Code("ACDE-7FGH-JKMN")  # of an invitation code
 def agency_name(text: str, _facts: Facts) -> str | Problem:
     """The name of an agency, on one line, and no question."""
     name = " ".join(written(text).split())
-    if has_its_mark(text) or not SHORTEST_NAME <= len(name) <= MAX_NAME:
+    if has_its_mark(text) or courtesy(text) or not SHORTEST_NAME <= len(name) <= MAX_NAME:
         return Problem("welcome.no_agency_name")
     return name
 

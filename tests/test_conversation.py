@@ -483,7 +483,7 @@ def test_words_while_the_world_is_busy_are_answered_and_are_no_misses():
     player.hold = True
     player.tap("setup")
     player.write(ADDRESS)
-    assert [player.write("hello") for _ in range(4)] == [EN["mailbox.busy"]] * 4
+    assert [player.write("hm") for _ in range(4)] == [EN["mailbox.busy"]] * 4
     assert player.envelope.misses == 0
     assert "Now the password" in player.release()
 
@@ -763,9 +763,35 @@ def test_a_secret_in_the_exact_shape_is_tested_at_once_and_another_is_asked_abou
 
 def test_a_suspected_secret_that_was_none_is_erased_and_the_question_asked_again():
     player = asked_for_the_secret()
-    player.write("hello")
+    player.write("girafa")
     assert "Now the password" in player.tap("no")
     assert erased(player) == ["secret-2"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("oi, tudo bem?", "guide.greeting"),
+        ("Hola", "guide.greeting"),
+        ("thanks 😊", "guide.thanks"),
+        ("obrigada!", "guide.thanks"),
+        ("ok", "mailbox.nothing_yet"),
+        ("pronto", "mailbox.nothing_yet"),
+    ],
+)
+def test_courtesy_and_a_short_word_are_not_taken_for_the_password(words, said):
+    player = asked_for_the_secret()
+    read = player.write(words)
+    assert read.startswith(EN[said])
+    assert "Now the password" in read
+
+
+def test_a_greeting_is_returned_and_no_mistake_whatever_was_asked():
+    player = member()
+    player.tap("setup")
+    for words in ("hola", "bom dia!", "hi there", "buenas tardes"):
+        assert player.write(words) == "\n\n".join((EN["guide.greeting"], EN["mailbox.address"]))
+    assert player.envelope.misses == 0
 
 
 def test_a_password_that_nobody_asked_for_is_warned_about_and_not_kept():

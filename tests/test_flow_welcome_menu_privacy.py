@@ -66,6 +66,7 @@ AT_THE_DOOR = {
     "no code, so a wish": (CODE_, Chose("access"), (Asking(), [])),
     "the agency": (Asking(), Said("  Agência   Sol "), (Asking({"agency": "Agência Sol"}, "address"), [])),
     "no agency": (Asking(), Said("x"), Declined("welcome.no_agency_name")),
+    "a greeting is no agency": (Asking(), Said("Oi, bom dia!"), Declined("welcome.no_agency_name")),
     "too long for a name": (Asking(), Said("x" * 121), Declined("welcome.no_agency_name")),
     "a command is asked about": (Asking(), Said("menu"), Declined("talk.doubt")),
     "the address": (

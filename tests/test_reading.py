@@ -14,6 +14,7 @@ from flows.reading import (
     address,
     choice,
     command,
+    courtesy,
     has_any_shape,
     has_ordinary_words,
     has_shape,
@@ -184,6 +185,24 @@ FIELDS = [
 )
 def test_a_short_remark_says_which_answer_is_wrong(text, field):
     assert wrong_field(text, FIELDS) == field
+
+
+GREETINGS = "hi|Hello there!|good morning|Oi!|oi, tudo bem?|olá, bom dia 😊|hola|¿Qué tal?|Hola, buenas tardes|👋👋"
+THANKS = "thanks!|Thank you|many thanks|obrigada|Muito obrigado!|valeu|gracias|Muchas gracias 🙏|🙏"
+NEITHER = "hi, thanks for nothing|hi123|hola22|higirafa|oi_oi|good|thanks but it does not work|bom dia, não funciona"
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [(said, kind) for kind, block in (("greeting", GREETINGS), ("thanks", THANKS)) for said in block.split("|")],
+)
+def test_a_message_that_only_greets_or_thanks_is_courtesy(said, kind):
+    assert courtesy(said) == kind
+
+
+@pytest.mark.parametrize("said", [*NEITHER.split("|"), "hi " * 20])
+def test_what_says_more_than_a_greeting_is_none(said):
+    assert courtesy(said) is None
 
 
 LACKS_THE_LINK = """
