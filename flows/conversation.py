@@ -30,6 +30,7 @@ from flows.facts import Facts, Pasted
 from flows.flow import GO, Flow, State
 from flows.questions import PERSON, READ
 from flows.reading import Command
+from flows.remarks import remark
 from flows.speech import Plain, has, label, render, texts
 from flows.words import (
     LANGUAGES,
@@ -134,6 +135,7 @@ MAX_WITH_CHOICES = 960  # of WhatsApp's 1,024 characters; the rest is for what t
 MAX_WITHOUT_CHOICES = 1_500  # of its 1,600
 LINK_LENGTH = 120  # a one-time link is not longer
 FIX = "fix:"  # an option that asks for one answer of this flow again: "fix:host"
+DONT_KNOW = ("unknown", "forgotten")  # choices of somebody who does not know
 # Options below news that are done on the spot, whatever flow goes on: somebody is let in or not, or all is well.
 ADMIT, REFUSE, NOTED, LATER, WAIT = "admit:", "refuse:", "noted:", "later:", "wait:"
 DOUBT = "talk.doubt"
@@ -247,7 +249,7 @@ def _takes_secrets(envelope: Envelope) -> bool:
 def _while_a_secret_is_awaited(envelope: Envelope, text: str, facts: Facts) -> Event | Secretive:
     if _is_nobodys_secret(envelope, text):
         return Said(text)
-    if reading.lacks_the_link(text) and not reading.looks_like_a_leak(text):
+    if remark(text) is not None and not reading.looks_like_a_leak(text):
         return Said(text)
     shape = facts.provider.shape if facts.provider else ""
     if reading.has_shape(text, shape) and not reading.has_ordinary_words(text):
@@ -259,11 +261,9 @@ def _while_a_secret_is_awaited(envelope: Envelope, text: str, facts: Facts) -> E
 
 
 def _is_nobodys_secret(envelope: Envelope, text: str) -> bool:
-    """Whether no password looks like that: a command, a correction (an address is one), a choice, "done", "hello"."""
+    """Whether no password looks like that: a command, a correction (an address is one), a choice, "done"."""
     corrects = _wrong_field(envelope, text) or reading.address(text) == text.strip()
-    if reading.command(text) or corrects or _was_meant_as_a_choice(text):
-        return True
-    return reading.says_done(text) or reading.courtesy(text) is not None
+    return bool(reading.command(text) or corrects or _was_meant_as_a_choice(text) or reading.says_done(text))
 
 
 def _was_meant_as_a_choice(text: str) -> bool:
@@ -465,10 +465,8 @@ def _spoke(envelope: Envelope, event: Said | Chose, facts: Facts) -> Turn:
         return Turn(replace(envelope, doubt=event.text), ask=True)
     if isinstance(event, Said) and (name := reading.command(event.text)):
         return _command(envelope, name, facts)
-    if isinstance(event, Said) and behind_a_link(envelope) and reading.lacks_the_link(event.text):
-        return Turn(envelope, questions.their_language(facts)).then(_command(envelope, "link", facts))
-    if isinstance(event, Said) and not _resting(envelope) and (kind := reading.courtesy(event.text)):
-        return Turn(envelope, (*questions.their_language(facts), Say(f"guide.{kind}")), ask=True)
+    if isinstance(event, Said) and (remarked := _remarked(envelope, event.text, facts)):
+        return Turn(envelope, questions.their_language(facts)).then(remarked)
     if isinstance(event, Said) and (corrected := _corrected(envelope, event.text, facts)):
         return corrected
     if isinstance(event, Said) and (answered := _from_the_guide(envelope, event.text, facts)):
@@ -627,6 +625,23 @@ def _small_command(envelope: Envelope, name: Command, facts: Facts) -> Turn:
             leave = (LeaveCase(),) if facts.case else ()
             return Turn(envelope, (*leave, Say("handoff.bot_is_here")), ask=True)
     return Turn(envelope, ask=True)
+
+
+def _remarked(envelope: Envelope, text: str, facts: Facts) -> Turn | None:
+    """What was said besides an answer: who greets is greeted, who misses the link gets another one."""
+    match remark(text):
+        case ("greeting" | "thanks") as kind if not _resting(envelope):
+            return Turn(envelope, (Say(f"guide.{kind}"),), ask=True)
+        case "later" if not _resting(envelope):
+            return Turn(envelope, (Say("talk.later"),))
+        case "who":
+            return _command(envelope, "help", facts)
+        case "no_link" if behind_a_link(envelope):
+            return _command(envelope, "link", facts)
+        case "unsure" | "no_password":
+            offered = (value for value, _ in _options(envelope) if value in DONT_KNOW)
+            return next((_step(envelope, Chose(value), facts) for value in offered), None)
+    return None
 
 
 _RESTING = (menu.Choosing, welcome.AtTheDoor, welcome.Waiting)  # nothing particular was asked

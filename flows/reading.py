@@ -15,8 +15,6 @@ Command = Literal[
     "data", "english", "portuguese", "spanish",
 ]  # fmt: skip
 
-Courtesy = Literal["greeting", "thanks"]
-
 # A command is a whole message. Where two languages share a word it means the same in both; a test holds it.
 COMMANDS: dict[Command, dict[Language, tuple[str, ...]]] = {
     "stop": {"en": ("stop", "unsubscribe"), "pt": ("parar mensagens", "stop"), "es": ("baja", "stop")},
@@ -141,30 +139,6 @@ def wrong_field(text: str, names: Sequence[tuple[str, tuple[str, ...]]]) -> str 
     if len(text) > MAX_REMARK or not WRONG.search(said := plain(text)):
         return None
     return next((field for field, words in names if any(_has_word(said, word) for word in words)), None)
-
-
-def lacks_the_link(text: str) -> bool:
-    """Whether somebody says in their own words that the link is not there, not any more, or does not open.
-
-    No more than that: "is the link safe?" and "I don't want to open a link" are for the guide.
-    """
-    said = plain(text)
-    if len(text) > MAX_REMARK or not _LINK.search(said):
-        return False
-    return _GONE.search(said) is not None or _NOT_THERE.search(said) is not None
-
-
-_LINK = re.compile(r"\b(?:link|enlace)s?\b")
-_GONE = re.compile(
-    r"\b(?:where|lost|missing|expired|broken|resend|send me|another|again|new"
-    r"|onde|cade|perdi|sumiu|expirou|venceu|mand[ae]|envi[ae]|reenvi[ae]|outro|novo|de novo|outra vez"
-    r"|donde|caduco|vencio|expiro|otro|nuevo|de nuevo|otra vez)\b"
-)
-_NOT_THERE = re.compile(
-    r"(?:\b(?:not|no|never|cannot|nao|nunca|nem|nenhum|ningun)|n['\u2019 ]?t)\b(?:\W+(?!want|quer|quier)\w+){0,2}?"
-    r"\W+(?:arriv|came|come|get|got|receiv|have|work|open|load|see|find"
-    r"|cheg|receb|abr|funciona|tenho|vejo|vi\b|acho|achei|encontr|lleg|recib|sirve|tengo|veo|encuentr)"
-)
 
 
 def _has_word(said: str, word: str) -> bool:
@@ -344,25 +318,6 @@ _DONE = frozenset({
 def says_done(text: str) -> bool:
     """Whether this only says that something is done, or yes or no: nobody's secret."""
     return plain(text) in _DONE | YES | NO
-
-
-_GREETINGS = (
-    "(?:hi|hello|hey)(?: there)?|hiya|good (?:morning|afternoon|evening)|how are you|oi+|ola|opa|e ai|bom dia"
-    "|boa (?:tarde|noite)|(?:tudo|td) bem|como vai|hola|buenas(?: tardes| noches)?|buenos dias|que tal|como estas?"
-)
-_THANKS = "(?:many )?thank(?:s| you)|thx|(?:muito )?(?:obrigad|brigad)[oa]|valeu|(?:muchas )?gracias"
-_COURTESY: tuple[tuple[Courtesy, re.Pattern[str]], ...] = (
-    ("greeting", re.compile(rf"(?:(?:{_GREETINGS})(?!\w)\W*)+|👋+")),
-    ("thanks", re.compile(rf"(?:(?:{_THANKS})(?!\w)\W*)+|🙏+")),
-)
-
-
-def courtesy(text: str) -> Courtesy | None:
-    """Whether a message greets or thanks and says nothing else: no answer to anything, and nobody's secret."""
-    if len(text) > MAX_COMMAND:
-        return None
-    said = plain(text)
-    return next((name for name, words in _COURTESY if words.fullmatch(said)), None)
 
 
 _NAMES = frozenset({"password", "passwd", "pwd", "passcode", "senha", "contrasena", "clave"})

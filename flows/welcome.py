@@ -7,7 +7,8 @@ from flows.fields import PERSON, address
 from flows.flow import Flow, Step
 from flows.forms import Answers, Field, Form, Problem
 from flows.questions import has_its_mark
-from flows.reading import courtesy, half_a_code, invitation_code, misread_code, six_digits, written
+from flows.reading import half_a_code, invitation_code, misread_code, six_digits, written
+from flows.remarks import remark
 from flows.words import (
     AccessAsked,
     AccessRefused,
@@ -39,7 +40,7 @@ EXAMPLE = Code("ACDE-7FGH-JKMN")  # of an invitation code
 def agency_name(text: str, _facts: Facts) -> str | Problem:
     """The name of an agency, on one line, and no question."""
     name = " ".join(written(text).split())
-    if has_its_mark(text) or courtesy(text) or not SHORTEST_NAME <= len(name) <= MAX_NAME:
+    if has_its_mark(text) or remark(text) or not SHORTEST_NAME <= len(name) <= MAX_NAME:
         return Problem("welcome.no_agency_name")
     return name
 
@@ -97,6 +98,8 @@ def step(state: State, event: Event, facts: Facts) -> Step:
             return state, [Join(code)]  # nobody has it; said like any wrong code, and counted as one
         case ((AtTheDoor() | AwaitingCode() | Waiting()), Said(text)) if half_a_code(text):
             return state, [Say("welcome.part_of_code", {"example": EXAMPLE})]
+        case ((AtTheDoor() | AwaitingCode() | Waiting()), Said(text)) if remark(text) == "no_code":
+            return state, [Say(f"welcome.without_code.{facts.house.signup}")]
         case ((AwaitingCode() | AwaitingProof()), Said(text)) if digits := six_digits(text):
             return state, [UseEntranceCode(digits)]
         case AtTheDoor(), Said(text) if digits := six_digits(text, alone=True):
@@ -122,6 +125,8 @@ def step(state: State, event: Event, facts: Facts) -> Step:
         case Moving(), ProofAsked(too_many):
             return (Waiting(), [Say("welcome.too_many_proofs")]) if too_many else (AwaitingProof(), [])
         case AwaitingProof(), Chose("again"):
+            return Moving(), []
+        case AwaitingProof(), Said(text) if remark(text) == "no_code":
             return Moving(), []
         case Asking(), AccessAsked():
             return Waiting(), [Say("welcome.passed_on")]

@@ -786,6 +786,39 @@ def test_courtesy_and_a_short_word_are_not_taken_for_the_password(words, said):
     assert "Now the password" in read
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("não lembro da senha", "mailbox.forgotten"),
+        ("no sé", "mailbox.forgotten"),
+        ("Are you a robot?", "talk.help"),
+        ("estoy ocupada, sigo luego", "talk.later"),
+    ],
+)
+def test_what_people_say_besides_the_password_is_understood(words, said):
+    read = asked_for_the_secret().write(words)
+    assert read.startswith(EN[said].format(operator=HOUSE.operator).partition("\n")[0])
+
+
+def test_who_puts_it_off_is_asked_again_when_they_want():
+    player = asked_for_the_secret()
+    assert player.write("later") == EN["talk.later"]
+    assert "Now the password" in player.write("again")
+
+
+def test_who_does_not_know_the_server_says_so_by_a_tap_or_in_their_own_words():
+    def asked_for_the_host():
+        player = member()
+        player.found[ADDRESS] = ServerUnknown(ADDRESS)
+        player.tap("setup")
+        player.write(ADDRESS)
+        return player
+
+    tapped = asked_for_the_host().tap("unknown")
+    assert tapped.startswith(EN["mailbox.who_is_paid"].partition("{")[0])
+    assert asked_for_the_host().write("não sei, desculpa") == tapped
+
+
 def test_a_greeting_is_returned_and_no_mistake_whatever_was_asked():
     player = member()
     player.tap("setup")

@@ -14,13 +14,11 @@ from flows.reading import (
     address,
     choice,
     command,
-    courtesy,
     has_any_shape,
     has_ordinary_words,
     has_shape,
     host,
     invitation_code,
-    lacks_the_link,
     looks_like_a_leak,
     looks_like_a_sentence,
     plain,
@@ -185,55 +183,6 @@ FIELDS = [
 )
 def test_a_short_remark_says_which_answer_is_wrong(text, field):
     assert wrong_field(text, FIELDS) == field
-
-
-GREETINGS = "hi|Hello there!|good morning|Oi!|oi, tudo bem?|olá, bom dia 😊|hola|¿Qué tal?|Hola, buenas tardes|👋👋"
-THANKS = "thanks!|Thank you|many thanks|obrigada|Muito obrigado!|valeu|gracias|Muchas gracias 🙏|🙏"
-NEITHER = "hi, thanks for nothing|hi123|hola22|higirafa|oi_oi|good|thanks but it does not work|bom dia, não funciona"
-
-
-@pytest.mark.parametrize(
-    ("said", "kind"),
-    [(said, kind) for kind, block in (("greeting", GREETINGS), ("thanks", THANKS)) for said in block.split("|")],
-)
-def test_a_message_that_only_greets_or_thanks_is_courtesy(said, kind):
-    assert courtesy(said) == kind
-
-
-@pytest.mark.parametrize("said", [*NEITHER.split("|"), "hi " * 20])
-def test_what_says_more_than_a_greeting_is_none(said):
-    assert courtesy(said) is None
-
-
-LACKS_THE_LINK = """
-the link didn't arrive|the link doesn\u2019t open|the link doesnt work|I never got a link|I cannot see any link
-link expired|where is the link?|send me the link again|another link please|I lost the link
-não chegou o link|o link não abre|O link não está abrindo|não recebi nenhum link|o link expirou|cadê o link?
-perdi o link|manda o link de novo|me manda outro link|quero um novo link
-no me llegó el enlace|el enlace no abre|no recibí el enlace|no encuentro el enlace|el link no me sirve
-el enlace ya venció|¿dónde está el enlace?|mándame otro enlace|perdí el enlace|el enlace caducó
-"""
-HAS_THE_LINK = """
-is the link safe?|what is this link|I don't want to click on links|I am not sure about the link|does the link expire?
-can I open the link on my computer?|mylink not working|where do I find my password
-o link é seguro?|por que preciso abrir um link?|não quero clicar em link|não confio nesse link
-posso abrir o link depois?
-¿es seguro el enlace?|no quiero abrir enlaces|no llegan mis correos|¿cuánto dura el enlace?
-"""
-
-
-def phrases(block):
-    return block.strip().replace("\n", "|").split("|")
-
-
-@pytest.mark.parametrize("said", phrases(LACKS_THE_LINK))
-def test_a_link_that_is_missing_is_heard_in_many_words(said):
-    assert lacks_the_link(said)
-
-
-@pytest.mark.parametrize("said", [*phrases(HAS_THE_LINK), "the link did not come, " * 3])
-def test_other_words_about_a_link_are_no_call_for_another_one(said):
-    assert not lacks_the_link(said)
 
 
 # --- addresses and servers --------------------------------------------------------------------------------------------

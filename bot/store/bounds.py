@@ -127,7 +127,9 @@ def erase(db: Connection, table: Table, now: datetime, retention: timedelta, mos
     """
     key = table.primary_key.columns
     old = select(*key).where(AGED[table.name].over(now, retention)).limit(most).with_for_update(skip_locked=True)
-    return db.execute(delete(table).where(tuple_(*key).in_(old))).rowcount
+    # A CTE that locks rows is never run twice; a subquery might be, and would then erase more.
+    chosen = old.cte("chosen")
+    return db.execute(delete(table).where(tuple_(*key).in_(select(chosen)))).rowcount
 
 
 def erase_all(db: Connection, now: datetime, retention: timedelta, most: int = BATCH) -> bool:
