@@ -4,16 +4,11 @@ Pieces of two to four letters read through slips of the pen, missing accents and
 of them tell topics apart. Compared with other methods in `tests/bench/guide.py`; the reasons stand in docs/guide.md.
 """
 
-import math
 import re
-import threading
-import unicodedata
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
 
+from bot.learnt import folded, learnt
 from flows import guide
 from flows.facts import Question
 from flows.words import LANGUAGES, Language
@@ -23,7 +18,6 @@ MAX_PARTS = 6  # sentences of a message that are looked at one by one
 MAX_ALSO = 2  # further questions of one message that are offered
 LEAST_LETTERS = 2  # of a question ("2fa")
 FOLLOW_UP = 6  # words: "and what about for hotmail"
-WARMTH = 0.25  # what turns distances into shares; the smaller, the bolder
 CAUTION = 1.3  # weight of what is not in the guide: to answer what was not asked is worse than to offer a person
 CLEAR = 0.45  # share from which a topic is surely meant
 LIKELY = 0.25  # share below which nothing was recognised
@@ -74,7 +68,7 @@ class Search:
 
     def warm(self) -> None:
         """Learn now what would else be learnt with the first question."""
-        _learnt()
+        learnt()
 
     def find(self, text: str, previous: str = "") -> Question:
         """What a message asks. `previous`: the topic that was answered last, for "and for Outlook?"."""
@@ -100,7 +94,13 @@ class Search:
 
     def rank(self, text: str) -> Ranked:
         """All topics and kinds by their shares."""
-        return _learnt().rank(text)
+        known = learnt().whats(text)
+        outside = {name: share for name, share in known.items() if name in guide.OUT_OF_SCOPE}
+        together = {name: share for name, share in known.items() if name not in outside}
+        together[""] = CAUTION * sum(outside.values())
+        whole = sum(together.values())
+        ordered = sorted(((name, share / whole) for name, share in together.items()), key=lambda one: -one[1])
+        return Ranked(tuple(ordered), ordered[0][0] or max(outside, key=lambda name: outside[name]))
 
     def _asked_again(self, text: str, previous: str) -> str:
         """The topic of a message that only names another provider."""
@@ -134,138 +134,15 @@ class Search:
         words = [word for word in text.split() if word.strip(_AROUND).isalpha()]
         if len(words) < LEAST_WORDS:
             return None
-        language, share = _learnt().language(" ".join(words))
+        language, share = _likeliest(" ".join(words))
         return language if share >= SURE else None
 
     def language_of(self, text: str) -> Language:
         """The likeliest language of a text, sure or not."""
-        return _learnt().language(text)[0]
+        return _likeliest(text)[0]
 
 
-def folded(text: str) -> str:
-    """Text without case and accents."""
-    apart = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(sign for sign in apart if not unicodedata.combining(sign))
-
-
-def phrasings() -> Iterator[tuple[str, Language, str]]:
-    """All that is learnt from: (words, language, topic or kind)."""
-    for language in LANGUAGES:
-        for one in guide.articles(language).values():
-            yield from ((words, language, one.topic) for words in (*one.asks, one.title))
-        for kind, rows in guide.unanswered(language).items():
-            yield from ((words, language, kind) for words in rows)
-
-
-class _Learnt:
-    """Two classifiers over the same pieces of words: what is asked, and in which language."""
-
-    def __init__(self) -> None:
-        rows = list(phrasings())
-        made = pieces()
-        found = made.fit_transform([folded(text) for text, _, _ in rows])
-        self._reader = Reader(made)
-        self._what = Judge(classifier().fit(found, [what for _, _, what in rows]))
-        self._tongue = Judge(classifier().fit(found, [language for _, language, _ in rows]))
-        self._tongues = [next(one for one in LANGUAGES if one == language) for language in self._tongue.names]
-
-    def rank(self, text: str) -> Ranked:
-        """See Search.rank."""
-        shares = _shares(self._what.distances(self._reader.read(folded(text))))
-        known = dict(zip(self._what.names, shares, strict=True))
-        outside = {name: share for name, share in known.items() if name in guide.OUT_OF_SCOPE}
-        together = {name: share for name, share in known.items() if name not in outside}
-        together[""] = CAUTION * sum(outside.values())
-        whole = sum(together.values())
-        ordered = sorted(((name, share / whole) for name, share in together.items()), key=lambda one: -one[1])
-        return Ranked(tuple(ordered), ordered[0][0] or max(outside, key=lambda name: outside[name]))
-
-    def language(self, text: str) -> tuple[Language, float]:
-        """The likeliest language and its share."""
-        shares = _shares(self._tongue.distances(self._reader.read(folded(text))))
-        best = max(zip(shares, self._tongues, strict=True))
-        return best[1], best[0]
-
-
-class Reader:
-    """What fitted `pieces` find in one text: scikit-learn's own numbers, in a tenth of its time.
-
-    Most of that goes into looking at what it is handed, which pays for many texts at once; each message is one.
-    """
-
-    def __init__(self, fitted: Any) -> None:
-        self._parts: list[tuple[Callable[[str], list[str]], dict[str, int], Any]] = [
-            (one.build_analyzer(), one.vocabulary_, one.idf_) for _, one in fitted.transformer_list
-        ]
-
-    def read(self, text: str) -> tuple[Any, Any]:
-        """The columns that are not zero, and their values: 1 + log(count), weighed, each part of length 1."""
-        import numpy as np  # noqa: PLC0415 - a tenth of a second that most commands need not wait
-
-        columns, values, begin = [], [], 0
-        for analyze, vocabulary, rarity in self._parts:
-            counts = Counter(vocabulary[piece] for piece in analyze(text) if piece in vocabulary)
-            found = np.fromiter(counts, dtype=np.intp, count=len(counts))
-            weights = (1 + np.log(np.fromiter(counts.values(), dtype=float, count=len(counts)))) * rarity[found]
-            columns.append(found + begin)
-            values.append(weights / (np.linalg.norm(weights) or 1.0))
-            begin += len(vocabulary)
-        return np.concatenate(columns), np.concatenate(values)
-
-
-class Judge:
-    """A fitted classifier; its `names` in the order of its distances."""
-
-    def __init__(self, fitted: Any) -> None:
-        import numpy as np  # noqa: PLC0415 - see above
-
-        self.names = [str(name) for name in fitted.classes_]
-        self._weights = np.ascontiguousarray(fitted.coef_.T)
-        self._begin = fitted.intercept_
-
-    def distances(self, read: tuple[Any, Any]) -> list[float]:
-        """How far a text lies on the side of each name."""
-        columns, values = read
-        found: list[float] = (values @ self._weights[columns] + self._begin).tolist()
-        return found
-
-
-_learning = threading.Lock()
-
-
-def _learnt() -> _Learnt:
-    """What was learnt, once for all of a process; whoever comes meanwhile waits."""
-    with _learning:
-        return _learn()
-
-
-@cache
-def _learn() -> _Learnt:
-    return _Learnt()
-
-
-def _shares(distances: Sequence[float]) -> list[float]:
-    """Distances as shares of 1 (softmax): the further on its own side, the larger."""
-    furthest = max(distances)
-    weights = [math.exp((one - furthest) / WARMTH) for one in distances]
-    whole = sum(weights)
-    return [weight / whole for weight in weights]
-
-
-def pieces() -> Any:
-    """The features: pieces of two to four letters within words, and words and pairs of words, weighed by rarity."""
-    from sklearn.feature_extraction.text import TfidfVectorizer  # noqa: PLC0415 - a second that most commands need not wait
-    from sklearn.pipeline import make_union  # noqa: PLC0415
-
-    return make_union(
-        TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True, min_df=2),
-        TfidfVectorizer(analyzer="word", ngram_range=(1, 2), token_pattern=r"\w+", sublinear_tf=True),  # noqa: S106 - no secret
-    )
-
-
-def classifier() -> Any:
-    """A linear classifier, one class against all others: https://www.csie.ntu.edu.tw/~cjlin/liblinear/."""
-    from sklearn.svm import LinearSVC  # noqa: PLC0415 - see above
-
-    # 0.03: learnt in five sixths of the time that 0.01 takes; the figures on held-out questions are the same.
-    return LinearSVC(C=1.0, tol=0.03, random_state=0)  # the same answers on each machine and day
+def _likeliest(text: str) -> tuple[Language, float]:
+    shares = learnt().languages(text)
+    language = max(LANGUAGES, key=lambda one: shares[one])
+    return language, shares[language]

@@ -36,7 +36,7 @@ ONLY = {
     "twilio": ("bot.channels.whatsapp",),
     "slack_bolt": ("bot.channels.slack",),
     "slack_sdk": ("bot.channels.slack",),
-    "sklearn": ("bot.search",),
+    "sklearn": ("bot.learnt",),
     "authlib": ("bot.mail.wire.oauth", "bot.playground"),
     "joserfc": ("bot.mail.wire.oauth", "bot.playground"),
     "pika": ("bot.broker",),

@@ -156,7 +156,7 @@ def test_the_image_is_small_and_runs_as_nobody_special():
     user = [rest for word, rest in last_stage() if word == "USER"]
     assert user == ["10001:10001"]
     words = [word for word, _ in last_stage()]
-    assert words.index("USER") < words.index("ENTRYPOINT")
+    assert words.index("RUN") < words.index("USER") < words.index("ENTRYPOINT")
     assert "--require-hashes" in DOCKERFILE
     assert "ADD" not in {word for word, _ in instructions()}
 
@@ -191,6 +191,11 @@ def test_what_is_copied_is_enough_to_start(tmp_path):
         [sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stderr
+    # And the guide is learnt by whoever may write there.
+    (learning,) = [rest for word, rest in last_stage() if word == "RUN" and "bot ask" in rest]
+    words = [sys.executable, *shlex.split(learning)[1:]]
+    subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, timeout=120, check=True)
+    assert list((tmp_path / "bot" / "__pycache__").glob("guide-*.npz"))
 
 
 def test_the_image_starts_our_own_process_and_its_health_is_asked_for():

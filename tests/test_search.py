@@ -5,19 +5,9 @@ from datetime import date
 import pytest
 
 from bot.facts import named_family
+from bot.learnt import phrasings
 from bot.mail.knowledge.providers import Providers
-from bot.search import (
-    FOLLOW_UP,
-    MAX_ALSO,
-    MAX_TEXT,
-    Judge,
-    Reader,
-    Search,
-    classifier,
-    folded,
-    phrasings,
-    pieces,
-)
+from bot.search import FOLLOW_UP, MAX_ALSO, MAX_TEXT, Search
 from flows import guide
 from flows.words import LANGUAGES
 from tests.bench.guide import HELD_OUT, held_out
@@ -213,45 +203,3 @@ def test_between_two_topics_both_are_named(search):
     unsure = [found for row in held_out() if len((found := search.find(row["text"])).topics) > 1]
     assert unsure
     assert all(len(found.topics) == 2 and not found.clear for found in unsure)
-
-
-def test_one_text_is_judged_as_scikit_learn_judges_it():
-    rows = list(phrasings())[::7]
-    made = pieces()
-    fitted = classifier().fit(
-        made.fit_transform([folded(words) for words, _, _ in rows]), [what for _, _, what in rows]
-    )
-    reader, judge = Reader(made), Judge(fitted)
-    asked = [folded(row["text"]) for row in held_out()[::5]] + ["", " ", "?!", "x", "\u4f60\u597d", "senha " * 90]
-    theirs = fitted.decision_function(made.transform(asked))
-    assert judge.names == list(fitted.classes_)
-    assert len(asked) > 200
-    for text, expected in zip(asked, theirs, strict=True):
-        assert judge.distances(reader.read(text)) == pytest.approx(list(expected), abs=1e-9), text
-
-
-def test_learning_happens_once_for_all_threads(monkeypatch):
-    from concurrent.futures import ThreadPoolExecutor
-    from functools import cache
-
-    import bot.search
-
-    made = []
-
-    class Learnt:
-        def __init__(self):
-            made.append(1)
-
-        def rank(self, _text):
-            return bot.search.Ranked((("cost", 1.0),), "cost")
-
-        def language(self, _text):
-            return "en", 1.0
-
-    monkeypatch.setattr(bot.search, "_Learnt", Learnt)
-    monkeypatch.setattr(bot.search, "_learn", cache(bot.search._learn.__wrapped__))
-    search = Search()
-    with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(lambda _: search.find("what does it cost").topics, range(16)))
-    assert made == [1]
-    assert set(found) == {("cost",)}

@@ -18,7 +18,8 @@ from sklearn.naive_bayes import ComplementNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 
-from bot.search import Search, classifier, folded, phrasings, pieces
+from bot.learnt import Learnt, classifier, folded, phrasings, pieces
+from bot.search import Search
 from flows import guide
 from tests.bench.figures import Row
 
@@ -31,7 +32,7 @@ HELD_OUT = tuple(
 FOLDS = 5
 RIGHT, RIGHT_OF_THREE, RIGHTLY_NOT_ANSWERED = 95.0, 99.0, 95.0  # percent, at least
 LANGUAGES_APART = 2.0  # points, at most
-ANSWER_MS, LEARNING_S = 5.0, 2.0
+ANSWER_MS, LEARNING_S, READING_S = 5.0, 2.0, 0.5
 ROUTED = {guide.GREETING: "greeting", guide.THANKS: "greeting", guide.PERSON: "talk_to_human"}
 OUTSIDE = "out_of_scope"
 METHODS: dict[str, Callable[[], Any]] = {
@@ -50,12 +51,15 @@ METHODS: dict[str, Callable[[], Any]] = {
 def rows(*, methods: bool) -> list[Row]:
     """All figures of the guide; `methods`: also of what was not chosen, which takes half a minute."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as fresh:  # this process may know it all already
-        learning, memory = fresh.submit(_learning).result()
+        learning = fresh.submit(_learning).result()
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as fresh:
+        reading, memory = fresh.submit(_reading).result()
     search = _learnt()
     return [
         *(_compared() if methods else ()),
         *_found(search),
         Row("guide: learning", "s", [learning], (), LEARNING_S),
+        Row("guide: reading what was learnt", "s", [reading], (), READING_S),
         Row("guide: memory of what was learnt", "MB", [memory], ()),
     ]
 
@@ -65,8 +69,13 @@ def held_out() -> list[dict[str, Any]]:
     return [json.loads(line) for file in HELD_OUT for line in file.read_text(encoding="utf-8").splitlines()]
 
 
-def _learning() -> tuple[float, float]:
-    """Seconds and MB that learning costs a process that has not learnt yet."""
+def _learning() -> float:
+    """Seconds that learning takes a process that has not learnt yet."""
+    return _timed(Learnt.anew)[1]
+
+
+def _reading() -> tuple[float, float]:
+    """Seconds and MB that it costs a process to read what another one has learnt."""
     before = psutil.Process().memory_info().rss
     _, seconds = _timed(_learnt)
     return seconds, (psutil.Process().memory_info().rss - before) / 1e6
