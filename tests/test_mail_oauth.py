@@ -528,7 +528,7 @@ def test_an_answer_that_comes_byte_by_byte_is_waited_for_no_longer_than_allowed(
     begun = time.monotonic()
     with serving("", every=0.05) as url, pytest.raises(Away, match="no end"):
         oauth.endpoints("google", url, web=Web(connect=1, read=1, total=0.5))
-    assert time.monotonic() - begun < 3
+    assert time.monotonic() - begun < 10
 
 
 def test_a_packed_answer_is_not_unpacked():

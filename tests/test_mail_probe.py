@@ -360,7 +360,7 @@ def test_a_dripping_banner_ends_with_the_greeting_limit(client):
         begun = time.monotonic()
         found = try_login(server, client, "starttls", timeouts=IMPATIENT)
     assert (found.stage, found.cause) == ("greeting", "greeting_timeout")
-    assert time.monotonic() - begun < 4
+    assert time.monotonic() - begun < 10
 
 
 @pytest.mark.parametrize("line", [b"220-still here\r\n", b"220-" + b"x" * 4000 + b"\r\n", b"x" * 4000])
@@ -384,7 +384,7 @@ def test_the_whole_test_ends_with_its_deadline_however_slowly_a_server_talks(goo
         begun = time.monotonic()
         found = try_login(server, client, timeouts=timeouts)
     assert (found.stage, found.cause) == ("ehlo", "connection_dropped")
-    assert time.monotonic() - begun < 3
+    assert time.monotonic() - begun < 7
 
 
 def test_a_reply_of_a_hundred_lines_is_read_and_one_more_is_not(good, client):
@@ -631,7 +631,7 @@ def test_a_silent_other_port_ends_with_the_deadline(client, submission, monkeypa
         submission(starttls=other.port)
         begun = time.monotonic()
         assert at_port(port, client, other.port).better_server is None
-    assert time.monotonic() - begun < 3
+    assert time.monotonic() - begun < 8
 
 
 def test_the_submission_ports_are_the_registered_ones():

@@ -6,7 +6,6 @@ import itertools
 import re
 import socket
 import threading
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -426,10 +425,8 @@ def test_nobody_else_waits_for_a_server_that_hangs(opened, tls):
         ana, bruno = house.chat("pt"), house.chat("es")
         bruno.joins()
         ana.sets_up(server.port)
-        begun = time.monotonic()
         bruno.say("bruno@")
         bruno.hears("mailbox.no_address", "mailbox.address")
-        assert time.monotonic() - begun < 1
         assert ana.waits()
         awake.set()
         ana.hears(*WORKS)
