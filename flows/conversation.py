@@ -638,6 +638,10 @@ def _remarked(envelope: Envelope, text: str, facts: Facts) -> Turn | None:
             return _command(envelope, "help", facts)
         case "no_link" if behind_a_link(envelope):
             return _command(envelope, "link", facts)
+        case "no_code" if isinstance(envelope.state, welcome.AtTheDoor | welcome.AwaitingCode | welcome.Waiting):
+            return Turn(envelope, (Say(f"welcome.without_code.{facts.house.signup}"),), ask=True)
+        case "no_code" if isinstance(envelope.state, welcome.AwaitingProof):
+            return _step(envelope, Chose("again"), facts)
         case "unsure" | "no_password":
             offered = (value for value, _ in _options(envelope) if value in DONT_KNOW)
             return next((_step(envelope, Chose(value), facts) for value in offered), None)

@@ -37,13 +37,27 @@ class Reply:
 
 def is_one(text: str) -> bool:
     """Whether a message is worded as a question or a sentence, rather than as an answer."""
-    return has_its_mark(text) or len(text.split()) >= LEAST_WORDS
+    return asks(text) or len(text.split()) >= LEAST_WORDS
 
 
 def is_a_phrase(text: str) -> bool:
     """Whether it is two words or more, of letters only: "gmail smtp". One word alone may be an answer, or a secret."""
     words = text.split()
     return len(words) > 1 and all(word.isalpha() for word in words)
+
+
+# What a question begins with where its mark is left away, as on a phone it mostly is.
+_BEGINNINGS = (
+    "what ", "whats ", "what's ", "how ", "why ", "where ", "who ", "which ", "when ", "can i ", "do i ", "does ",
+    "is it ", "o que ", "que e ", "como ", "por que ", "porque ", "pq ", "onde ", "quem ", "qual ", "quando ", "posso ",
+    "preciso ", "que es ", "donde ", "quien ", "cual ", "cuando ", "puedo ", "necesito ", "tengo que ",
+)  # fmt: skip
+
+
+def asks(text: str) -> bool:
+    """Whether it has the mark of a question, or begins as one and goes on: "what is smtp"."""
+    begins = plain(text).startswith(_BEGINNINGS) and len(text.split()) >= LEAST_WORDS - 1
+    return has_its_mark(text) or begins
 
 
 def has_its_mark(text: str) -> bool:
@@ -90,7 +104,7 @@ def reply(text: str, facts: Facts, *, here: str, resting: bool, keep: bool) -> R
         return _in_their_language(facts, Reply((NoteQuestion(words, START),), topic=START, briefly=False))
     if asked.clear and asked.topics:
         return _in_their_language(facts, answered(asked, words, facts, here))
-    if not (has_its_mark(text) or (resting and (language or asked.clear or asked.topics))):
+    if not (asks(text) or (resting and (language or asked.clear or asked.topics))):
         return None  # the flow knows better why this was no answer to what it asked
     if asked.kind in {guide.GREETING, guide.THANKS}:
         said = Reply((Say(f"guide.{asked.kind}"),), briefly=asked.kind == guide.THANKS)

@@ -98,8 +98,6 @@ def step(state: State, event: Event, facts: Facts) -> Step:
             return state, [Join(code)]  # nobody has it; said like any wrong code, and counted as one
         case ((AtTheDoor() | AwaitingCode() | Waiting()), Said(text)) if half_a_code(text):
             return state, [Say("welcome.part_of_code", {"example": EXAMPLE})]
-        case ((AtTheDoor() | AwaitingCode() | Waiting()), Said(text)) if remark(text) == "no_code":
-            return state, [Say(f"welcome.without_code.{facts.house.signup}")]
         case ((AwaitingCode() | AwaitingProof()), Said(text)) if digits := six_digits(text):
             return state, [UseEntranceCode(digits)]
         case AtTheDoor(), Said(text) if digits := six_digits(text, alone=True):
@@ -125,8 +123,6 @@ def step(state: State, event: Event, facts: Facts) -> Step:
         case Moving(), ProofAsked(too_many):
             return (Waiting(), [Say("welcome.too_many_proofs")]) if too_many else (AwaitingProof(), [])
         case AwaitingProof(), Chose("again"):
-            return Moving(), []
-        case AwaitingProof(), Said(text) if remark(text) == "no_code":
             return Moving(), []
         case Asking(), AccessAsked():
             return Waiting(), [Say("welcome.passed_on")]

@@ -54,6 +54,7 @@ from flows.words import (
     MemberDiffers,
     OpenCase,
     Option,
+    ProofAsked,
     RetryWaiting,
     Said,
     Say,
@@ -798,6 +799,28 @@ def test_courtesy_and_a_short_word_are_not_taken_for_the_password(words, said):
 def test_what_people_say_besides_the_password_is_understood(words, said):
     read = asked_for_the_secret().write(words)
     assert read.startswith(EN[said].format(operator=HOUSE.operator).partition("\n")[0])
+
+
+@pytest.mark.parametrize("signup", ["ask", "closed"])
+@pytest.mark.parametrize("taps", [(), ("invitation",)])
+def test_who_has_no_code_hears_where_it_comes_from_and_what_else_there_is(taps, signup):
+    player = Player(known=facts(agency="", role="", house=replace(HOUSE, signup=signup)))
+    player.write("hi")
+    for value in taps:
+        player.tap(value)
+    read = player.write("não tenho código")
+    assert read.startswith(EN[f"welcome.without_code.{signup}"])
+    assert ("Ask for access" in labels(player)) == (signup == "ask")
+
+
+def test_who_did_not_get_the_digits_gives_the_address_once_more():
+    player = Player()
+    player.write("hi")
+    for value in ("invitation", "moved"):
+        player.tap(value)
+    player.write(ADDRESS)
+    player.happens(ProofAsked(too_many=False))
+    assert player.write("the code did not arrive") == EN["welcome.moving"]
 
 
 def test_who_puts_it_off_is_asked_again_when_they_want():

@@ -65,7 +65,6 @@ AT_THE_DOOR = {
     "a wish for access": (DOOR, Chose("access"), (Asking(), [])),
     "no code, so a wish": (CODE_, Chose("access"), (Asking(), [])),
     "the agency": (Asking(), Said("  Agência   Sol "), (Asking({"agency": "Agência Sol"}, "address"), [])),
-    "the mail with the digits did not come": (PROOF, Said("no me llegó el código"), (MOVES, [])),
     "no agency": (Asking(), Said("x"), Declined("welcome.no_agency_name")),
     "a greeting is no agency": (Asking(), Said("Oi, bom dia!"), Declined("welcome.no_agency_name")),
     "too long for a name": (Asking(), Said("x" * 121), Declined("welcome.no_agency_name")),
@@ -129,14 +128,6 @@ def test_a_code_with_a_slip_of_the_pen_is_tried_like_any_other_wherever_a_code_m
 )
 def test_a_code_that_was_cut_or_has_a_sign_too_many_is_told_to_be_wrong(text, code):
     assert welcome.step(DOOR, Said(text), STRANGER) == (DOOR, [Join(code)])
-
-
-@pytest.mark.parametrize("signup", ["ask", "closed"])
-@pytest.mark.parametrize("state", [DOOR, CODE_, WAITS])
-def test_who_has_no_code_hears_where_it_comes_from_and_what_else_there_is(state, signup):
-    house = replace(STRANGER, house=replace(HOUSE, signup=signup))
-    said = [Say(f"welcome.without_code.{signup}")]
-    assert welcome.step(state, Said("não tenho código"), house) == (state, said)
 
 
 @pytest.mark.parametrize("state", [DOOR, CODE_, WAITS])

@@ -9,7 +9,7 @@ from bot.search import Search
 from flows import compose, guide, integrate, mailbox, menu, questions, welcome
 from flows.conversation import Envelope, awaits_secret, may_ask, understand
 from flows.facts import Question
-from flows.questions import READ
+from flows.questions import READ, asks
 from flows.speech import texts
 from flows.words import (
     LANGUAGES,
@@ -569,3 +569,20 @@ def test_every_flow_has_its_place_in_this_file():
     flows = {place("en").envelope.flow for place in PLACES}
     assert flows == {"welcome", "menu", "mailbox", "card", "compose", "integrate", "privacy"}
     assert {welcome.FLOW.name, integrate.FLOW.name} <= flows
+
+
+@pytest.mark.parametrize("asked", ["what is smtp", "Como funciona isso", "qué es smtp", "por que precisa da senha"])
+def test_a_question_without_its_mark_is_one(asked):
+    assert asks(asked)
+
+
+@pytest.mark.parametrize("said", ["what", "Como Viajes", "mail.agency.test", "whatever works", "ana@sol.test", "465"])
+def test_an_answer_that_begins_like_one_is_none(said):
+    assert not asks(said)
+
+
+def test_a_question_without_its_mark_is_answered_where_an_answer_is_awaited():
+    player = member(search=SEARCH)
+    player.tap("setup")
+    assert player.write("what is smtp").startswith(texts("en")["guide.which"])
+    assert article("cost") in player.write("how much is it")
