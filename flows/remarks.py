@@ -73,6 +73,13 @@ _LINK = r"\b(?:link|enlace)s?\b"
 _CODE = r"\b(?:code|invitation|invite|codigo|convite|invitacion)\b"
 _LACKING = re.compile(rf"\b{_GONE}\b|{_NOT}(?:\W+(?!want|quer|quier)\w+){{0,2}}?\W+{_THERE}|\bno\W+(?:{_LINK}|{_CODE})")
 
+_IT = _any("it", "i", "this", "that", "do", "does", "did", "can", "could", "ele", "isso", "ela", "eso", "esto", "a mi")
+_COMES = _any(
+    "open", "load", "work", "arriv", "come", "came", "get", "got", "receiv",
+    "abr", "carreg", "funcion", "cheg", "receb", "carg", "lleg", "recib", "sirve",
+)  # fmt: skip
+_HERE = _any("it", "this", "here", "anything", "for me", "aqui", "nada", "pra mim", "para mim", "aca", "para mi")
+
 # A thing, and what is said of it.
 _THINGS: tuple[tuple[Remark, re.Pattern[str], re.Pattern[str]], ...] = (
     ("no_link", re.compile(_LINK), _LACKING),
@@ -88,6 +95,8 @@ _WHOLE: tuple[tuple[Remark, re.Pattern[str]], ...] = (
     ("greeting", re.compile(rf"(?:{_GREETING}(?!\w)\W*)+|👋+")),
     ("thanks", re.compile(rf"(?:{_THANKS}(?!\w)\W*)+|🙏+")),
     ("who", re.compile(rf"{_WHO}\W*")),
+    # "não abre": of whatever was sent last
+    ("no_link", re.compile(rf"(?:{_IT}\W+)*\w*{_NOT}(?:\W+(?:se|me))*\W+{_COMES}\w*(?:\W+{_HERE})?")),
     ("unsure", re.compile(rf"{_UNSURE}(?:[ ,]+(?!.*(?:to do|fazer|hacer)){_OF_WHAT}\b[^?.@\d]*)?")),
     ("later", re.compile(rf"(?:(?!{_ASKING})\w+\W+){{0,5}}?{_LATER}(?:\W+\w+){{0,2}}")),
 )

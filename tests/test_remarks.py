@@ -34,6 +34,8 @@ SAID = {
         não chegou o link|o link não abre|O link não está abrindo|não recebi nenhum link|o link expirou|cadê o link?
         perdi o link|manda o link de novo|me manda outro link|quero um novo link
         no me llegó el enlace|el enlace no abre|no recibí el enlace|no encuentro el enlace|el link no me sirve
+        não abre|não funciona aqui|não chegou nada|não recebi|it doesn't open|I can't open it|it did not arrive
+        doesnt work|no se me abre|no me llegó nada|no abre|no funciona|a mí no me llegó
         el enlace ya venció|¿dónde está el enlace?|mándame otro enlace|perdí el enlace|el enlace caducó
     """,
     "no_code": """
@@ -55,6 +57,7 @@ SAID = {
         posso abrir o link no computador?|o que acontece depois|meu código é 1234|quem vê a minha senha?
         ¿es seguro el enlace?|no quiero abrir enlaces|no llegan mis correos|¿cuánto dura el enlace?|no se abre la página
         no se guarda la contraseña|no sé, creo que es mail.sol.test|não sei, acho que é 465|¿qué pasa después?
+        não abri a empresa ainda|no llegan mis correos|it works
         are you sure?|who sees my password?|quién ve mi contraseña|i forgot to tell you something
         I do not know what to do|não sei o que fazer|no sé qué hacer
     """,
