@@ -150,6 +150,11 @@ def test_other_words_with_dashes_are_no_code(text):
     assert misread_code(text) is None
 
 
+@pytest.mark.parametrize("name", ["New Link Imóveis", "Luego Viajes", "Sem Código"])
+def test_a_name_with_a_word_of_ours_in_it_is_a_name(name):
+    assert welcome.agency_name(name, STRANGER) == name
+
+
 def test_where_nobody_may_ask_for_access_it_is_not_offered_and_not_done():
     closed = replace(STRANGER, house=replace(HOUSE, signup="closed"))
     assert [option.value for option in welcome.ask(DOOR, closed).options] == ["invitation", "person"]
