@@ -38,9 +38,10 @@ EXAMPLE = Code("ACDE-7FGH-JKMN")  # of an invitation code
 
 
 def agency_name(text: str, _facts: Facts) -> str | Problem:
-    """The name of an agency, on one line, and no question."""
+    """The name of an agency, on one line, and no question, nor a greeting."""
     name = " ".join(written(text).split())
-    if has_its_mark(text) or remark(text) in {"greeting", "thanks", "unsure"} or not SHORTEST_NAME <= len(name) <= MAX_NAME:
+    talks = has_its_mark(text) or remark(text) in {"greeting", "thanks", "unsure"}
+    if talks or not SHORTEST_NAME <= len(name) <= MAX_NAME:
         return Problem("welcome.no_agency_name")
     return name
 
