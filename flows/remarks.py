@@ -71,7 +71,7 @@ _THERE = _any(
 _NOT = r"(?:\b(?:not|no|never|cannot|nao|nunca|nem|nenhum|ningun)|n['\u2019 ]?t)\b"
 _LINK = r"\b(?:link|enlace)s?\b"
 _CODE = r"\b(?:code|invitation|invite|codigo|convite|invitacion)\b"
-_LACKING = re.compile(rf"\b{_GONE}\b|{_NOT}(?:\W+(?!want|quer|quier)\w+){{0,2}}?\W+{_THERE}|\bno\W+(?:{_LINK}|{_CODE})")
+_LACKING = re.compile(rf"\b{_GONE}\b|{_NOT}(?:\W+(?!want|quer|quier)\w+){{0,2}}?\W+{_THERE}|\bno (?:{_LINK}|{_CODE})")
 
 _IT = _any("it", "i", "this", "that", "do", "does", "did", "can", "could", "ele", "isso", "ela", "eso", "esto", "a mi")
 _COMES = _any(

@@ -272,7 +272,13 @@ WAYS = {
 
 
 def pages(page, site, language):
-    """Every page that a person can come to, one after the other."""
+    """Every page that a person can come to, one after the other, with its stylesheet."""
+    for _ in walk(page, site, language):
+        page.wait_for_load_state()
+        yield
+
+
+def walk(page, site, language):
     for shown in WAYS.values():
         page.goto(site.link(shown(language)))
         page.locator("summary").click()
