@@ -302,12 +302,11 @@ class DoorDesk:
 
     def _begun(self, mail: _Going) -> int:
         now = self._tools.clock.now()
+        self._handing.add(mail.mail_id)  # first: whoever sees the mail stand there may tidy up the next moment
         with reading(self._tools.engine) as db:
             if mail.row.before_id is not None:
                 door_mails.forget(db, mail.row.before_id)  # its time is over
-            promise = door_mails.begin(db, mail.mail_id, self._values(mail, now), mail.once, now + LEASE)
-        self._handing.add(mail.mail_id)
-        return promise
+            return door_mails.begin(db, mail.mail_id, self._values(mail, now), mail.once, now + LEASE)
 
     def _taken_back(self, mail: _Going) -> None:
         with reading(self._tools.engine) as db:
