@@ -1,6 +1,7 @@
 """The bench can be run, and its rows are what they say; no figure is judged here."""
 
 import json
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -120,3 +121,21 @@ def test_a_quantile_is_one_of_the_values():
     assert quantile(range(100), 0.99) == 99
     assert quantile(range(1000), 0.99) == 990
     assert quantile([7], 0.99) == 7
+
+
+def test_a_connection_on_which_the_server_has_hung_up_is_made_anew():
+    from tests.bench.load import Line
+
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        with Line(f"http://127.0.0.1:{server.getsockname()[1]}") as line:
+            rested, _ = server.accept()
+            rested.shutdown(socket.SHUT_RDWR)
+            assert line._socket.recv(1, socket.MSG_PEEK) == b""  # it has heard of it
+            line.send(b"GET / HTTP/1.1\r\n\r\n")
+            fresh, _ = server.accept()
+            assert fresh.recv(100) == b"GET / HTTP/1.1\r\n\r\n"
+            fresh.sendall(answer)
+            assert line.status() == 200
+        rested.close()
+        fresh.close()

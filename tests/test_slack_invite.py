@@ -132,11 +132,13 @@ def test_of_a_large_channel_two_hundred_are_written_to_and_the_rest_is_told(kit)
 def test_to_invite_two_hundred_asks_the_database_no_more_often_than_to_invite_two(kit):
     users = crowd(kit, 202)
 
+    edge = kit.web.extensions["slack"]
+
     def asked(whom):
         picked(kit, people=whom)
+        eventually(lambda: edge.showing == 0, "the end of what is shown before")
         with statements(kit.engine) as seen:
             assert kit.slack.tap(TEAM, BIA, "Yes, write to them").status_code == 200
-            edge = kit.web.extensions["slack"]
             eventually(lambda: edge.showing == 0, "the end of all showing")
         kit.work()
         return len(seen)

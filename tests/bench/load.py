@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import itertools
 import json
+import select
 import socket
 import threading
 import time
@@ -121,7 +122,11 @@ class Line:
 
     def __init__(self, base: str) -> None:
         address = urlsplit(base)
-        self._socket = socket.create_connection((address.hostname or "", address.port or 0), PATIENCE)
+        self._address = (address.hostname or "", address.port or 0)
+        self._connect()
+
+    def _connect(self) -> None:
+        self._socket = socket.create_connection(self._address, PATIENCE)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def __enter__(self) -> Self:
@@ -131,7 +136,13 @@ class Line:
         self._socket.close()
 
     def send(self, request: bytes) -> None:
-        """Send one request; its answer is to be read before the next."""
+        """Send one request; its answer is to be read before the next.
+
+        A server hangs up on a connection that rests for some seconds, as it does while the other side is slow.
+        """
+        if select.select([self._socket], [], [], 0)[0]:
+            self._socket.close()
+            self._connect()
         self._socket.sendall(request)
 
     def status(self) -> int:
