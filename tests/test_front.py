@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import requests
+from botkit import eventually
 from flask import Flask, Response
 
 from bot.web.headers import HEADERS, HSTS, secure
@@ -34,6 +35,14 @@ class Front:
             method, base + path.removeprefix("http:"), verify=self.root, allow_redirects=False, timeout=10
         )
 
+    def greets(self):
+        """Whether it proves itself: a moment after it has a certificate it does not yet."""
+        try:
+            self.get("/")
+        except requests.exceptions.SSLError:
+            return False
+        return True
+
 
 @contextmanager
 def front(home, web):
@@ -53,8 +62,13 @@ def front(home, web):
             line = caddy.stderr.readline()
             assert line, said
             said += line
-        root = home / "caddy" / "pki" / "authorities" / "local" / "root.crt"
-        yield Front(f"http://localhost:{http}", f"https://localhost:{https}", root)
+        it = Front(
+            f"http://localhost:{http}",
+            f"https://localhost:{https}",
+            home / "caddy" / "pki" / "authorities" / "local" / "root.crt",
+        )
+        eventually(it.greets, "the certificate to be used")
+        yield it
     finally:
         caddy.terminate()
         caddy.communicate(timeout=30)
