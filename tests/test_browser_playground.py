@@ -118,6 +118,19 @@ def test_a_new_number_is_a_new_person_with_an_empty_phone(visit):
     expect(visit.page.locator("#number")).to_have_text(fresh)
 
 
+def test_a_number_that_somebody_had_is_not_given_to_a_new_person(browser, site, visit):
+    visit.send("hello")
+    digits = [int(sign) for sign in re.sub(r"\D", "", visit.number.removeprefix("+1 2").replace("555 01", ""))]
+    again = f"""const given = {digits}, random = crypto.getRandomValues.bind(crypto);
+        crypto.getRandomValues = (box) => given.length ? (box[0] = given.shift(), box) : random(box);"""
+    with opened(browser, **WIDE) as page:
+        page.add_init_script(again)
+        another = Visit(page, site)
+        expect(page.locator("#number")).not_to_have_text(visit.number)
+        another.send("hello")
+        expect(another.answers).to_have_count(1)
+
+
 def test_after_a_reload_the_phone_shows_the_same_conversation(visit):
     visit.send("hello")
     shown = visit.page.locator("#messages .said").all_inner_texts()

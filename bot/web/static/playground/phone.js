@@ -23,6 +23,7 @@ function newNumber(one) {
   const digit = () => crypto.getRandomValues(new Uint8Array(1))[0] % 10;
   const number = one.button.dataset.pattern.replace(/#/g, digit);
   memory.write(place(one), number);
+  one.isNew = true; // as far as we know: see lookAtPhone
   return number;
 }
 
@@ -138,6 +139,7 @@ function showTyping(typing) {
 // --- the person ---
 
 async function say(what) {
+  current.isNew = false;
   complain("");
   const one = current;
   try {
@@ -184,7 +186,12 @@ export async function lookAtPhone() {
   const one = current;
   const number = dialled(one);
   const seen = await ask(`phone/${encodeURIComponent(number)}?after=${one.newest}`);
-  if (one === current && number === dialled(one)) draw(seen);
+  if (one !== current || number !== dialled(one)) return;
+  const isSomebodys = one.isNew && seen.messages.length > 0;
+  one.isNew = false;
+  if (!isSomebodys) return draw(seen);
+  one.number = newNumber(one);
+  clear();
 }
 
 // What the other one hears meanwhile is a dot beside their name.
