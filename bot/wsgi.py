@@ -41,7 +41,7 @@ def app() -> Flask:
 
 
 def _learn(parts: Parts) -> None:
-    """Beside the first requests: it takes two seconds, and most messages need none of it."""
+    """Beside the first requests: it takes seconds where nobody has learnt the guide, and most messages need none."""
     learning = threading.Thread(target=parts.search.warm, name="search", daemon=True)
     learning.start()
     # Python must not end meanwhile: cut off within a library in C++ it aborts, and no module can be loaded any more.

@@ -57,6 +57,7 @@ _LATER = _any(
     "depois", "mais tarde", "agora nao", "outra hora", "ocupad[oa](?: agora| ahora)?",
     "luego", "mas tarde", "despues", "ahora no", "en otro momento",
 )  # fmt: skip
+_WORD = r"[^\W\d]+(?:['\u2019][^\W\d]+)?"  # of letters only: what holds digits or signs may be a password
 _ASKING = _any("what", "how", "when", "que ", "o que", "como", "quando", "cuando")
 _GONE = _any(
     "where", "lost", "missing", "expired", "broken", "resend", "send me", "another", "again", "new", "without",
@@ -98,7 +99,7 @@ _WHOLE: tuple[tuple[Remark, re.Pattern[str]], ...] = (
     # "não abre": of whatever was sent last
     ("no_link", re.compile(rf"(?:{_IT}\W+)*\w*{_NOT}(?:\W+(?:se|me))*\W+{_COMES}\w*(?:\W+{_HERE})?")),
     ("unsure", re.compile(rf"{_UNSURE}(?:[ ,]+(?!.*(?:to do|fazer|hacer)){_OF_WHAT}\b[^?.@\d]*)?")),
-    ("later", re.compile(rf"(?:(?!{_ASKING})\w+\W+){{0,5}}?{_LATER}(?:\W+\w+){{0,2}}")),
+    ("later", re.compile(rf"(?:(?!{_ASKING}){_WORD}[\s,]+){{0,5}}?{_LATER}(?:[\s,]+{_WORD}){{0,2}}")),
 )
 
 

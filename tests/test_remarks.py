@@ -49,6 +49,7 @@ SAID = {
         luego|ahora no puedo|estoy ocupada, sigo luego|lo hago más tarde|después lo veo
     """,
     None: """
+        Girafa#22 later|agora não Girafa22
         hi, thanks for nothing|hi123|hola22|higirafa|oi_oi|good|thanks but it does not work|bom dia, não funciona
         is the link safe?|what is this link|I don't want to click on links|I am not sure about the link
         mylink not working|can I open the link on my computer?|where do I find my password
